@@ -1,0 +1,249 @@
+//! The daemon, built from its parts.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, anyhow};
+use bytesize::ByteSize;
+use reqwest::Url;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    cli::{OfferArgs, RunArgs},
+    config::{Config, ConfigError},
+    docker::{Docker, Tags},
+    host::{Compat, Host},
+    pipeline::{Builtin, Pipeline, Stage},
+    plugin::{ComponentSpec, PluginHost},
+    reconcile::{Deregister, Options, Reconciler, error_chain},
+    registry::{Consul, ConsulConfig, Memory, Registry},
+};
+
+/// A configuration that cannot be used; it has an exit code of its own.
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration cannot be used")]
+pub struct BadConfig(#[source] pub anyhow::Error);
+
+/// Run the daemon until it is told to stop.
+///
+/// # Errors
+///
+/// It cannot be started: the configuration is wrong ([`BadConfig`]), or the
+/// registry or Docker cannot be reached. Once it runs, it does not give up.
+pub async fn run(args: RunArgs) -> anyhow::Result<()> {
+    let stop = stop_on_signal()?;
+    let config = config(&args.offer)?;
+    if let Some(ip) = &args.offer.ip {
+        info!("Forcing host IP to {ip}");
+    }
+    let compat = args.offer.compat.or(config.compat).unwrap_or_default();
+    let tags = tags(&args.offer)?;
+    let uri = args.uri.clone().or_else(|| config.registry.uri.clone()).ok_or_else(|| {
+        BadConfig(anyhow!("neither the command line nor the file names a registry"))
+    })?;
+    let (adapter, registry) = registry(&uri)?;
+    let host = host(&args.offer, config.compat).await?;
+    let pipeline = pipeline(&config).await?;
+
+    let using = || info!("Using {adapter} adapter: {uri}");
+    if compat == Compat::Registrator {
+        using();
+    }
+    tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        reached = reach(&*registry, &args, compat) => info!("{}", reached?),
+    }
+    if compat != Compat::Registrator {
+        using();
+    }
+    let docker = Docker::connect(std::env::var("DOCKER_HOST").ok().as_deref(), tags).await?;
+    let options = Options {
+        deregister: match args.deregister.as_str() {
+            "on-success" => Deregister::OnSuccess,
+            _ => Deregister::Always,
+        },
+        resync: (args.resync > 0).then(|| Duration::from_secs(args.resync)),
+        provenance: !args.offer.no_provenance,
+        ..Options::default()
+    };
+    Reconciler::new(Arc::new(docker), registry, pipeline, host, options).run(stop).await;
+    info!("Stopped; services stay registered");
+    Ok(())
+}
+
+/// The run's `-tags`; its template is wrong at the start or never.
+///
+/// # Errors
+///
+/// The template is wrong ([`BadConfig`]).
+pub fn tags(args: &OfferArgs) -> anyhow::Result<Tags> {
+    let tags = Tags::parse(&args.tags, args.allow_http_get).context("-tags");
+    Ok(tags.map_err(BadConfig)?)
+}
+
+/// The configuration file, or what holds without one.
+///
+/// # Errors
+///
+/// The file cannot be used ([`BadConfig`]).
+pub fn config(args: &OfferArgs) -> anyhow::Result<Config> {
+    let Some(path) = &args.config else { return Ok(Config::default()) };
+    Ok(Config::read(path).map_err(|error: ConfigError| BadConfig(error.into()))?)
+}
+
+/// The host's facts. `compat` is the file's; the flag's wins.
+///
+/// # Errors
+///
+/// The machine's name cannot be read.
+pub async fn host(args: &OfferArgs, compat: Option<Compat>) -> anyhow::Result<Host> {
+    let hostname = match &args.hostname {
+        Some(hostname) => hostname.clone(),
+        None => std::fs::read_to_string("/proc/sys/kernel/hostname")
+            .context("cannot read the machine's name")?
+            .trim()
+            .to_string(),
+    };
+    let compat = args.compat.or(compat).unwrap_or_default();
+    let fixed = args.resolve.iter().find(|(name, _)| *name == hostname);
+    let resolved_address = match fixed {
+        Some((_, address)) => Some(address.clone()),
+        None => resolve(&hostname).await,
+    };
+    if resolved_address.is_none() && args.ip.is_none() {
+        warn!(hostname, "the host's name does not resolve; without -ip its address is not known");
+    }
+    Ok(Host {
+        hostname,
+        forced_address: args.ip.clone().filter(|ip| !ip.is_empty()),
+        resolved_address,
+        internal: args.internal,
+        explicit: args.explicit,
+        address_label: Some(args.use_ip_from_label.clone()).filter(|label| !label.is_empty()),
+        compat,
+        flags: args.flags(compat),
+    })
+}
+
+/// The first address of a name, IPv4 before IPv6.
+async fn resolve(name: &str) -> Option<String> {
+    let addresses: Vec<IpAddr> =
+        tokio::net::lookup_host((name, 0)).await.ok()?.map(|address| address.ip()).collect();
+    let v4 = addresses.iter().find(|address| address.is_ipv4());
+    v4.or(addresses.first()).map(ToString::to_string)
+}
+
+/// The pipeline of the configuration, with every stage loaded and its settings
+/// validated.
+///
+/// # Errors
+///
+/// [`BadConfig`] with every fault of every stage.
+pub async fn pipeline(config: &Config) -> anyhow::Result<Pipeline> {
+    let memory = |stage| config.limits_of(stage).memory;
+    let components = config.pipeline.iter().filter(|stage| stage.file.is_some());
+    let largest = components.map(memory).max();
+    let plugins = largest.map(|largest| plugin_host(config, largest)).transpose()?;
+    let (mut stages, mut faults) = (Vec::new(), Vec::new());
+    for stage in &config.pipeline {
+        match load(config, stage, plugins.as_ref()).await {
+            Ok(stage) => stages.push(stage),
+            Err(fault) => faults.push(format!("stage {:?}: {fault:#}", stage.name)),
+        }
+    }
+    if faults.is_empty() {
+        Ok(Pipeline::new(stages))
+    } else {
+        Err(BadConfig(anyhow!("{}", faults.join("; "))).into())
+    }
+}
+
+fn plugin_host(config: &Config, largest: ByteSize) -> anyhow::Result<Arc<PluginHost>> {
+    let host =
+        PluginHost::new(config.limits.concurrency, largest).map_err(|error| anyhow!(error))?;
+    Ok(Arc::new(host))
+}
+
+async fn load(
+    config: &Config,
+    stage: &crate::config::StageConfig,
+    plugins: Option<&Arc<PluginHost>>,
+) -> anyhow::Result<Arc<dyn Stage>> {
+    let settings = serde_json::to_string(&stage.settings)?;
+    if let Some(builtin) = &stage.builtin {
+        return Ok(Arc::new(Builtin::new(&stage.name, builtin, &settings)?));
+    }
+    let file = stage.file.clone().context("it needs either builtin or file")?;
+    let plugins = plugins.context("there is no plugin host")?;
+    let loaded = plugins
+        .load(ComponentSpec {
+            name: stage.name.clone(),
+            file,
+            settings,
+            limits: config.limits_of(stage),
+            visible_env: stage.grant.visible_env().map_err(|error| anyhow!(error))?,
+        })
+        .await?;
+    let identity = loaded.identity();
+    info!(
+        stage = stage.name,
+        plugin = identity.name,
+        version = identity.version,
+        digest = &identity.digest[..12],
+        "loaded a plugin"
+    );
+    Ok(Arc::new(loaded))
+}
+
+/// The registry of a URI, and the name of its adapter. The words of the errors
+/// are registrator's.
+fn registry(uri: &str) -> anyhow::Result<(&'static str, Arc<dyn Registry>)> {
+    if !uri.contains("://") {
+        return Err(anyhow!("bad adapter uri: {uri}"));
+    }
+    let url = Url::parse(uri).with_context(|| format!("bad adapter uri: {uri}"))?;
+    let adapter = match url.scheme() {
+        "consul" => "consul",
+        "consul-tls" => "consul-tls",
+        "consul-unix" => "consul-unix",
+        "memory" => return Ok(("memory", Arc::new(Memory::default()))),
+        _ => return Err(anyhow!("unrecognized adapter: {uri}")),
+    };
+    let config = ConsulConfig::new(&url, |name| std::env::var(name).ok())?;
+    Ok((adapter, Arc::new(Consul::new(config)?)))
+}
+
+/// Wait until the registry is there, as often as the flags say.
+async fn reach(registry: &dyn Registry, args: &RunArgs, compat: Compat) -> anyhow::Result<String> {
+    let original = compat == Compat::Registrator;
+    let attempts = args.retry_attempts.unwrap_or(if original { 0 } else { -1 });
+    let mut attempt = 0;
+    loop {
+        if original || attempt > 0 {
+            info!("Connecting to backend ({attempt}/{attempts})");
+        }
+        match registry.probe().await {
+            Ok(words) => return Ok(words),
+            Err(error) if attempt == attempts => return Err(error.into()),
+            Err(error) => warn!(error = error_chain(&error), "the registry is not there yet"),
+        }
+        tokio::time::sleep(Duration::from_millis(args.retry_interval.unsigned_abs())).await;
+        attempt += 1;
+    }
+}
+
+/// A token that is cancelled by SIGTERM or SIGINT.
+fn stop_on_signal() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+        let mut signals = signal(kind).context("cannot listen to signals")?;
+        let stop = stop.clone();
+        // Ends with the process: there is nothing to wait for.
+        tokio::spawn(async move {
+            signals.recv().await;
+            stop.cancel();
+        });
+    }
+    Ok(stop)
+}

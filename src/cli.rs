@@ -1,0 +1,264 @@
+//! The command line: registrator's, and ours beside it.
+//!
+//! registrator is written in Go, whose flags have one dash, stand before the
+//! registry's URI and may be written `-flag=value`. They are turned into the
+//! same flags with two dashes before anything else looks at them.
+
+mod go_flags;
+mod plan;
+
+use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+
+use crate::host::Compat;
+
+pub use plan::{PlanArgs, plan};
+
+/// Keeps Consul's catalog true to the containers that run on a host.
+#[derive(Debug, Parser)]
+#[command(
+    name = "wharfinger",
+    disable_version_flag = true,
+    args_conflicts_with_subcommands = true,
+    override_usage = "wharfinger [options] <registry URI>\n       wharfinger <command> [options]"
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    #[command(flatten)]
+    run: RunArgs,
+
+    /// Print the version and end.
+    #[arg(long)]
+    version: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run with a configuration file; what the plain command does otherwise.
+    Run(RunArgs),
+    /// Show what would be registered for recorded containers.
+    Plan(PlanArgs),
+}
+
+/// What to do.
+#[derive(Debug)]
+pub enum Invocation {
+    /// Print the version.
+    Version,
+    /// Run the daemon.
+    Run(Box<RunArgs>),
+    /// Show what would be registered.
+    Plan(Box<PlanArgs>),
+}
+
+/// The flags that decide what is registered.
+#[derive(Debug, Clone, Args)]
+pub struct OfferArgs {
+    /// IP for ports mapped to the host.
+    #[arg(long, value_name = "ADDRESS")]
+    pub ip: Option<String>,
+
+    /// Use the containers' own addresses and ports instead of published ones.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    pub internal: bool,
+
+    /// Only register containers that have SERVICE_NAME set.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    pub explicit: bool,
+
+    /// Tags for all services, separated by commas; a Go template over what
+    /// `docker inspect` prints.
+    #[arg(long, value_name = "TAGS", default_value = "")]
+    pub tags: String,
+
+    /// Let the template of --tags call out with httpGet.
+    #[arg(long)]
+    pub allow_http_get: bool,
+
+    /// Use the IP that is stored in this label of the container.
+    #[arg(
+        long = "useIpFromLabel",
+        alias = "use-ip-from-label",
+        value_name = "LABEL",
+        default_value = ""
+    )]
+    pub use_ip_from_label: String,
+
+    /// The host name that service IDs begin with; the machine's own if not
+    /// given.
+    #[arg(long, value_name = "NAME", env = "WHARFINGER_HOSTNAME")]
+    pub hostname: Option<String>,
+
+    /// The address of a host name, in the place of its resolution.
+    #[arg(long, value_name = "NAME=ADDRESS", value_parser = resolution)]
+    pub resolve: Vec<(String, String)>,
+
+    /// Whose rules hold where registrator's behaviour is a bug: none or
+    /// registrator.
+    #[arg(long, value_name = "WHOSE")]
+    pub compat: Option<Compat>,
+
+    /// Do not mark services as the daemon's own in their metadata.
+    #[arg(long)]
+    pub no_provenance: bool,
+
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", env = "WHARFINGER_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+/// The flags of the daemon.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub offer: OfferArgs,
+
+    /// Remove dangling services. Those that the daemon registered itself are
+    /// always removed.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    pub cleanup: bool,
+
+    /// Deregister exited services "always" or "on-success".
+    #[arg(long, value_name = "WHEN", default_value = "always")]
+    pub deregister: String,
+
+    /// Seconds between two resyncs; 0 for none.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub resync: u64,
+
+    /// Attempts to reach the registry at start after the first; -1 for no end.
+    /// [default: -1, or 0 under --compat registrator]
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
+    pub retry_attempts: Option<i64>,
+
+    /// Milliseconds between two attempts.
+    #[arg(
+        long,
+        value_name = "MILLISECONDS",
+        default_value_t = 2000,
+        allow_negative_numbers = true
+    )]
+    pub retry_interval: i64,
+
+    /// TTL for services in seconds; 0 for no expiry.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub ttl: u64,
+
+    /// Seconds between two refreshes of services' TTLs.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub ttl_refresh: u64,
+
+    /// The form of the log: text or json.
+    #[arg(long, value_name = "FORM", default_value = "text", env = "WHARFINGER_LOG_FORMAT")]
+    pub log_format: LogFormat,
+
+    /// Where services are registered: consul://, consul-tls://, consul-unix://
+    /// or memory://.
+    #[arg(value_name = "registry URI")]
+    pub uri: Option<String>,
+}
+
+/// The form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[allow(missing_docs)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// A command line that cannot be used.
+#[derive(Debug)]
+pub struct UsageError {
+    /// What to print.
+    pub message: String,
+    /// The exit code: registrator's for the same fault, or 0 where help was
+    /// asked for.
+    pub code: u8,
+}
+
+/// Read a command line, whose first word is the program's name.
+///
+/// # Errors
+///
+/// It cannot be used, or help is asked for.
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, UsageError> {
+    let words = go_flags::to_long(words.into_iter().collect(), &Cli::command())
+        .map_err(|message| UsageError { message, code: 2 })?;
+    let cli = Cli::try_parse_from(words).map_err(|error| UsageError {
+        message: error.to_string(),
+        code: u8::try_from(error.exit_code()).unwrap_or(2),
+    })?;
+    if cli.version {
+        return Ok(Invocation::Version);
+    }
+    let args = match cli.command {
+        Some(Command::Plan(args)) => {
+            return Ok(Invocation::Plan(Box::new(args)));
+        }
+        Some(Command::Run(args)) => args,
+        None => cli.run,
+    };
+    if args.uri.is_none() && args.offer.config.is_none() {
+        let usage = Cli::command().render_help();
+        let message = format!("Missing required argument for registry URI.\n\n{usage}");
+        return Err(UsageError { message, code: 2 });
+    }
+    args.check().map_err(|message| UsageError { message, code: 1 })?;
+    Ok(Invocation::Run(Box::new(args)))
+}
+
+impl RunArgs {
+    /// Rules over several flags. The words are registrator's.
+    fn check(&self) -> Result<(), String> {
+        if !matches!(self.deregister.as_str(), "always" | "on-success") {
+            return Err("-deregister must be \"always\" or \"on-success\"".into());
+        }
+        if self.retry_interval <= 0 {
+            return Err("-retry-interval must be greater than 0".into());
+        }
+        if self.retry_attempts.is_some_and(|attempts| attempts < -1) {
+            return Err("-retry-attempts must be -1 or greater".into());
+        }
+        if (self.ttl == 0) != (self.ttl_refresh == 0) {
+            return Err("-ttl and -ttl-refresh must be specified together or not at all".into());
+        }
+        if self.ttl > 0 && self.ttl <= self.ttl_refresh {
+            return Err("-ttl must be greater than -ttl-refresh".into());
+        }
+        Ok(())
+    }
+}
+
+impl OfferArgs {
+    /// The flags that have a value, by their long names, for the stages.
+    pub fn flags(&self, compat: Compat) -> BTreeMap<String, String> {
+        let on = |flag: bool| flag.then(|| "true".to_string());
+        let text = |text: &str| (!text.is_empty()).then(|| text.to_string());
+        [
+            ("ip", self.ip.clone()),
+            ("internal", on(self.internal)),
+            ("explicit", on(self.explicit)),
+            ("tags", text(&self.tags)),
+            ("useIpFromLabel", text(&self.use_ip_from_label)),
+            ("hostname", self.hostname.clone()),
+            ("compat", Some(compat.to_string())),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_string(), value?)))
+        .collect()
+    }
+}
+
+fn resolution(text: &str) -> Result<(String, String), String> {
+    let (name, address) =
+        text.split_once('=').ok_or_else(|| format!("{text:?} is not NAME=ADDRESS"))?;
+    address.parse::<std::net::IpAddr>().map_err(|_| format!("{address:?} is not an IP address"))?;
+    Ok((name.to_string(), address.to_string()))
+}
+
+#[cfg(test)]
+mod tests;

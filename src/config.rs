@@ -1,0 +1,335 @@
+//! The configuration file: the registry, the pipeline as an ordered array of
+//! stages, and the limits of what they may use.
+//!
+//! Unknown keys are refused. Every fault is reported, not just the first.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use bytesize::ByteSize;
+use globset::{Glob, GlobSet, GlobSetBuilder};
+use serde::Deserialize;
+
+use crate::{host::Compat, plugin::Limits};
+
+/// What the file says.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Config {
+    /// Whose rules hold where registrator's behaviour is a bug.
+    pub compat: Option<Compat>,
+    /// Where services are registered.
+    pub registry: Registry,
+    /// What a stage may use unless it says otherwise.
+    pub limits: DefaultLimits,
+    /// The stages in their order.
+    pub pipeline: Vec<StageConfig>,
+}
+
+impl Default for Config {
+    /// Without a file the pipeline is the stage that mimics registrator.
+    fn default() -> Self {
+        let registrator = StageConfig {
+            name: "registrator".into(),
+            builtin: Some("registrator".into()),
+            file: None,
+            settings: toml::Table::new(),
+            timeout: None,
+            memory: None,
+            grant: Grant::default(),
+        };
+        Self {
+            compat: None,
+            registry: Registry::default(),
+            limits: DefaultLimits::default(),
+            pipeline: vec![registrator],
+        }
+    }
+}
+
+/// Where services are registered.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Registry {
+    /// A URI such as `consul://127.0.0.1:8500`. The command line's wins.
+    pub uri: Option<String>,
+}
+
+/// What a stage may use unless it says otherwise.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct DefaultLimits {
+    /// The time of one call.
+    #[serde(with = "humantime_serde")]
+    pub timeout: Duration,
+    /// The memory of one call.
+    pub memory: ByteSize,
+    /// How many calls of components may run at once.
+    pub concurrency: usize,
+}
+
+impl Default for DefaultLimits {
+    fn default() -> Self {
+        Self { timeout: Duration::from_millis(200), memory: ByteSize::mib(64), concurrency: 8 }
+    }
+}
+
+/// A stage of the pipeline.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct StageConfig {
+    /// The name in logs and traces, unique in the pipeline.
+    pub name: String,
+    /// The name of a stage that is linked into the daemon.
+    #[serde(default)]
+    pub builtin: Option<String>,
+    /// The file of a component, relative to the configuration file.
+    #[serde(default)]
+    pub file: Option<PathBuf>,
+    /// What the stage is told; it validates it itself.
+    #[serde(default)]
+    pub settings: toml::Table,
+    /// The time of one call.
+    #[serde(default, with = "humantime_serde")]
+    pub timeout: Option<Duration>,
+    /// The memory of one call.
+    #[serde(default)]
+    pub memory: Option<ByteSize>,
+    /// What the stage may see.
+    #[serde(default)]
+    pub grant: Grant,
+}
+
+/// What a component is granted.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Grant {
+    /// Patterns of the environment variables of a container that it sees.
+    pub env: Vec<String>,
+}
+
+impl Default for Grant {
+    /// Secrets are not handed out by accident.
+    fn default() -> Self {
+        Self { env: vec!["SERVICE_*".into()] }
+    }
+}
+
+impl Grant {
+    /// The patterns, ready to match.
+    ///
+    /// # Errors
+    ///
+    /// A pattern is wrong; the words say which and how.
+    pub fn visible_env(&self) -> Result<GlobSet, String> {
+        let mut set = GlobSetBuilder::new();
+        for pattern in &self.env {
+            set.add(Glob::new(pattern).map_err(|error| error.to_string())?);
+        }
+        set.build().map_err(|error| error.to_string())
+    }
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {}", .0.display())]
+    Read(PathBuf, #[source] io::Error),
+    /// It is not TOML, or a key is unknown or has a value of the wrong kind.
+    #[error("{}: {_1}", _0.display())]
+    Parse(PathBuf, Box<toml::de::Error>),
+    /// It makes no sense.
+    #[error("{}: {}", .path.display(), .faults.join("; "))]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Every fault.
+        faults: Vec<String>,
+    },
+}
+
+impl Config {
+    /// Read a file.
+    ///
+    /// # Errors
+    ///
+    /// See [`ConfigError`].
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            fs::read_to_string(path).map_err(|error| ConfigError::Read(path.into(), error))?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Self::parse(&text, path, folder)
+    }
+
+    /// Read the text of the file `path`; files of stages are relative to
+    /// `folder`.
+    ///
+    /// # Errors
+    ///
+    /// See [`ConfigError`].
+    pub fn parse(text: &str, path: &Path, folder: &Path) -> Result<Self, ConfigError> {
+        let mut config: Self = toml::from_str(text)
+            .map_err(|error| ConfigError::Parse(path.into(), Box::new(error)))?;
+        let faults = config.faults();
+        if !faults.is_empty() {
+            return Err(ConfigError::Invalid { path: path.into(), faults });
+        }
+        for stage in &mut config.pipeline {
+            stage.file = stage.file.take().map(|file| folder.join(file));
+        }
+        Ok(config)
+    }
+
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut fault = |place: &str, text: String| faults.push(format!("{place}: {text}"));
+        if self.limits.concurrency == 0 || self.limits.concurrency > 256 {
+            fault("limits.concurrency", "it must be from 1 to 256".into());
+        }
+        if let Err(text) = timeout(self.limits.timeout) {
+            fault("limits.timeout", text);
+        }
+        if let Err(text) = memory(self.limits.memory) {
+            fault("limits.memory", text);
+        }
+        if self.pipeline.is_empty() {
+            fault("pipeline", "it has no stage".into());
+        }
+        for (index, stage) in self.pipeline.iter().enumerate() {
+            let place = format!("pipeline stage {:?}", stage.name);
+            if stage.name.trim().is_empty() {
+                fault(&format!("pipeline stage {}", index + 1), "its name is empty".into());
+            }
+            if self.pipeline[..index].iter().any(|other| other.name == stage.name) {
+                fault(&place, "another stage has this name".into());
+            }
+            match (&stage.builtin, &stage.file) {
+                (Some(_), None) | (None, Some(_)) => {}
+                _ => fault(&place, "it needs either builtin or file".into()),
+            }
+            if let Some(Err(text)) = stage.timeout.map(timeout) {
+                fault(&place, format!("timeout: {text}"));
+            }
+            if let Some(Err(text)) = stage.memory.map(memory) {
+                fault(&place, format!("memory: {text}"));
+            }
+            if let Err(text) = stage.grant.visible_env() {
+                fault(&place, format!("grant.env: {text}"));
+            }
+        }
+        faults
+    }
+
+    /// What a stage may use in one call.
+    pub fn limits_of(&self, stage: &StageConfig) -> Limits {
+        Limits {
+            timeout: stage.timeout.unwrap_or(self.limits.timeout),
+            memory: stage.memory.unwrap_or(self.limits.memory),
+        }
+    }
+}
+
+fn timeout(value: Duration) -> Result<(), String> {
+    let (least, most) = (Limits::MIN_TIMEOUT, Limits::MAX_TIMEOUT);
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(format!(
+        "{} is not between {} and {}",
+        humantime::format_duration(value),
+        humantime::format_duration(least),
+        humantime::format_duration(most)
+    ))
+}
+
+fn memory(value: ByteSize) -> Result<(), String> {
+    let (least, most) = (Limits::MIN_MEMORY, Limits::MAX_MEMORY);
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(format!("{value} is not between {least} and {most}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        let path = Path::new("wharfinger.toml");
+        Config::parse(text, path, Path::new("/etc")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_whole_file_is_read() {
+        let config = parse(
+            r#"
+            compat = "registrator"
+            [registry]
+            uri = "consul://10.0.0.1:8500"
+            [limits]
+            timeout = "50ms"
+            memory = "32MiB"
+            [[pipeline]]
+            name = "registrator"
+            builtin = "registrator"
+            [[pipeline]]
+            name = "convention"
+            file = "convention.wasm"
+            timeout = "20ms"
+            settings = { tag = "x" }
+            grant.env = ["SERVICE_*", "TEAM"]
+            "#,
+        )
+        .expect("the file is right");
+        let stage = &config.pipeline[1];
+        assert_eq!(stage.file.as_deref(), Some(Path::new("/etc/convention.wasm")));
+        let limits = Limits { timeout: Duration::from_millis(20), memory: ByteSize::mib(32) };
+        assert_eq!(config.limits_of(stage), limits);
+        assert!(stage.grant.visible_env().expect("patterns").is_match("TEAM"));
+    }
+
+    #[test]
+    fn an_empty_file_mimics_registrator() {
+        assert_eq!(parse(""), Ok(Config::default()));
+    }
+
+    #[test]
+    fn every_fault_is_said() {
+        let faults = parse(
+            r#"
+            [limits]
+            timeout = "1ms"
+            concurrency = 0
+            [[pipeline]]
+            name = "a"
+            [[pipeline]]
+            name = "a"
+            builtin = "registrator"
+            memory = "1KiB"
+            grant.env = ["{"]
+            "#,
+        )
+        .expect_err("there are faults");
+        for part in [
+            "wharfinger.toml",
+            "limits.timeout: 1ms",
+            "limits.concurrency",
+            "\"a\": it needs either builtin or file",
+            "another stage has this name",
+            "memory: 1.0 KiB",
+            "grant.env",
+        ] {
+            assert!(faults.contains(part), "{part:?} is not in {faults}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line() {
+        let fault = parse("[limits]\ntimeuot = \"1s\"\n").expect_err("the key is misspelt");
+        assert!(fault.contains("timeuot") && fault.contains("line 2"), "{fault}");
+    }
+}

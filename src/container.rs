@@ -1,0 +1,170 @@
+//! What is known of a container: a value without I/O, filled by the source and
+//! handed to every stage of the pipeline.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Serialize};
+
+/// The full identifier of a container, 64 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ContainerId(pub String);
+
+impl ContainerId {
+    /// The first twelve digits, as Docker shows them to people.
+    pub fn short(&self) -> &str {
+        self.0.get(..12).unwrap_or(&self.0)
+    }
+}
+
+impl fmt::Display for ContainerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A transport protocol of a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum Protocol {
+    Tcp,
+    Udp,
+    Sctp,
+}
+
+/// A port that the image or the container's configuration declares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ExposedPort {
+    /// The port inside the container.
+    pub port: u16,
+    /// Its protocol.
+    pub protocol: Protocol,
+}
+
+/// A container port that is reachable through an address of the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishedPort {
+    /// The port inside the container.
+    pub container_port: u16,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// The host's address as Docker says it; `0.0.0.0` or `::` for all.
+    pub host_ip: String,
+    /// The port on the host.
+    pub host_port: u16,
+}
+
+/// A network that a container is attached to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// The network's name.
+    pub name: String,
+    /// Docker's identifier of the network.
+    pub id: String,
+    /// The container's IPv4 address in it.
+    pub ipv4: Option<String>,
+    /// The container's global IPv6 address in it.
+    pub ipv6: Option<String>,
+    /// The names that resolve to the container in it.
+    pub aliases: Vec<String>,
+}
+
+impl Network {
+    /// The container's address in this network, IPv4 before IPv6.
+    pub fn address(&self) -> Option<&str> {
+        self.ipv4.as_deref().or(self.ipv6.as_deref())
+    }
+}
+
+/// What Docker's `HEALTHCHECK` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum Health {
+    /// The container has no health check.
+    None,
+    Starting,
+    Healthy,
+    Unhealthy,
+}
+
+/// Where a container is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum State {
+    Created,
+    Running,
+    Paused,
+    Restarting,
+    Removing,
+    Exited,
+    Dead,
+    Other,
+}
+
+impl State {
+    /// Whether the container's processes exist, so that it offers services.
+    pub fn is_running(self) -> bool {
+        matches!(self, State::Running | State::Paused)
+    }
+}
+
+/// The container whose network another one shares
+/// (`--network container:<name>`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkPeer {
+    /// The full identifier of the owner of the network.
+    pub id: ContainerId,
+    /// Its name.
+    pub name: String,
+    /// Its own network mode.
+    pub network_mode: String,
+    /// The networks it is attached to, sorted by name.
+    pub networks: Vec<Network>,
+    /// The ports it publishes.
+    pub published_ports: Vec<PublishedPort>,
+}
+
+/// A container as it was seen at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Container {
+    /// The full identifier.
+    pub id: ContainerId,
+    /// The name without the leading slash.
+    pub name: String,
+    /// The image reference as it was given.
+    pub image: String,
+    /// The image's identifier.
+    pub image_id: String,
+    /// The host name inside the container.
+    pub hostname: String,
+    /// The environment in the container's own order.
+    pub env: Vec<(String, String)>,
+    /// All labels, those of Compose and Swarm among them.
+    pub labels: BTreeMap<String, String>,
+    /// Sorted by port, then protocol.
+    pub exposed_ports: Vec<ExposedPort>,
+    /// Sorted by container port, then protocol; the host addresses of one port
+    /// are in Docker's order.
+    pub published_ports: Vec<PublishedPort>,
+    /// Sorted by name.
+    pub networks: Vec<Network>,
+    /// `bridge`, `default`, `host`, `none`, `container:<id>` or a network.
+    pub network_mode: String,
+    /// The owner of the network if the mode is `container:<id>`.
+    pub network_peer: Option<NetworkPeer>,
+    /// Where it is in its life.
+    pub state: State,
+    /// The exit code of its last run; 0 while it runs.
+    pub exit_code: i64,
+    /// What its health check says.
+    pub health: Health,
+    /// RFC 3339.
+    pub created_at: String,
+    /// RFC 3339; none if it was never started.
+    pub started_at: Option<String>,
+    /// Further facts for the stages, by their documented keys.
+    pub attributes: BTreeMap<String, String>,
+}

@@ -1,0 +1,349 @@
+//! The adapter between the daemon's own types and those that are generated
+//! from the contract.
+//!
+//! The types are generated twice, for the host of components and for stages
+//! that are linked natively, with the same names and fields. The macro writes
+//! the adapter for either, so that there is one place that knows the contract's
+//! records.
+
+/// Define the module `$module` with the adapter to the generated types of
+/// `$types`, which must have `types`'s records and `logging::Level`.
+macro_rules! adapter {
+    ($module:ident, $($types:tt)+) => {
+        mod $module {
+            use $($types)+ as t;
+
+            use crate::{
+                container as c,
+                host::Host,
+                pipeline::{Decision, Level, Verdict},
+                service as s,
+            };
+
+            fn attributes<'a, K: AsRef<str> + 'a, V: AsRef<str> + 'a>(
+                map: impl IntoIterator<Item = (K, V)>,
+            ) -> Vec<t::Attribute> {
+                map.into_iter()
+                    .map(|(key, value)| t::Attribute {
+                        key: key.as_ref().to_string(),
+                        value: value.as_ref().to_string(),
+                    })
+                    .collect()
+            }
+
+            fn pairs<C: FromIterator<(String, String)>>(list: Vec<t::Attribute>) -> C {
+                list.into_iter().map(|entry| (entry.key, entry.value)).collect()
+            }
+
+            fn protocol(protocol: c::Protocol) -> t::Protocol {
+                match protocol {
+                    c::Protocol::Tcp => t::Protocol::Tcp,
+                    c::Protocol::Udp => t::Protocol::Udp,
+                    c::Protocol::Sctp => t::Protocol::Sctp,
+                }
+            }
+
+            fn published(ports: &[c::PublishedPort]) -> Vec<t::PublishedPort> {
+                ports.iter().map(published_port).collect()
+            }
+
+            fn published_port(port: &c::PublishedPort) -> t::PublishedPort {
+                t::PublishedPort {
+                    container_port: port.container_port,
+                    protocol: protocol(port.protocol),
+                    host_ip: port.host_ip.clone(),
+                    host_port: port.host_port,
+                }
+            }
+
+            fn networks(networks: &[c::Network]) -> Vec<t::Network> {
+                networks
+                    .iter()
+                    .map(|network| t::Network {
+                        name: network.name.clone(),
+                        id: network.id.clone(),
+                        ipv4: network.ipv4.clone(),
+                        ipv6: network.ipv6.clone(),
+                        aliases: network.aliases.clone(),
+                    })
+                    .collect()
+            }
+
+            /// The container as a stage may see it: of the environment, only
+            /// the variables that `visible` admits.
+            pub(in super::super) fn container(
+                container: &c::Container,
+                visible: impl Fn(&str) -> bool,
+            ) -> t::Container {
+                t::Container {
+                    id: container.id.0.clone(),
+                    name: container.name.clone(),
+                    image: container.image.clone(),
+                    image_id: container.image_id.clone(),
+                    hostname: container.hostname.clone(),
+                    env: attributes(
+                        container.env.iter().filter(|(key, _)| visible(key)).map(|(k, v)| (k, v)),
+                    ),
+                    labels: attributes(&container.labels),
+                    exposed_ports: container
+                        .exposed_ports
+                        .iter()
+                        .map(|exposed| t::ExposedPort {
+                            port: exposed.port,
+                            protocol: protocol(exposed.protocol),
+                        })
+                        .collect(),
+                    published_ports: published(&container.published_ports),
+                    networks: networks(&container.networks),
+                    network_mode: container.network_mode.clone(),
+                    network_peer: container.network_peer.as_ref().map(|peer| t::NetworkPeer {
+                        id: peer.id.0.clone(),
+                        name: peer.name.clone(),
+                        network_mode: peer.network_mode.clone(),
+                        networks: networks(&peer.networks),
+                        published_ports: published(&peer.published_ports),
+                    }),
+                    state: match container.state {
+                        c::State::Created => t::State::Created,
+                        c::State::Running => t::State::Running,
+                        c::State::Paused => t::State::Paused,
+                        c::State::Restarting => t::State::Restarting,
+                        c::State::Removing => t::State::Removing,
+                        c::State::Exited => t::State::Exited,
+                        c::State::Dead => t::State::Dead,
+                        c::State::Other => t::State::Other,
+                    },
+                    exit_code: container.exit_code,
+                    health: match container.health {
+                        c::Health::None => t::Health::None,
+                        c::Health::Starting => t::Health::Starting,
+                        c::Health::Healthy => t::Health::Healthy,
+                        c::Health::Unhealthy => t::Health::Unhealthy,
+                    },
+                    created_at: container.created_at.clone(),
+                    started_at: container.started_at.clone(),
+                    attributes: attributes(&container.attributes),
+                }
+            }
+
+            pub(in super::super) fn host(host: &Host) -> t::HostFacts {
+                t::HostFacts {
+                    hostname: host.hostname.clone(),
+                    address: host.address().map(String::from),
+                    flags: attributes(&host.flags),
+                    attributes: Vec::new(),
+                }
+            }
+
+            pub(in super::super) fn service(service: &s::Service) -> t::Service {
+                t::Service {
+                    id: service.id.clone(),
+                    name: service.name.clone(),
+                    address: service.address.clone(),
+                    port: service.port,
+                    protocol: protocol(service.protocol),
+                    tags: service.tags.clone(),
+                    meta: attributes(&service.meta),
+                    checks: service.checks.iter().map(check).collect(),
+                    weights: service
+                        .weights
+                        .map(|w| t::Weights { passing: w.passing, warning: w.warning }),
+                    enable_tag_override: service.enable_tag_override,
+                    tagged_addresses: service
+                        .tagged_addresses
+                        .iter()
+                        .map(|(tag, (address, port))| t::TaggedAddress {
+                            tag: tag.clone(),
+                            address: address.clone(),
+                            port: *port,
+                        })
+                        .collect(),
+                    origin: service.origin.as_ref().map(|origin| t::Origin {
+                        container_port: origin.container_port,
+                        protocol: protocol(origin.protocol),
+                        published: origin.published.as_ref().map(published_port),
+                    }),
+                    attributes: attributes(&service.attributes),
+                }
+            }
+
+            fn check(check: &s::Check) -> t::Check {
+                t::Check {
+                    id: check.id.clone(),
+                    name: check.name.clone(),
+                    notes: check.notes.clone(),
+                    kind: check_kind(check.kind.clone()),
+                    interval: check.interval.clone(),
+                    timeout: check.timeout.clone(),
+                    initial_status: check.initial_status.map(|status| match status {
+                        s::CheckStatus::Passing => t::CheckStatus::Passing,
+                        s::CheckStatus::Warning => t::CheckStatus::Warning,
+                        s::CheckStatus::Critical => t::CheckStatus::Critical,
+                    }),
+                    deregister_after: check.deregister_after.clone(),
+                    success_before_passing: check.success_before_passing,
+                    failures_before_critical: check.failures_before_critical,
+                    attributes: attributes(&check.attributes),
+                }
+            }
+
+            fn check_kind(kind: s::CheckKind) -> t::CheckKind {
+                use s::CheckKind as K;
+                match kind {
+                    K::Http { url, method, headers, body, tls_skip_verify, tls_server_name } => {
+                        t::CheckKind::Http(t::HttpCheck {
+                            url,
+                            method,
+                            headers: attributes(headers),
+                            body,
+                            tls_skip_verify,
+                            tls_server_name,
+                        })
+                    }
+                    K::Tcp { address } => t::CheckKind::Tcp(t::TcpCheck { address }),
+                    K::Udp { address } => t::CheckKind::Udp(t::UdpCheck { address }),
+                    K::Grpc { target, use_tls, tls_skip_verify, tls_server_name } => {
+                        t::CheckKind::Grpc(t::GrpcCheck {
+                            target,
+                            use_tls,
+                            tls_skip_verify,
+                            tls_server_name,
+                        })
+                    }
+                    K::H2Ping { address, use_tls, tls_skip_verify } => {
+                        t::CheckKind::H2Ping(t::H2PingCheck { address, use_tls, tls_skip_verify })
+                    }
+                    K::Script { args } => t::CheckKind::Script(t::ScriptCheck { args }),
+                    K::Docker { container_id, shell, args } => {
+                        t::CheckKind::Docker(t::DockerCheck { container_id, shell, args })
+                    }
+                    K::Ttl { ttl } => t::CheckKind::Ttl(t::TtlCheck { ttl }),
+                    K::Alias { node, service } => {
+                        t::CheckKind::Alias(t::AliasCheck { node, service })
+                    }
+                    K::OsService { name } => t::CheckKind::OsService(name),
+                }
+            }
+
+            fn protocol_back(protocol: t::Protocol) -> c::Protocol {
+                match protocol {
+                    t::Protocol::Tcp => c::Protocol::Tcp,
+                    t::Protocol::Udp => c::Protocol::Udp,
+                    t::Protocol::Sctp => c::Protocol::Sctp,
+                }
+            }
+
+            pub(in super::super) fn decision(outcome: t::Outcome) -> Decision {
+                Decision {
+                    verdicts: outcome
+                        .verdicts
+                        .into_iter()
+                        .map(|verdict| match verdict {
+                            t::Verdict::Keep => Verdict::Keep,
+                            t::Verdict::Replace(service) => {
+                                Verdict::Replace(Box::new(service_back(service)))
+                            }
+                            t::Verdict::Veto(reason) => Verdict::Veto(reason),
+                        })
+                        .collect(),
+                    added: outcome.added.into_iter().map(service_back).collect(),
+                }
+            }
+
+            /// The service without its origin, which is not the stage's to say.
+            fn service_back(service: t::Service) -> s::Service {
+                s::Service {
+                    id: service.id,
+                    name: service.name,
+                    address: service.address,
+                    port: service.port,
+                    protocol: protocol_back(service.protocol),
+                    tags: service.tags,
+                    meta: pairs(service.meta),
+                    checks: service.checks.into_iter().map(check_back).collect(),
+                    weights: service
+                        .weights
+                        .map(|w| s::Weights { passing: w.passing, warning: w.warning }),
+                    enable_tag_override: service.enable_tag_override,
+                    tagged_addresses: service
+                        .tagged_addresses
+                        .into_iter()
+                        .map(|tagged| (tagged.tag, (tagged.address, tagged.port)))
+                        .collect(),
+                    origin: None,
+                    attributes: pairs(service.attributes),
+                }
+            }
+
+            fn check_back(check: t::Check) -> s::Check {
+                s::Check {
+                    id: check.id,
+                    name: check.name,
+                    notes: check.notes,
+                    kind: check_kind_back(check.kind),
+                    interval: check.interval,
+                    timeout: check.timeout,
+                    initial_status: check.initial_status.map(|status| match status {
+                        t::CheckStatus::Passing => s::CheckStatus::Passing,
+                        t::CheckStatus::Warning => s::CheckStatus::Warning,
+                        t::CheckStatus::Critical => s::CheckStatus::Critical,
+                    }),
+                    deregister_after: check.deregister_after,
+                    success_before_passing: check.success_before_passing,
+                    failures_before_critical: check.failures_before_critical,
+                    attributes: pairs(check.attributes),
+                }
+            }
+
+            fn check_kind_back(kind: t::CheckKind) -> s::CheckKind {
+                use s::CheckKind as K;
+                match kind {
+                    t::CheckKind::Http(http) => K::Http {
+                        url: http.url,
+                        method: http.method,
+                        headers: pairs(http.headers),
+                        body: http.body,
+                        tls_skip_verify: http.tls_skip_verify,
+                        tls_server_name: http.tls_server_name,
+                    },
+                    t::CheckKind::Tcp(tcp) => K::Tcp { address: tcp.address },
+                    t::CheckKind::Udp(udp) => K::Udp { address: udp.address },
+                    t::CheckKind::Grpc(grpc) => K::Grpc {
+                        target: grpc.target,
+                        use_tls: grpc.use_tls,
+                        tls_skip_verify: grpc.tls_skip_verify,
+                        tls_server_name: grpc.tls_server_name,
+                    },
+                    t::CheckKind::H2Ping(ping) => K::H2Ping {
+                        address: ping.address,
+                        use_tls: ping.use_tls,
+                        tls_skip_verify: ping.tls_skip_verify,
+                    },
+                    t::CheckKind::Script(script) => K::Script { args: script.args },
+                    t::CheckKind::Docker(docker) => K::Docker {
+                        container_id: docker.container_id,
+                        shell: docker.shell,
+                        args: docker.args,
+                    },
+                    t::CheckKind::Ttl(ttl) => K::Ttl { ttl: ttl.ttl },
+                    t::CheckKind::Alias(alias) => {
+                        K::Alias { node: alias.node, service: alias.service }
+                    }
+                    t::CheckKind::OsService(name) => K::OsService { name },
+                }
+            }
+
+            pub(in super::super) fn level(level: t::logging::Level) -> Level {
+                match level {
+                    t::logging::Level::Trace => Level::Trace,
+                    t::logging::Level::Debug => Level::Debug,
+                    t::logging::Level::Info => Level::Info,
+                    t::logging::Level::Warn => Level::Warn,
+                    t::logging::Level::Error => Level::Error,
+                }
+            }
+        }
+    };
+}
+
+pub(crate) use adapter;

@@ -1,0 +1,49 @@
+//! The request of `httpGet`. A template's functions are synchronous, and so is
+//! this: it blocks the calling thread for as long as the request takes.
+
+use std::error::Error;
+use std::iter;
+use std::thread;
+use std::time::Duration;
+
+use super::Fault;
+
+/// How long a request may take, to the last byte of its response.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The largest body that is taken, in bytes.
+const MAX_BODY: usize = 1 << 20;
+
+/// Get the body of a response.
+///
+/// # Errors
+///
+/// There is no response, its status is none of success, or it is too large.
+pub(super) fn get(url: String) -> Result<Vec<u8>, Fault> {
+    // The caller may stand in an async runtime, where none can be started.
+    let request = thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_err(|error| Fault::Http(error.to_string()))?.block_on(fetch(&url))
+    });
+    request.join().map_err(|_| Fault::Http("the request panicked".into()))?
+}
+
+async fn fetch(url: &str) -> Result<Vec<u8>, Fault> {
+    // The address may be made of a container's variables, so it is not said.
+    let fault = |error: reqwest::Error| {
+        let error = error.without_url();
+        let chain = iter::successors(Some(&error as &dyn Error), |error| (*error).source());
+        Fault::Http(chain.map(|error| error.to_string()).collect::<Vec<_>>().join(": "))
+    };
+    let client = reqwest::Client::builder().timeout(TIMEOUT).build();
+    let request = client.map_err(fault)?.get(url).send().await;
+    let mut response = request.and_then(|response| response.error_for_status()).map_err(fault)?;
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(fault)? {
+        if body.len() + chunk.len() > MAX_BODY {
+            return Err(Fault::TooLarge("httpGet"));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}

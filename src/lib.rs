@@ -1,0 +1,25 @@
+//! Wharfinger keeps Consul's catalog true to the containers that run on a
+//! host.
+//!
+//! The modules stand in the order in which the data flows; ARCHITECTURE.md has
+//! the map and the invariants.
+
+// The command line and the file say what is wanted, and the parts are built.
+pub mod cli;
+pub mod config;
+pub mod app;
+// The source says which containers there are and what they look like.
+pub mod docker;
+pub mod container;
+// The pipeline decides what each of them offers on this host.
+pub mod host;
+pub mod pipeline;
+pub mod plugin;
+mod contract;
+pub mod service;
+// The control loop compares that with what is registered.
+pub mod reconcile;
+// The registry takes the difference.
+pub mod registry;
+// What is said about it.
+pub mod telemetry;

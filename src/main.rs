@@ -1,0 +1,74 @@
+//! The program: read the command line, start the log, run, and say by the exit
+//! code how it went.
+
+use std::process::ExitCode;
+
+use tracing::{error, info};
+use wharfinger::{
+    app::{self, BadConfig},
+    cli::{self, Invocation, LogFormat},
+    telemetry,
+};
+
+/// What was wanted could not be done.
+const FAILURE: u8 = 1;
+/// The configuration cannot be used; the `EX_CONFIG` of sysexits(3).
+const BAD_CONFIG: u8 = 78;
+
+fn main() -> ExitCode {
+    let invocation = match cli::parse(std::env::args_os()) {
+        Ok(invocation) => invocation,
+        Err(error) => {
+            eprintln!("{}", error.message);
+            return ExitCode::from(error.code);
+        }
+    };
+    telemetry::start(match &invocation {
+        Invocation::Run(args) => args.log_format,
+        _ => LogFormat::Text,
+    });
+    let result = match invocation {
+        Invocation::Version => {
+            println!("v{}", env!("CARGO_PKG_VERSION"));
+            Ok(())
+        }
+        Invocation::Run(args) => {
+            info!("Starting wharfinger v{} ...", env!("CARGO_PKG_VERSION"));
+            privileges::raise();
+            block_on(app::run(*args))
+        }
+        Invocation::Plan(args) => block_on(cli::plan(&args)).map(|text| println!("{text}")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!("{error:#}");
+            let bad_config = error.downcast_ref::<BadConfig>().is_some();
+            ExitCode::from(if bad_config { BAD_CONFIG } else { FAILURE })
+        }
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    // Two libraries speak TLS; both use the one provider.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(future)
+}
+
+mod privileges {
+    //! Docker's socket belongs to root. The image's user is not root, so the
+    //! image's binary may have the one capability that opens the socket all
+    //! the same. It is only permitted, not effective, so that the binary also
+    //! runs where it is taken away; threads inherit it from here.
+
+    use caps::{CapSet, Capability};
+
+    pub(super) fn raise() {
+        let wanted = Capability::CAP_DAC_OVERRIDE;
+        if matches!(caps::has_cap(None, CapSet::Permitted, wanted), Ok(true))
+            && let Err(error) = caps::raise(None, CapSet::Effective, wanted)
+        {
+            tracing::warn!(%error, "cannot use the capability that opens Docker's socket");
+        }
+    }
+}

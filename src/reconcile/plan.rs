@@ -1,0 +1,185 @@
+//! The difference between what is wanted and what is registered, as a list of
+//! actions. Pure: the same values give the same plan, and the executor has no
+//! choice.
+
+use std::{fmt, sync::Arc};
+
+use super::{catalog::Catalog, provenance::Owner};
+use crate::{registry::Registered, service::Service};
+
+/// What is to be done, in this order: registrations stand before
+/// deregistrations, so that a service that changes its ID is never missing.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Plan {
+    /// The actions.
+    pub actions: Vec<Action>,
+    /// What cannot be registered, because its ID is somebody else's.
+    pub conflicts: Vec<Conflict>,
+}
+
+/// One write.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Register a service, in the place of what has its ID.
+    Register {
+        /// The service.
+        service: Arc<Service>,
+        /// Why.
+        reason: Reason,
+        /// What was known when this was planned; see [`Catalog::is_current`].
+        generation: u64,
+    },
+    /// Deregister a service.
+    Deregister {
+        /// Its ID.
+        id: String,
+        /// What was known when this was planned.
+        generation: u64,
+    },
+}
+
+/// Why a service is registered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// It was not registered.
+    New,
+    /// These fields differ.
+    Changed(Vec<&'static str>),
+    /// It was registered by registrator, or by a daemon that left no mark.
+    Adopted,
+    /// It is not known what the last write did.
+    Uncertain,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::New => f.write_str("added"),
+            Reason::Changed(fields) => write!(f, "changed ({})", fields.join(", ")),
+            Reason::Adopted => f.write_str("adopted"),
+            Reason::Uncertain => f.write_str("registered again"),
+        }
+    }
+}
+
+/// A service whose ID is taken.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Conflict {
+    /// The ID.
+    pub id: String,
+    /// By whom.
+    pub taken_by: String,
+}
+
+/// The plan for these service IDs.
+pub(super) fn plan<'a>(catalog: &Catalog, ids: impl IntoIterator<Item = &'a String>) -> Plan {
+    let mut plan = Plan::default();
+    let mut removals = Vec::new();
+    for id in ids {
+        match decide(catalog, id) {
+            Decision::Nothing => {}
+            Decision::Register(service, reason) => plan.actions.push(Action::Register {
+                service,
+                reason,
+                generation: catalog.generation(id),
+            }),
+            Decision::Deregister => removals
+                .push(Action::Deregister { id: id.clone(), generation: catalog.generation(id) }),
+            Decision::Conflict(taken_by) => {
+                plan.conflicts.push(Conflict { id: id.clone(), taken_by });
+            }
+        }
+    }
+    plan.actions.append(&mut removals);
+    plan
+}
+
+enum Decision {
+    Nothing,
+    Register(Arc<Service>, Reason),
+    Deregister,
+    Conflict(String),
+}
+
+fn decide(catalog: &Catalog, id: &str) -> Decision {
+    let wanted = catalog.wanted(id);
+    if catalog.is_uncertain(id) {
+        return match wanted {
+            Some(service) => Decision::Register(service.clone(), Reason::Uncertain),
+            // It is taken out only where the write was this daemon's own.
+            None => Decision::Deregister,
+        };
+    }
+    match (wanted, catalog.registered(id)) {
+        (None, None) => Decision::Nothing,
+        (Some(service), None) => Decision::Register(service.clone(), Reason::New),
+        (None, Some(registered)) => {
+            let ours = matches!(catalog.owner(registered), Owner::Ours(_));
+            if ours || catalog.written(id).is_some() {
+                Decision::Deregister
+            } else {
+                Decision::Nothing
+            }
+        }
+        (Some(service), Some(registered)) => match catalog.owner(registered) {
+            Owner::OtherHost(host) => Decision::Conflict(format!("the daemon of host {host}")),
+            Owner::Ours(_) => update(service, &differences(service, registered)),
+            Owner::Unmarked => match catalog.written(id) {
+                // Without marks the daemon knows its own by memory.
+                Some(written) => {
+                    let mut fields = differences(service, registered);
+                    if written.checks != service.checks {
+                        fields.push("checks");
+                    }
+                    update(service, &fields)
+                }
+                None if adoptable(catalog.host(), service, registered) => {
+                    Decision::Register(service.clone(), Reason::Adopted)
+                }
+                None => Decision::Conflict("a service that is not this host's".into()),
+            },
+        },
+    }
+}
+
+fn update(service: &Arc<Service>, fields: &[&'static str]) -> Decision {
+    if fields.is_empty() {
+        Decision::Nothing
+    } else {
+        Decision::Register(service.clone(), Reason::Changed(fields.to_vec()))
+    }
+}
+
+/// Whether an unmarked entry with a wanted ID is what registrator left: the ID
+/// begins with this host's name, or it is the very service.
+fn adoptable(host: &str, service: &Service, registered: &Registered) -> bool {
+    let by_id = registered.id.strip_prefix(host).is_some_and(|rest| rest.starts_with(':'));
+    let same = registered.name == service.name
+        && registered.port == service.port
+        && registered.address == service.address;
+    by_id || same
+}
+
+/// The fields in which an entry differs from what is wanted.
+pub(super) fn differences(service: &Service, registered: &Registered) -> Vec<&'static str> {
+    let wanted = Registered::from(service);
+    let mut fields = Vec::new();
+    let mut compare = |field, equal: bool| {
+        if !equal {
+            fields.push(field);
+        }
+    };
+    compare("name", wanted.name == registered.name);
+    compare("address", wanted.address == registered.address);
+    compare("port", wanted.port == registered.port);
+    // With tag override, others may change the tags.
+    compare("tags", wanted.enable_tag_override || wanted.tags == registered.tags);
+    compare("meta", wanted.meta == registered.meta);
+    compare("weights", wanted.weights == registered.weights);
+    compare("enable-tag-override", wanted.enable_tag_override == registered.enable_tag_override);
+    // Consul adds tagged addresses of its own.
+    let addresses = &registered.tagged_addresses;
+    let all = wanted.tagged_addresses.iter().all(|(tag, at)| addresses.get(tag) == Some(at));
+    compare("tagged-addresses", all);
+    fields
+}

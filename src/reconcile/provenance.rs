@@ -1,0 +1,66 @@
+//! The marks by which the daemon knows its own services again.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::{container::ContainerId, registry::Registered, service::Service};
+
+/// Meta key: the host name of the daemon that registered the service.
+pub const META_HOST: &str = "wharfinger-host";
+/// Meta key: the full identifier of the container that offers it.
+pub const META_CONTAINER: &str = "wharfinger-container";
+/// Meta key: a digest of everything that was registered. It tells a change of
+/// the checks, which an agent does not say of its services.
+pub const META_DIGEST: &str = "wharfinger-digest";
+
+/// Whose a registered service is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// This host's, for a container.
+    Ours(ContainerId),
+    /// That of another host's daemon.
+    OtherHost(String),
+    /// It carries no mark.
+    Unmarked,
+}
+
+/// How services are marked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provenance {
+    /// This host's name.
+    pub host: String,
+    /// Whether marks are written.
+    pub enabled: bool,
+}
+
+impl Provenance {
+    /// The service with the marks, as it is to be registered.
+    pub fn stamp(&self, container: &ContainerId, mut service: Service) -> Service {
+        if self.enabled {
+            let digest = digest(&service);
+            service.meta.insert(META_HOST.into(), self.host.clone());
+            service.meta.insert(META_CONTAINER.into(), container.0.clone());
+            service.meta.insert(META_DIGEST.into(), digest);
+        }
+        service
+    }
+
+    pub(super) fn owner(&self, registered: &Registered) -> Owner {
+        match (registered.meta.get(META_HOST), registered.meta.get(META_CONTAINER)) {
+            (Some(host), Some(container)) if *host == self.host => {
+                Owner::Ours(ContainerId(container.clone()))
+            }
+            (Some(host), _) => Owner::OtherHost(host.clone()),
+            (None, _) => Owner::Unmarked,
+        }
+    }
+}
+
+fn digest(service: &Service) -> String {
+    use std::fmt::Write as _;
+    let text = serde_json::to_vec(service).expect("a service has only string keys");
+    let digest = Sha256::digest(&text);
+    digest.iter().take(8).fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,132 @@
+//! The sink: a registry of services, and what is registered in it.
+
+mod consul;
+mod memory;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::service::{Service, Weights};
+
+pub use consul::{Consul, ConsulConfig, ConsulError, body};
+pub use memory::Memory;
+
+/// Where services are registered. A seam: tests put their own in its place.
+///
+/// Registering is idempotent and replaces what has the same ID. A call that is
+/// cancelled or fails may have been carried out.
+#[async_trait::async_trait]
+pub trait Registry: Send + Sync {
+    /// Whether the registry is there; the words are for people.
+    ///
+    /// # Errors
+    ///
+    /// It is not, or is not ready.
+    async fn probe(&self) -> Result<String, RegistryError>;
+
+    /// Everything that is registered, by ID, whoever registered it.
+    ///
+    /// # Errors
+    ///
+    /// It could not be read whole; a failed read is never taken as empty.
+    async fn read(&self) -> Result<BTreeMap<String, Registered>, RegistryError>;
+
+    /// Register a service, in the place of what has its ID.
+    ///
+    /// # Errors
+    ///
+    /// The registry refused, or it is not known whether it did it.
+    async fn register(&self, service: &Service) -> Result<(), RegistryError>;
+
+    /// Take a service out. One that is not there is as good as taken out.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Registry::register`].
+    async fn deregister(&self, id: &str) -> Result<(), RegistryError>;
+}
+
+/// What was attempted in vain, and why.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// There was no answer, or only a part of it.
+    #[error("cannot {attempt}: no answer")]
+    Unreachable {
+        /// What was attempted.
+        attempt: String,
+        /// What the connection said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The token does not have the permission.
+    #[error("cannot {attempt}: the token lacks {permission}: {message}")]
+    Forbidden {
+        /// What was attempted.
+        attempt: String,
+        /// The rule of an ACL policy that would allow it.
+        permission: String,
+        /// The registry's words.
+        message: String,
+    },
+    /// The registry refused what was sent; the same will be refused again.
+    #[error("cannot {attempt}: refused with status {status}: {message}")]
+    Refused {
+        /// What was attempted.
+        attempt: String,
+        /// The status of the answer.
+        status: u16,
+        /// The registry's words.
+        message: String,
+    },
+    /// The registry is there but could not do it now.
+    #[error("cannot {attempt}: status {status}: {message}")]
+    Unavailable {
+        /// What was attempted.
+        attempt: String,
+        /// The status of the answer.
+        status: u16,
+        /// The registry's words.
+        message: String,
+    },
+}
+
+impl RegistryError {
+    /// Whether the same call may succeed soon without anyone doing anything.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Unavailable { .. })
+    }
+}
+
+/// A service as the registry has it. Checks are not part of what a Consul agent
+/// says of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Registered {
+    pub id: String,
+    pub name: String,
+    pub address: String,
+    pub port: u16,
+    pub tags: Vec<String>,
+    pub meta: BTreeMap<String, String>,
+    pub weights: Weights,
+    pub enable_tag_override: bool,
+    pub tagged_addresses: BTreeMap<String, (String, u16)>,
+}
+
+impl From<&Service> for Registered {
+    /// What the registry has once it has registered the service.
+    fn from(service: &Service) -> Self {
+        Self {
+            id: service.id.clone(),
+            name: service.name.clone(),
+            address: service.address.clone(),
+            port: service.port,
+            tags: service.tags.clone(),
+            meta: service.meta.clone(),
+            weights: service.weights.unwrap_or(Weights { passing: 1, warning: 1 }),
+            enable_tag_override: service.enable_tag_override,
+            tagged_addresses: service.tagged_addresses.clone(),
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! The bodies of Consul's agent API.
+//!
+//! The names are those of Consul's HTTP API; `ScriptArgs` is what its own
+//! client sends for the field that the documentation calls `Args`. A service
+//! with one check sends `Check`, one with several sends `Checks`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{
+    registry::Registered,
+    service::{self, CheckKind, CheckStatus, Service},
+};
+
+/// The body of `PUT /v1/agent/service/register` for a service.
+pub fn register(service: &Service) -> Value {
+    serde_json::to_value(Registration::from(service)).expect("a body has only string keys")
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Registration<'a> {
+    #[serde(rename = "ID")]
+    id: &'a str,
+    name: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    tags: &'a [String],
+    #[serde(skip_serializing_if = "is_zero")]
+    port: u16,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    address: &'a str,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    tagged_addresses: BTreeMap<&'a str, Address>,
+    #[serde(skip_serializing_if = "is_false")]
+    enable_tag_override: bool,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    meta: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weights: Option<Weights>,
+    check: Option<Check<'a>>,
+    checks: Option<Vec<Check<'a>>>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Address {
+    address: String,
+    port: u16,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Weights {
+    passing: u32,
+    warning: u32,
+}
+
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Check<'a> {
+    #[serde(rename = "CheckID", skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    script_args: &'a [String],
+    #[serde(rename = "DockerContainerID", skip_serializing_if = "Option::is_none")]
+    docker_container_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shell: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interval: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout: Option<&'a str>,
+    #[serde(rename = "TTL", skip_serializing_if = "Option::is_none")]
+    ttl: Option<&'a str>,
+    #[serde(rename = "HTTP", skip_serializing_if = "Option::is_none")]
+    http: Option<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    header: BTreeMap<&'a str, Vec<&'a str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<&'a str>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    body: &'a str,
+    #[serde(rename = "TCP", skip_serializing_if = "Option::is_none")]
+    tcp: Option<&'a str>,
+    #[serde(rename = "UDP", skip_serializing_if = "Option::is_none")]
+    udp: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notes: Option<&'a str>,
+    #[serde(rename = "TLSServerName", skip_serializing_if = "Option::is_none")]
+    tls_server_name: Option<&'a str>,
+    #[serde(rename = "TLSSkipVerify", skip_serializing_if = "is_false")]
+    tls_skip_verify: bool,
+    #[serde(rename = "GRPC", skip_serializing_if = "Option::is_none")]
+    grpc: Option<&'a str>,
+    #[serde(rename = "GRPCUseTLS", skip_serializing_if = "is_false")]
+    grpc_use_tls: bool,
+    #[serde(rename = "H2PING", skip_serializing_if = "Option::is_none")]
+    h2_ping: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    h2_ping_use_tls: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alias_node: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alias_service: Option<&'a str>,
+    #[serde(rename = "OSService", skip_serializing_if = "Option::is_none")]
+    os_service: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    success_before_passing: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failures_before_critical: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deregister_critical_service_after: Option<&'a str>,
+    /// What the contract has no field for.
+    #[serde(flatten)]
+    further: Map<String, Value>,
+}
+
+impl<'a> From<&'a Service> for Registration<'a> {
+    fn from(service: &'a Service) -> Self {
+        let mut checks: Vec<_> = service.checks.iter().map(Check::from).collect();
+        let check = if checks.len() == 1 { checks.pop() } else { None };
+        let address = |(tag, (address, port)): (&'a String, &(String, u16))| {
+            (tag.as_str(), Address { address: address.clone(), port: *port })
+        };
+        Self {
+            id: &service.id,
+            name: &service.name,
+            tags: &service.tags,
+            port: service.port,
+            address: &service.address,
+            tagged_addresses: service.tagged_addresses.iter().map(address).collect(),
+            enable_tag_override: service.enable_tag_override,
+            meta: &service.meta,
+            weights: service
+                .weights
+                .map(|weights| Weights { passing: weights.passing, warning: weights.warning }),
+            check,
+            checks: if checks.is_empty() { None } else { Some(checks) },
+        }
+    }
+}
+
+impl<'a> From<&'a service::Check> for Check<'a> {
+    fn from(check: &'a service::Check) -> Self {
+        let mut body = Self {
+            id: check.id.as_deref(),
+            name: check.name.as_deref(),
+            notes: check.notes.as_deref(),
+            interval: check.interval.as_deref(),
+            timeout: check.timeout.as_deref(),
+            status: check.initial_status.map(|status| match status {
+                CheckStatus::Passing => "passing",
+                CheckStatus::Warning => "warning",
+                CheckStatus::Critical => "critical",
+            }),
+            success_before_passing: check.success_before_passing,
+            failures_before_critical: check.failures_before_critical,
+            deregister_critical_service_after: check.deregister_after.as_deref(),
+            further: check
+                .attributes
+                .iter()
+                .map(|(key, value)| {
+                    let text = || Value::from(value.as_str());
+                    (key.clone(), serde_json::from_str(value).unwrap_or_else(|_| text()))
+                })
+                .collect(),
+            ..Self::default()
+        };
+        body.fill(&check.kind);
+        body
+    }
+}
+
+impl<'a> Check<'a> {
+    fn fill(&mut self, kind: &'a CheckKind) {
+        match kind {
+            CheckKind::Http { url, method, headers, body, tls_skip_verify, tls_server_name } => {
+                self.http = Some(url);
+                self.method = method.as_deref();
+                for (key, value) in headers {
+                    self.header.entry(key).or_default().push(value);
+                }
+                self.body = body;
+                self.tls_skip_verify = *tls_skip_verify;
+                self.tls_server_name = tls_server_name.as_deref();
+            }
+            CheckKind::Tcp { address } => self.tcp = Some(address),
+            CheckKind::Udp { address } => self.udp = Some(address),
+            CheckKind::Grpc { target, use_tls, tls_skip_verify, tls_server_name } => {
+                self.grpc = Some(target);
+                self.grpc_use_tls = *use_tls;
+                self.tls_skip_verify = *tls_skip_verify;
+                self.tls_server_name = tls_server_name.as_deref();
+            }
+            CheckKind::H2Ping { address, use_tls, tls_skip_verify } => {
+                self.h2_ping = Some(address);
+                self.h2_ping_use_tls = Some(*use_tls);
+                self.tls_skip_verify = *tls_skip_verify;
+            }
+            CheckKind::Script { args } => self.script_args = args,
+            CheckKind::Docker { container_id, shell, args } => {
+                self.docker_container_id = Some(container_id);
+                self.shell = shell.as_deref();
+                self.script_args = args;
+            }
+            CheckKind::Ttl { ttl } => self.ttl = Some(ttl),
+            CheckKind::Alias { node, service } => {
+                self.alias_node = node.as_deref();
+                self.alias_service = service.as_deref();
+            }
+            CheckKind::OsService { name } => self.os_service = Some(name),
+        }
+    }
+}
+
+/// An entry of `GET /v1/agent/services`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct AgentService {
+    #[serde(rename = "ID")]
+    id: String,
+    service: String,
+    #[serde(default)]
+    tags: Option<Vec<String>>,
+    #[serde(default)]
+    meta: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    port: u16,
+    #[serde(default)]
+    address: String,
+    #[serde(default)]
+    tagged_addresses: Option<BTreeMap<String, Address>>,
+    #[serde(default)]
+    weights: Option<Weights>,
+    #[serde(default)]
+    enable_tag_override: bool,
+}
+
+impl From<AgentService> for Registered {
+    fn from(entry: AgentService) -> Self {
+        let weights = entry.weights.unwrap_or(Weights { passing: 1, warning: 1 });
+        let addresses = entry.tagged_addresses.unwrap_or_default();
+        Self {
+            id: entry.id,
+            name: entry.service,
+            address: entry.address,
+            port: entry.port,
+            tags: entry.tags.unwrap_or_default(),
+            meta: entry.meta.unwrap_or_default(),
+            weights: service::Weights { passing: weights.passing, warning: weights.warning },
+            enable_tag_override: entry.enable_tag_override,
+            tagged_addresses: addresses
+                .into_iter()
+                .map(|(tag, tagged)| (tag, (tagged.address, tagged.port)))
+                .collect(),
+        }
+    }
+}
+
+fn is_zero(port: &u16) -> bool {
+    *port == 0
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}

@@ -1,0 +1,43 @@
+//! A registry in the daemon's own memory (`memory://`): to try things out, and
+//! for tests. It forgets everything when the daemon ends.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use super::{Registered, Registry, RegistryError};
+use crate::service::Service;
+
+/// A registry in memory.
+#[derive(Debug, Default)]
+pub struct Memory {
+    services: Mutex<BTreeMap<String, Registered>>,
+}
+
+impl Memory {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Registered>> {
+        self.services.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait::async_trait]
+impl Registry for Memory {
+    async fn probe(&self) -> Result<String, RegistryError> {
+        Ok("memory: nothing leaves this process".into())
+    }
+
+    async fn read(&self) -> Result<BTreeMap<String, Registered>, RegistryError> {
+        Ok(self.lock().clone())
+    }
+
+    async fn register(&self, service: &Service) -> Result<(), RegistryError> {
+        self.lock().insert(service.id.clone(), service.into());
+        Ok(())
+    }
+
+    async fn deregister(&self, id: &str) -> Result<(), RegistryError> {
+        self.lock().remove(id);
+        Ok(())
+    }
+}
