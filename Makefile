@@ -1,0 +1,100 @@
+# Builds, tests and shows Wharfinger. `make` alone lists the targets.
+
+CARGO ?= cargo
+DOCKER ?= docker
+# The name that `make image` gives to the image, and more arguments for the build.
+IMAGE ?= wharfinger
+IMAGE_ARGS ?=
+
+# The release profile serves the tests, the demo and the image on purpose: what is
+# tested is what is shipped, and the dependencies are compiled once.
+BINARY := $(or $(CARGO_TARGET_DIR),target)/release/wharfinger
+
+SH_SCRIPTS := plugins/build.sh $(wildcard tests/env/*.sh tests/common/*.sh)
+BASH_SCRIPTS := .ci/run $(wildcard tests/demo/*.sh)
+
+# Cargo uses all processors by itself.
+.NOTPARALLEL:
+.PHONY: help build plugins dist image demo test lint clean
+.PHONY: environment check-format check-scripts check-clippy test-plugins test-daemon
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
+		while IFS='|' read -r target text; do printf '  %-10s %s\n' "$$target" "$$text"; done
+
+build: ## Build the daemon
+	$(CARGO) build --release --locked
+
+plugins: environment ## Build the plugins to components, plugins/dist/*.wasm
+	plugins/build.sh
+
+# What the machine lacks for the building.
+environment:
+	tests/env/install.sh build wasm
+
+# The Dockerfile builds this target where dist/ is empty, in an image that has
+# Rust and make and nothing more.
+dist: build ## Build the daemon and put the binary into dist/
+	install -D -m 755 $(BINARY) dist/wharfinger
+
+image: ## Build the Docker image (IMAGE=wharfinger, DOCKER=docker); uses dist/wharfinger if there is one
+	$(DOCKER) build -t $(IMAGE) $(IMAGE_ARGS) .
+
+demo: environment dist plugins ## Show the daemon at work, with a Docker daemon and a Consul agent of its own
+	tests/demo/demo.sh
+
+# Everything is run even if something before it failed; the tests' own words
+# come last.
+test: ## Install what is missing, build and run all tests
+	tests/env/install.sh
+	$(MAKE) --no-print-directory plugins
+	@failed=; \
+	for part in check-format check-scripts test-plugins test-daemon; do \
+		$(MAKE) --no-print-directory $$part || failed="$$failed $$part"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "make test: failed:$$failed" >&2; exit 1; fi
+
+lint: check-format check-scripts check-clippy ## Check the format, the scripts and, with Clippy, the code
+
+check-format:
+	@if $(CARGO) fmt --version >/dev/null 2>&1; then \
+		set -ex; \
+		$(CARGO) fmt --check; \
+		cd plugins && $(CARGO) fmt --all --check; \
+	else \
+		echo "rustfmt is not installed: the format is not checked (rustup component add rustfmt)"; \
+	fi
+
+check-scripts:
+	@set -e; \
+	for script in $(SH_SCRIPTS); do sh -n $$script; done; \
+	for script in $(BASH_SCRIPTS); do bash -n $$script; done
+	@if command -v shellcheck >/dev/null 2>&1; then \
+		set -ex; \
+		shellcheck -S warning -s sh $(SH_SCRIPTS); \
+		shellcheck -S warning -x $(BASH_SCRIPTS); \
+	fi
+
+# With the release profile, Clippy shares build scripts and macros with the build.
+check-clippy:
+	@if $(CARGO) clippy --version >/dev/null 2>&1; then \
+		set -ex; \
+		$(CARGO) clippy --release --locked --all-targets -- -D warnings; \
+		cd plugins && $(CARGO) clippy --locked --workspace --all-targets -- -D warnings; \
+	else \
+		echo "Clippy is not installed: the code is not linted (rustup component add clippy)"; \
+	fi
+
+# The plugins are ordinary Rust, too: here they are tested on this machine, and
+# as components by the daemon's tests.
+test-plugins:
+	cd plugins && $(CARGO) test --locked --workspace --no-fail-fast
+
+# Needs plugins/dist.
+test-daemon:
+	$(CARGO) test --release --locked --no-fail-fast
+
+clean: ## Remove what was built, and what tests/env/install.sh has put into target/
+	$(CARGO) clean
+	cd plugins && $(CARGO) clean
+	rm -rf dist plugins/dist

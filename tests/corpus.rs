@@ -1,0 +1,200 @@
+//! registrator to the letter: under `--compat registrator --no-provenance`,
+//! every recorded case gives the bodies that the original sent.
+
+mod common;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpListener,
+    process::Command,
+    thread,
+};
+
+use common::{corpus, daemon::Daemon};
+use serde_json::{Value, json};
+
+/// Cases that are not compared, with the reason.
+const NOT_COMPARED: [(&str, &str); 2] = [
+    ("tmpl-fatal-sindex-empty", "the original exits at the container; here the container fails"),
+    ("net-two", "recorded before the container was started"),
+];
+
+/// A body with sorted keys and without what means nothing: null, empty and
+/// false. Empty values of metadata are values.
+fn normal(value: &Value, keep_empty: bool) -> Value {
+    let Value::Object(map) = value else { return value.clone() };
+    let nothing = [json!(null), json!(false), json!(""), json!([]), json!({})];
+    let sorted: BTreeMap<_, _> = map
+        .iter()
+        .map(|(key, value)| (key.clone(), normal(value, key == "Meta")))
+        .filter(|(_, value)| keep_empty || !nothing.contains(value))
+        .collect();
+    sorted.into_iter().collect()
+}
+
+fn normal_all(bodies: &[Value]) -> Vec<String> {
+    let mut texts: Vec<_> = bodies.iter().map(|body| normal(body, false).to_string()).collect();
+    texts.sort();
+    texts
+}
+
+/// What the recording's templates read over HTTP.
+fn serve_info() {
+    let Ok(listener) = TcpListener::bind("127.0.0.1:18090") else { return };
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let _ = stream.read(&mut [0; 2048]);
+            let body = r#"{"n": 7, "Additional": {"Country": "United States"}, "list": [1,2]}"#;
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                body.len()
+            );
+            let _ = stream.write_all((head + body).as_bytes());
+        }
+    });
+}
+
+fn plan(case: &corpus::Case, further: &[&str]) -> Result<Vec<Value>, String> {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(&file, Value::from(case.inspected()).to_string()).expect("the file is written");
+    let registrator = &case.value["registrator"];
+    let mut command = Command::new(Daemon::binary());
+    command.args(["plan", "--output", "consul-json", "--no-provenance", "-hostname"]);
+    command.arg(registrator["hostname"].as_str().unwrap_or("testhost"));
+    command.args(further).arg("--containers").arg(file.path());
+    for (name, address) in registrator["hosts"].as_object().into_iter().flatten() {
+        command.args(["--resolve", &format!("{name}={}", address.as_str().unwrap_or_default())]);
+    }
+    // The clean-up and the resync of the daemon are no matter of a plan.
+    let mut flags = case.flags().into_iter();
+    while let Some(flag) = flags.next() {
+        match flag {
+            "-ip" | "-tags" | "-useIpFromLabel" => {
+                command.arg(flag).args(flags.next());
+            }
+            "-internal" | "-explicit" => {
+                command.arg(flag);
+            }
+            "-cleanup" => {}
+            _ => drop(flags.next()),
+        }
+    }
+    let output = command.output().expect("the program can be started");
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())
+}
+
+/// The bodies of the first phase that registers anything.
+fn recorded(case: &corpus::Case) -> Vec<Value> {
+    let bodies = |phase: &Value| -> Vec<Value> {
+        let calls = phase["calls"].as_array().into_iter().flatten();
+        calls
+            .filter(|call| call["path"] == "/v1/agent/service/register")
+            .map(|call| call["body"].clone())
+            .collect()
+    };
+    let phases = case.value["phases"].as_array().into_iter().flatten();
+    phases.flat_map(bodies).collect()
+}
+
+#[test]
+fn every_single_phase_case_is_identical() {
+    serve_info();
+    let cases = corpus::cases();
+    let single = cases.iter().filter(|case| {
+        let consul =
+            case.value["registrator"]["uri"].as_str().is_some_and(|u| u.starts_with("consul://"));
+        let left_out = NOT_COMPARED.iter().any(|(name, _)| *name == case.name);
+        consul && !left_out && !matches!(case.area(), "cli" | "lifecycle")
+    });
+    let (mut identical, mut total, mut differing) = (0, 0, Vec::new());
+    for case in single {
+        total += 1;
+        let planned = plan(case, &["--compat", "registrator", "--allow-http-get"]);
+        let expected = normal_all(&recorded(case));
+        let same = match &planned {
+            Ok(bodies) => normal_all(bodies) == expected,
+            // The original exits, too, at the first container.
+            Err(_) => case.name.starts_with("tmpl-fatal"),
+        };
+        if same || !case.is_deterministic() {
+            identical += 1;
+        } else {
+            differing.push(format!("{}: expected {expected:#?}, planned {planned:#?}", case.name));
+        }
+    }
+    println!("{identical} of {total} cases identical");
+    assert!(total >= 150, "{total}");
+    assert!(differing.is_empty(), "{}", differing.join("\n"));
+}
+
+/// What differs without `--compat`: a case, what stands where in its only body,
+/// and null for what is not there.
+#[test]
+fn each_difference_holds_on_a_recorded_case() {
+    let cases = corpus::cases();
+    for (name, pointer, expected) in [
+        // An image that is given by its identifier is named after it.
+        ("name-default-by-image-id", "/Name", json!("2bdd01bb6724")),
+        // A script is a command line, which takes a shell.
+        ("check-script", "/Check/ScriptArgs/0", json!("/bin/sh")),
+        (
+            "check-script",
+            "/Check/ScriptArgs/2",
+            json!("true 203.0.113.10:20080 20080 ${SERVICE_IP}"),
+        ),
+        // A value that Consul cannot read costs the check's field, not the service.
+        ("check-bad-interval", "/Check/Interval", json!("10s")),
+        ("check-interval-nounit", "/Check/Interval", json!("10s")),
+        ("check-bad-ttl", "/Check", json!(null)),
+        ("check-initial-status-bad", "/Check/Status", json!(null)),
+        ("check-tcp-full", "/Check", json!(null)),
+        ("check-http-noslash", "/Check/HTTP", json!("http://203.0.113.10:20080/health")),
+        ("check-https-skip-verify", "/Check/TLSSkipVerify", json!(true)),
+        // An IPv6 address stands in brackets.
+        ("ip-flag-v6", "/Check/HTTP", json!("http://[2001:db8::7]:20080/")),
+        // Metadata that Consul refuses is left out, and nothing else.
+        ("meta-dot-key", "/Meta", json!(null)),
+        ("meta-long-value", "/Meta", json!(null)),
+        ("meta-65-keys", "/Meta/k55", json!("55")),
+        ("meta-65-keys", "/Meta/k56", json!(null)),
+        // A published port goes with the host's address.
+        ("net-container-user", "/Address", json!("203.0.113.10")),
+        ("ip-flag-user-net", "/Address", json!("198.51.100.7")),
+        // A label that holds no address is not used.
+        ("label-ip-garbage", "/Address", json!("203.0.113.10")),
+        // A host whose name does not resolve leaves the address to Consul.
+        ("port-host-unresolvable", "/Address", json!(null)),
+        // With -internal on the host's network, the address is the host's.
+        ("net-host-internal", "/Address", json!("203.0.113.10")),
+    ] {
+        let case = cases.iter().find(|case| case.name == name).expect("a case of the corpus");
+        let bodies = plan(case, &[]).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let found = bodies.first().and_then(|body| body.pointer(pointer)).unwrap_or(&Value::Null);
+        assert_eq!(*found, expected, "{name} {pointer}: {bodies:#?}");
+    }
+}
+
+/// Services that registrator would have registered over one another keep IDs
+/// of their own.
+#[test]
+fn no_service_takes_the_place_of_another() {
+    let cases = corpus::cases();
+    for (name, expected) in [
+        ("id-multi-collision", ["dup", "dup:443"]),
+        ("id-tcp-udp-collision", ["dns-id", "dns-id:53"]),
+        ("port-sctp-host", ["testhost:app:3868", "testhost:app:3868:sctp"]),
+        ("ignore-true", ["", ""]),
+    ] {
+        let case = cases.iter().find(|case| case.name == name).expect("a case of the corpus");
+        let bodies = plan(case, &[]).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let ids: Vec<_> = bodies.iter().flat_map(|body| body["ID"].as_str()).collect();
+        let expected: Vec<_> = expected.into_iter().filter(|id| !id.is_empty()).collect();
+        assert_eq!(ids, expected, "{name}");
+    }
+}

@@ -1,0 +1,361 @@
+//! The daemon on a real dockerd and a real Consul agent.
+//!
+//! Each test has daemons of its own, so that they can run at the same time.
+
+mod common;
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use common::{
+    consul::{self, Consul},
+    daemon::Daemon,
+    dockerd::Dockerd,
+    plugin, ports,
+    wait::until,
+};
+use serde_json::{Value, json};
+
+const SOON: Duration = Duration::from_secs(30);
+const HOST: &str = "testhost";
+const IP: &str = "192.0.2.10";
+
+/// A host with Docker and Consul, and an image that serves on port 80.
+struct Lab {
+    docker: Dockerd,
+    consul: Consul,
+}
+
+impl Lab {
+    async fn new() -> Self {
+        let docker = Dockerd::start().await;
+        docker.import_busybox(
+            "mycorp.com/myteam/myimage:0.5",
+            &["CMD [\"httpd\",\"-f\",\"-p\",\"80\",\"-h\",\"/www\"]", "EXPOSE 80"],
+        );
+        docker.run(&["tag", "mycorp.com/myteam/myimage:0.5", "web:1"]);
+        let consul = Consul::start(consul::Options::default()).await;
+        Self { docker, consul }
+    }
+
+    fn uri(&self) -> String {
+        format!("consul://{}", self.consul.addr())
+    }
+
+    /// The daemon with these flags before the registry's URI.
+    fn daemon(&self, flags: &[&str]) -> Daemon {
+        let uri = self.uri();
+        let mut args = vec!["-ip", IP, "-hostname", HOST];
+        args.extend(flags);
+        args.push(&uri);
+        Daemon::start(&args, &[("DOCKER_HOST", &self.docker.host())])
+    }
+
+    /// The daemon with a configuration file.
+    fn configured(&self, config: &str) -> (Daemon, PathBuf) {
+        let folder = tempfile::tempdir().expect("a folder").keep();
+        let file = folder.join("wharfinger.toml");
+        fs::write(&file, config).expect("the file is written");
+        let uri = self.uri();
+        let path = file.to_str().expect("a path");
+        let args = ["run", "--config", path, "--ip", IP, "--hostname", HOST, &uri];
+        (Daemon::start(&args, &[("DOCKER_HOST", &self.docker.host())]), folder)
+    }
+
+    fn start(&self, name: &str, args: &[&str]) -> String {
+        // Several dockerd on one machine would choose the same ports for -P.
+        let [port] = ports::free::<1>();
+        let publish = format!("{port}:80");
+        let mut line = vec!["run", "-d", "--name", name];
+        for arg in args {
+            match *arg {
+                "-P" => line.extend(["-p", &publish]),
+                other => line.push(other),
+            }
+        }
+        line.push("web:1");
+        self.docker.run(&line).trim().to_string()
+    }
+
+    /// Wait until exactly these IDs are registered.
+    async fn ids(&self, expected: &[&str]) {
+        let mut expected: Vec<String> = expected.iter().map(ToString::to_string).collect();
+        expected.sort();
+        until(SOON, format!("exactly {expected:?} in Consul"), async || {
+            let mut ids: Vec<_> = self.consul.services().await.keys().cloned().collect();
+            ids.sort();
+            if ids == expected { Ok(()) } else { Err(format!("{ids:?}")) }
+        })
+        .await;
+    }
+
+    async fn service(&self, id: &str) -> Value {
+        until(SOON, format!("{id} in Consul"), async || {
+            let services = self.consul.services().await;
+            services.get(id).cloned().ok_or(format!("{:?}", services.keys().collect::<Vec<_>>()))
+        })
+        .await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_is_registered_and_removed() {
+    let lab = Lab::new().await;
+    let mut daemon = lab.daemon(&["-resync", "60"]);
+    daemon.wait_for_log("Syncing services on 0 containers", SOON).await;
+    let order = [
+        "Starting wharfinger v",
+        &format!("Forcing host IP to {IP}"),
+        "consul: current leader",
+        "Using consul adapter: consul://",
+        "Listening for Docker events",
+        "Syncing services on 0 containers",
+    ];
+    let log = daemon.log();
+    let places: Vec<_> = order.iter().map(|part| log.find(part).unwrap_or(usize::MAX)).collect();
+    assert!(places.is_sorted() && places[5] != usize::MAX, "{log}");
+
+    lab.start("files", &["-e", "SERVICE_NAME=files", "-p", "28000:80"]);
+    let service = lab.service("testhost:files:80").await;
+    assert_eq!(service["Service"], "files");
+    assert_eq!(service["Address"], IP);
+    assert_eq!(service["Port"], 28000);
+    assert_eq!(service["Meta"]["wharfinger-host"], HOST);
+    let catalog = lab.consul.catalog_service("files").await;
+    assert_eq!(catalog[0]["ServiceAddress"], IP);
+    assert_eq!(catalog[0]["ServicePort"], 28000);
+
+    let [port] = ports::free::<1>();
+    let publish = format!("{port}:80");
+    let image = "mycorp.com/myteam/myimage:0.5";
+    lab.docker.run(&["run", "-d", "--name", "plain", "-p", &publish, image]);
+    assert_eq!(lab.service("testhost:plain:80").await["Service"], "myimage");
+
+    let hidden = lab.start("hidden", &["-e", "SERVICE_IGNORE=true", "-P"]);
+    daemon.wait_for_log(&format!("ignored: {} service on port 80", &hidden[..12]), SOON).await;
+    lab.docker.run(&["rm", "-f", "files"]);
+    lab.ids(&["testhost:plain:80"]).await;
+    assert!(daemon.terminate().await.success());
+    lab.ids(&["testhost:plain:80"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn checks_come_from_the_environment() {
+    let lab = Lab::new().await;
+    let daemon = lab.daemon(&[]);
+    let check = |name: &'static str, variables: &[&str]| {
+        let mut args = vec!["-P"];
+        for variable in variables {
+            args.extend(["-e", variable]);
+        }
+        lab.start(name, &args);
+    };
+    check("script", &["SERVICE_CHECK_SCRIPT=test $SERVICE_PORT -gt 0 && echo reached"]);
+    check(
+        "http",
+        &[
+            "SERVICE_CHECK_HTTP=/index.html",
+            "SERVICE_CHECK_INTERVAL=15s",
+            "SERVICE_CHECK_TIMEOUT=1s",
+        ],
+    );
+    check("ttl", &["SERVICE_CHECK_TTL=30s", "SERVICE_CHECK_INITIAL_STATUS=passing"]);
+    check(
+        "both",
+        &[r#"SERVICE_CHECKS=[{"TCP":"$SERVICE_IP:$SERVICE_PORT","Interval":"5s"},{"TTL":"20s"}]"#],
+    );
+    check("bad", &[r#"SERVICE_80_CHECKS=[{"TTL": }]"#, "SERVICE_NAME=bad"]);
+    let ids = ["script", "http", "ttl", "both", "bad"].map(|name| format!("testhost:{name}:80"));
+    lab.ids(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+
+    let types = until(SOON, "the script has run", async || {
+        let checks = lab.consul.checks().await;
+        let find = |service: &str| {
+            let of = |check: &&Value| check["ServiceID"] == format!("testhost:{service}:80");
+            checks.values().filter(of).cloned().collect::<Vec<_>>()
+        };
+        let script = find("script");
+        if script.len() == 1
+            && script[0]["Output"] == "reached\n"
+            && script[0]["Status"] == "passing"
+        {
+            Ok([find("script"), find("http"), find("ttl"), find("both"), find("bad")])
+        } else {
+            Err(format!("{script:?}"))
+        }
+    })
+    .await
+    .map(|checks| {
+        let mut types: Vec<_> = checks
+            .iter()
+            .map(|check| check["Type"].as_str().unwrap_or_default().to_string())
+            .collect();
+        types.sort();
+        types
+    });
+    assert_eq!(types[0], ["script"]);
+    assert_eq!(types[1], ["http"]);
+    assert_eq!(types[2], ["ttl"]);
+    assert_eq!(types[3], ["tcp", "ttl"]);
+    assert_eq!(types[4], [""; 0]);
+    let line = daemon.wait_for_log("SERVICE_80_CHECKS", SOON).await;
+    assert!(line.contains("name=\"bad\"") || line.contains("name=bad"), "{line}");
+    assert!(line.contains("line 1 column 10") && line.contains("without that check"), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_leaves_exactly_the_running_containers() {
+    let lab = Lab::new().await;
+    let _daemon = lab.daemon(&[]);
+    let names: Vec<_> = (0..30).map(|n| format!("c{n}")).collect();
+    std::thread::scope(|scope| {
+        for chunk in names.chunks(8) {
+            let lab = &lab;
+            scope.spawn(move || {
+                for name in chunk {
+                    lab.start(name, &["-P"]);
+                }
+            });
+        }
+    });
+    let id = |name: &String| format!("testhost:{name}:80");
+    let ids: Vec<_> = names.iter().map(id).collect();
+    lab.ids(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+
+    std::thread::scope(|scope| {
+        for chunk in names[..20].chunks(5) {
+            let lab = &lab;
+            scope.spawn(move || {
+                for name in chunk {
+                    lab.docker.run(&["rm", "-f", name]);
+                    if name.ends_with('5') {
+                        lab.start(name, &["-P"]);
+                    }
+                }
+            });
+        }
+    });
+    let running: Vec<_> = lab
+        .docker
+        .run(&["ps", "--format", "{{.Names}}"])
+        .lines()
+        .map(|name| format!("testhost:{name}:80"))
+        .collect();
+    assert_eq!(running.len(), 12);
+    lab.ids(&running.iter().map(String::as_str).collect::<Vec<_>>()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_kill_9_the_catalog_is_right_again() {
+    let lab = Lab::new().await;
+    let foreign = [
+        json!({"ID": "manual", "Name": "manual", "Port": 1}),
+        json!({"ID": "testhost:byhand:80", "Name": "byhand", "Port": 80}),
+        json!({"ID": "otherhost:x:80", "Name": "x", "Meta": {"wharfinger-host": "otherhost", "wharfinger-container": "0"}}),
+    ];
+    for service in &foreign {
+        lab.consul.register_foreign(service).await;
+    }
+    let mut daemon = lab.daemon(&[]);
+    for name in ["stays", "goes", "moves"] {
+        lab.start(name, &["-P"]);
+    }
+    let theirs = ["manual", "testhost:byhand:80", "otherhost:x:80"];
+    let with = |ours: &[&'static str]| [&theirs[..], ours].concat();
+    lab.ids(&with(&["testhost:stays:80", "testhost:goes:80", "testhost:moves:80"])).await;
+    daemon.kill9();
+    drop(daemon);
+
+    lab.docker.run(&["rm", "-f", "goes"]);
+    lab.docker.run(&["rename", "moves", "moved"]);
+    lab.start("new", &["-P"]);
+    let before = lab.service("manual").await;
+    let _daemon = lab.daemon(&[]);
+    lab.ids(&with(&["testhost:stays:80", "testhost:moved:80", "testhost:new:80"])).await;
+    assert_eq!(lab.service("manual").await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_plugin_renames_tags_and_vetoes() {
+    let lab = Lab::new().await;
+    let config = format!(
+        r#"
+        [[pipeline]]
+        name = "registrator"
+        builtin = "registrator"
+        [[pipeline]]
+        name = "convention"
+        file = {:?}
+        settings = {{ owner-label = "owner", team-label = "team", tag = "blessed" }}
+        "#,
+        plugin("convention")
+    );
+    let (daemon, _folder) = lab.configured(&config);
+    lab.start("mine", &["-P", "-l", "owner=ann", "-l", "team=shop", "-e", "SERVICE_NAME=cart"]);
+    let orphan = lab.start("orphan", &["-P", "-l", "team=shop"]);
+    let service = lab.service("testhost:mine:80").await;
+    assert_eq!(service["Service"], "shop-cart");
+    assert_eq!(service["Tags"], json!(["blessed"]));
+    let veto = format!(
+        "vetoed: {} testhost:orphan:80 by convention: the container has no label owner",
+        &orphan[..12]
+    );
+    daemon.wait_for_log(&veto, SOON).await;
+    lab.ids(&["testhost:mine:80"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hostile_plugin_costs_nobody_anything() {
+    let lab = Lab::new().await;
+    let config = format!(
+        r#"
+        [[pipeline]]
+        name = "registrator"
+        builtin = "registrator"
+        [[pipeline]]
+        name = "suspect"
+        file = {:?}
+        timeout = "100ms"
+        memory = "16MiB"
+        "#,
+        plugin("hostile")
+    );
+    let (mut daemon, _folder) = lab.configured(&config);
+    for (how, message) in [
+        ("loop", "exceeded its deadline of 100ms"),
+        ("trap", "trapped: wasm `unreachable` instruction executed: panicked at"),
+        ("memory", "exceeded its memory limit of 16.0 MiB"),
+        ("error", "could not decide: this container is beyond me"),
+        ("newline", "returned an invalid result"),
+    ] {
+        let label = format!("hostile={how}");
+        lab.start(how, &["-P", "-l", &label]);
+        let line = daemon.wait_for_log(message, SOON).await;
+        assert!(line.contains("stage suspect failed") && line.contains(how), "{line}");
+    }
+    daemon.wait_for_log("a panic of the guest", SOON).await;
+    lab.start("good", &["-P"]);
+    lab.ids(&["testhost:good:80"]).await;
+    assert!(daemon.is_running());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unchanged_host_is_not_written_to() {
+    let lab = Lab::new().await;
+    let daemon = lab.daemon(&["-resync", "1"]);
+    lab.start("one", &["-P", "-e", "SERVICE_CHECK_TTL=60s"]);
+    let before = lab.service("testhost:one:80").await;
+    let index = lab.consul.catalog_service(before["Service"].as_str().expect("a name")).await[0]["ModifyIndex"].clone();
+    let seen = daemon.lines();
+    for _ in 0..3 {
+        let seen = daemon.lines();
+        daemon.wait_for_log_after(seen, "Syncing services on 1 containers", SOON).await;
+    }
+    let log = daemon.log().lines().skip(seen).collect::<Vec<_>>().join("\n");
+    assert!(!log.contains("changed") && !log.contains("added"), "{log}");
+    let after = lab.consul.catalog_service(before["Service"].as_str().expect("a name")).await[0]["ModifyIndex"].clone();
+    assert_eq!(index, after);
+
+    // What somebody else changed is repaired.
+    lab.consul.deregister("testhost:one:80").await;
+    lab.service("testhost:one:80").await;
+}

@@ -1,0 +1,185 @@
+#!/bin/sh
+# Installs what the build and the tests need and the machine lacks.
+#
+#   tests/env/install.sh [build] [docker] [consul] [wasm]
+#
+# Without arguments it sees to all of them. What is there already is left as it
+# is, so that running it again costs nothing.
+set -eu
+
+root=$(cd "$(dirname "$0")/../.." && pwd)
+cache=${WHARFINGER_CACHE:-target/test-env}
+case $cache in
+/*) ;;
+*) cache=$root/$cache ;;
+esac
+
+# Daemons live in sbin, which is not on everybody's PATH.
+PATH=$PATH:/usr/sbin:/sbin
+export PATH
+
+minimum_rust=1.95
+
+say() { printf '%s\n' "install.sh: $*" >&2; }
+fail() {
+    say "$*"
+    exit 1
+}
+have() { command -v "$1" >/dev/null 2>&1; }
+is_root() { [ "$(id -u)" = 0 ]; }
+has_apt() { have apt-get && have dpkg-deb; }
+
+# The lists are fetched once a run, and only when a package is to be installed.
+lists_fetched=
+fetch_lists() {
+    [ -z "$lists_fetched" ] || return 0
+    apt-get -q update >&2
+    lists_fetched=yes
+}
+
+# install_packages PURPOSE PACKAGE...
+install_packages() {
+    purpose=$1
+    shift
+    has_apt || fail "$purpose: missing. Install what your system calls: $*"
+    is_root || fail "$purpose: missing. As root, run: apt-get install -y --no-install-recommends $*"
+    fetch_lists
+    # A service that the package brings along must not be started: the tests
+    # start private daemons of their own.
+    policy=/usr/sbin/policy-rc.d
+    made_policy=
+    if [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+        made_policy=yes
+        trap 'rm -f "$policy"' EXIT
+        trap 'exit 130' INT TERM
+    fi
+    status=0
+    DEBIAN_FRONTEND=noninteractive \
+        apt-get -q install -y --no-install-recommends "$@" >&2 || status=$?
+    if [ -n "$made_policy" ]; then
+        rm -f "$policy"
+        trap - EXIT INT TERM
+    fi
+    [ "$status" = 0 ] || fail "$purpose: apt-get could not install: $*"
+}
+
+# version_at_least FOUND WANTED
+version_at_least() {
+    [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]
+}
+
+install_build() {
+    have cargo || fail "build: cargo is missing. Install Rust $minimum_rust or newer with rustup (rustup toolchain install $minimum_rust)"
+    found=$(cargo --version | cut -d ' ' -f 2)
+    version_at_least "$found" "$minimum_rust" ||
+        fail "build: cargo is $found, Rust $minimum_rust or newer is needed (rustup toolchain install $minimum_rust)"
+
+    # The C compiler is for the crate ring, make for the Makefile.
+    missing=
+    have cc || missing="$missing gcc"
+    have make || missing="$missing make"
+    have pkg-config || missing="$missing pkg-config"
+    [ -e /usr/include/stdio.h ] || missing="$missing libc6-dev"
+    # shellcheck disable=SC2086 # a list of package names
+    [ -z "$missing" ] || install_packages build $missing
+}
+
+# Docker's images are made of busybox alone, hence it must need no library.
+busybox_is_static() {
+    have busybox && ! ldd "$(command -v busybox)" >/dev/null 2>&1
+}
+
+install_docker() {
+    missing=
+    { have dockerd && have docker && have containerd && have runc; } || missing="$missing docker.io"
+    have ip || missing="$missing iproute2"
+    have iptables || missing="$missing iptables"
+    busybox_is_static || missing="$missing busybox-static"
+    # shellcheck disable=SC2086 # a list of package names
+    [ -z "$missing" ] || install_packages docker $missing
+}
+
+# The address of the Debian archive that this machine uses, whatever the format
+# of its sources, so that a local mirror is honoured.
+debian_mirror() {
+    # shellcheck disable=SC2016 # apt's own placeholders
+    apt-get indextargets --format '$(CREATED_BY)|$(ORIGIN)|$(LABEL)|$(COMPONENT)|$(REPO_URI)' |
+        sed -n 's/^Packages|Debian|Debian|main|//p' | head -n 1
+}
+
+# Consul left Debian after bullseye; the binary of that release needs nothing but
+# libc. It is taken with an apt that has folders of its own, so that the
+# machine's package sources stay as they are. This works without root, too.
+install_consul() {
+    have consul && return 0
+    [ ! -x "$cache/bin/consul" ] || return 0
+
+    hint="put a consul 1.8 or newer on PATH or at $cache/bin/consul"
+    has_apt || fail "consul: missing; $hint"
+    keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+    [ -r "$keyring" ] || fail "consul: $keyring is missing; install debian-archive-keyring, or $hint"
+    mirror=$(debian_mirror)
+    if [ -z "$mirror" ] && is_root; then
+        fetch_lists
+        mirror=$(debian_mirror)
+    fi
+    [ -n "$mirror" ] || fail "consul: apt names no Debian archive (is 'apt-get update' needed?); $hint"
+
+    apt=$cache/apt-bullseye
+    rm -rf "$apt"
+    mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$apt/deb" "$cache/bin"
+    echo "deb [signed-by=$keyring] $mirror bullseye main" >"$apt/sources.list"
+    private_apt() {
+        # The sandbox user could not write below a private home.
+        apt-get -q \
+            -o "Dir::Etc::SourceList=$apt/sources.list" \
+            -o Dir::Etc::SourceParts=/dev/null \
+            -o "Dir::State::Lists=$apt/lists" \
+            -o "Dir::Cache=$apt/cache" \
+            -o "APT::Sandbox::User=$(id -un)" \
+            -o Acquire::Languages=none \
+            -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false \
+            "$@" >&2
+    }
+    private_apt update || fail "consul: Debian bullseye cannot be reached; $hint"
+    (cd "$apt/deb" && private_apt download consul) ||
+        fail "consul: Debian bullseye has no consul for this architecture; $hint"
+    # Moved into place when whole: an interrupted run leaves no broken binary.
+    dpkg-deb --fsys-tarfile "$apt"/deb/consul_*.deb |
+        tar -x -O ./usr/bin/consul >"$cache/bin/.consul.$$"
+    chmod 755 "$cache/bin/.consul.$$"
+    "$cache/bin/.consul.$$" version >/dev/null ||
+        fail "consul: the binary of Debian bullseye does not run here; $hint"
+    mv "$cache/bin/.consul.$$" "$cache/bin/consul"
+    rm -rf "$apt"
+}
+
+has_wasm_target() {
+    have rustc && [ -d "$(rustc --print target-libdir --target wasm32-unknown-unknown 2>/dev/null)" ]
+}
+
+# A second toolchain with the sources of the standard library, from which
+# plugins/build.sh compiles it for wasm32.
+has_debian_toolchain() {
+    [ -x /usr/bin/rustc ] && [ -x /usr/bin/cargo ] &&
+        [ -d "$(/usr/bin/rustc --print sysroot)/lib/rustlib/src/rust/library/std" ]
+}
+
+install_wasm() {
+    has_wasm_target && return 0
+    has_debian_toolchain && return 0
+    if ! has_apt || ! is_root; then
+        fail "wasm: no Rust for wasm32. Run: rustup target add wasm32-unknown-unknown; or, as root on Debian: apt-get install -y --no-install-recommends rustc-web cargo-web rust-web-src"
+    fi
+    install_packages wasm rustc-web cargo-web rust-web-src
+}
+
+[ $# -gt 0 ] || set -- build docker consul wasm
+for component; do
+    case $component in
+    build | docker | consul | wasm) "install_$component" ;;
+    *) fail "unknown component '$component'; known are: build docker consul wasm" ;;
+    esac
+done
