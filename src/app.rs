@@ -12,12 +12,12 @@ use tracing::{info, warn};
 use crate::{
     cli::{OfferArgs, RunArgs},
     config::{Config, ConfigError},
-    docker::{Docker, Tags},
+    docker::{Docker, Recorded, Source, Tags},
     host::{Compat, Host},
     pipeline::{Builtin, Pipeline, Stage},
     plugin::{ComponentSpec, PluginHost},
     reconcile::{Deregister, Options, Reconciler, error_chain},
-    registry::{Consul, ConsulConfig, Memory, Registry},
+    registry::{Consul, ConsulConfig, ConsulKv, Memory, Registry},
 };
 
 /// A configuration that cannot be used; it has an exit code of its own.
@@ -42,8 +42,8 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let uri = args.uri.clone().or_else(|| config.registry.uri.clone()).ok_or_else(|| {
         BadConfig(anyhow!("neither the command line nor the file names a registry"))
     })?;
-    let (adapter, registry) = registry(&uri)?;
     let host = host(&args.offer, config.compat).await?;
+    let (adapter, registry) = registry(&uri, &host)?;
     let pipeline = pipeline(&config).await?;
 
     let using = || info!("Using {adapter} adapter: {uri}");
@@ -57,17 +57,22 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     if compat != Compat::Registrator {
         using();
     }
-    let docker = Docker::connect(std::env::var("DOCKER_HOST").ok().as_deref(), tags).await?;
+    let source: Arc<dyn Source> = if args.containers.is_empty() {
+        Arc::new(Docker::connect(std::env::var("DOCKER_HOST").ok().as_deref(), tags).await?)
+    } else {
+        Arc::new(Recorded::read(&args.containers, &tags)?)
+    };
     let options = Options {
         deregister: match args.deregister.as_str() {
             "on-success" => Deregister::OnSuccess,
             _ => Deregister::Always,
         },
         resync: (args.resync > 0).then(|| Duration::from_secs(args.resync)),
+        cleanup: args.cleanup,
         provenance: !args.offer.no_provenance,
         ..Options::default()
     };
-    Reconciler::new(Arc::new(docker), registry, pipeline, host, options).run(stop).await;
+    Reconciler::new(source, registry, pipeline, host, options).run(stop).await;
     info!("Stopped; services stay registered");
     Ok(())
 }
@@ -198,20 +203,28 @@ async fn load(
 
 /// The registry of a URI, and the name of its adapter. The words of the errors
 /// are registrator's.
-fn registry(uri: &str) -> anyhow::Result<(&'static str, Arc<dyn Registry>)> {
+fn registry(uri: &str, host: &Host) -> anyhow::Result<(&'static str, Arc<dyn Registry>)> {
     if !uri.contains("://") {
         return Err(anyhow!("bad adapter uri: {uri}"));
     }
     let url = Url::parse(uri).with_context(|| format!("bad adapter uri: {uri}"))?;
+    let env = |name: &str| std::env::var(name).ok();
+    let kv = || ConsulKv::new(&url, env, &host.hostname).map_err(|error| BadConfig(error.into()));
     let adapter = match url.scheme() {
         "consul" => "consul",
         "consul-tls" => "consul-tls",
         "consul-unix" => "consul-unix",
+        "consulkv" => return Ok(("consulkv", Arc::new(kv()?))),
+        "consulkv-unix" => return Ok(("consulkv-unix", Arc::new(kv()?))),
         "memory" => return Ok(("memory", Arc::new(Memory::default()))),
         _ => return Err(anyhow!("unrecognized adapter: {uri}")),
     };
-    let config = ConsulConfig::new(&url, |name| std::env::var(name).ok())?;
-    Ok((adapter, Arc::new(Consul::new(config)?)))
+    let config = ConsulConfig::new(&url, env)?;
+    let mut consul = Consul::new(config)?;
+    if host.compat == Compat::Registrator {
+        consul = consul.to_the_letter();
+    }
+    Ok((adapter, Arc::new(consul)))
 }
 
 /// Wait until the registry is there, as often as the flags say.

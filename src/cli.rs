@@ -117,8 +117,13 @@ pub struct RunArgs {
     #[allow(missing_docs)]
     pub offer: OfferArgs,
 
-    /// Remove dangling services. Those that the daemon registered itself are
-    /// always removed.
+    /// Containers that docker inspect recorded in this file, in the place of
+    /// Docker's. Can be given several times.
+    #[arg(long, value_name = "FILE")]
+    pub containers: Vec<PathBuf>,
+
+    /// Remove dangling services that registrator left behind on this host. Those
+    /// that the daemon registered itself are always removed.
     #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
     pub cleanup: bool,
 
@@ -156,8 +161,9 @@ pub struct RunArgs {
     #[arg(long, value_name = "FORM", default_value = "text", env = "WHARFINGER_LOG_FORMAT")]
     pub log_format: LogFormat,
 
-    /// Where services are registered: consul://, consul-tls://, consul-unix://
-    /// or memory://.
+    /// Where services are registered: consul://, consul-tls://, consul-unix://,
+    /// consulkv://<host>:<port>/<prefix>, consulkv-unix://<socket>:/<prefix> or
+    /// memory://.
     #[arg(value_name = "registry URI")]
     pub uri: Option<String>,
 }

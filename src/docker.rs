@@ -6,6 +6,7 @@
 
 mod connect;
 mod inspect;
+mod recorded;
 mod template;
 
 use std::{
@@ -26,6 +27,7 @@ use crate::container::{Container, ContainerId};
 
 pub use connect::ConnectError;
 pub use inspect::{InspectFault, Tags, container};
+pub use recorded::{Recorded, RecordedError};
 pub use template::{Fault, TemplateError};
 
 /// Where containers are read from. A seam: tests put their own in its place.

@@ -35,6 +35,9 @@ use crate::{
 use look::{LookError, Shared};
 use queue::Queue;
 
+#[cfg(test)]
+mod tests;
+
 pub use plan::{Action, Conflict, Plan, Reason};
 pub use provenance::{META_CONTAINER, META_DIGEST, META_HOST, Provenance};
 
@@ -58,6 +61,8 @@ pub struct Options {
     pub resync: Option<Duration>,
     /// How many containers are looked at at once.
     pub concurrency: usize,
+    /// Whether what registrator left behind is removed.
+    pub cleanup: bool,
     /// Whether services are marked as the daemon's own.
     pub provenance: bool,
     /// How long running work may take to finish after the signal to stop.
@@ -69,6 +74,7 @@ impl Default for Options {
         Self {
             deregister: Deregister::Always,
             resync: None,
+            cleanup: false,
             concurrency: 16,
             provenance: true,
             grace: Duration::from_secs(5),
@@ -83,6 +89,8 @@ enum Job {
     Sync,
     /// Look at one container.
     Look(ContainerId),
+    /// Remove what is left of containers that are gone.
+    CleanUp,
 }
 
 /// The control loop.
@@ -114,7 +122,7 @@ impl Reconciler {
         let (sender, mut inbox) = mpsc::channel(1024);
         let listener = tokio::spawn(listen(self.shared.source.clone(), sender, stop.clone()));
 
-        let mut jobs = Jobs::new(self.shared.clone(), self.options.concurrency);
+        let mut jobs = Jobs::new(self.shared.clone(), &self.options);
         jobs.queue.add(Job::Sync, Instant::now());
         let period = self.options.resync.unwrap_or(Duration::MAX / 4);
         let first = Instant::now().checked_add(period);
@@ -212,6 +220,8 @@ struct Jobs {
     names: HashMap<Id, Job>,
     failing: HashMap<Job, Failing>,
     limit: usize,
+    /// All containers are being looked at, after which it is time to clean up.
+    cleanup_due: bool,
     /// Nothing can be planned before the registry was read once.
     synced: bool,
 }
@@ -224,14 +234,15 @@ struct Failing {
 }
 
 impl Jobs {
-    fn new(shared: Arc<Shared>, limit: usize) -> Self {
+    fn new(shared: Arc<Shared>, options: &Options) -> Self {
         Self {
             shared,
             queue: Queue::new(),
             running: JoinSet::new(),
             names: HashMap::new(),
             failing: HashMap::new(),
-            limit: limit.max(1),
+            limit: options.concurrency.max(1),
+            cleanup_due: false,
             synced: false,
         }
     }
@@ -248,6 +259,7 @@ impl Jobs {
                 match name {
                     Job::Sync => shared.sync().await,
                     Job::Look(id) => shared.look_at(&id).await.map(|()| Vec::new()),
+                    Job::CleanUp => shared.clean_up().await.map(|()| Vec::new()),
                 }
             });
             self.names.insert(handle.id(), job);
@@ -274,12 +286,19 @@ impl Jobs {
             Ok(containers) => {
                 self.failing.remove(&job);
                 self.synced |= job == Job::Sync;
+                self.cleanup_due |= job == Job::Sync;
                 let now = Instant::now();
                 for id in containers {
                     self.queue.add(Job::Look(id), now);
                 }
             }
             Err(error) => self.retry(job, &error),
+        }
+        // Only now is it known of every container what it offers.
+        let idle = self.running.is_empty() && self.queue.is_empty() && self.failing.is_empty();
+        if self.cleanup_due && idle {
+            self.cleanup_due = false;
+            self.queue.add(Job::CleanUp, Instant::now());
         }
     }
 
@@ -304,7 +323,9 @@ impl Jobs {
         let error = error_chain(error);
         if worth_a_line {
             match &job {
-                Job::Sync => warn!(error, attempts, ?delay, "cannot synchronise; trying again"),
+                Job::Sync | Job::CleanUp => {
+                    warn!(error, attempts, ?delay, "cannot synchronise; trying again")
+                }
                 Job::Look(id) => warn!(
                     container = id.short(),
                     error,

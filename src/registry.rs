@@ -1,6 +1,7 @@
 //! The sink: a registry of services, and what is registered in it.
 
 mod consul;
+mod consul_kv;
 mod memory;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::service::{Service, Weights};
 
 pub use consul::{Consul, ConsulConfig, ConsulError, body};
+pub use consul_kv::{ConsulKv, ConsulKvError};
 pub use memory::Memory;
 
 /// Where services are registered. A seam: tests put their own in its place.
@@ -38,6 +40,16 @@ pub trait Registry: Send + Sync {
     ///
     /// The registry refused, or it is not known whether it did it.
     async fn register(&self, service: &Service) -> Result<(), RegistryError>;
+
+    /// Register a service in the place of one whose checks may differ: those
+    /// that the new one does not have go.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Registry::register`].
+    async fn replace(&self, service: &Service) -> Result<(), RegistryError> {
+        self.register(service).await
+    }
 
     /// Take a service out. One that is not there is as good as taken out.
     ///
@@ -77,6 +89,14 @@ pub enum RegistryError {
         /// The status of the answer.
         status: u16,
         /// The registry's words.
+        message: String,
+    },
+    /// The registry has no form for what was to be written; nothing was sent.
+    #[error("cannot {attempt}: {message}")]
+    Impossible {
+        /// What was attempted.
+        attempt: String,
+        /// Why not.
         message: String,
     },
     /// The registry is there but could not do it now.

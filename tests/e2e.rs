@@ -27,13 +27,17 @@ struct Lab {
 
 impl Lab {
     async fn new() -> Self {
+        Self::with(consul::Options::default()).await
+    }
+
+    async fn with(options: consul::Options) -> Self {
         let docker = Dockerd::start().await;
         docker.import_busybox(
             "mycorp.com/myteam/myimage:0.5",
             &["CMD [\"httpd\",\"-f\",\"-p\",\"80\",\"-h\",\"/www\"]", "EXPOSE 80"],
         );
         docker.run(&["tag", "mycorp.com/myteam/myimage:0.5", "web:1"]);
-        let consul = Consul::start(consul::Options::default()).await;
+        let consul = Consul::start(options).await;
         Self { docker, consul }
     }
 
@@ -132,7 +136,9 @@ async fn a_container_is_registered_and_removed() {
 
     let hidden = lab.start("hidden", &["-e", "SERVICE_IGNORE=true", "-P"]);
     daemon.wait_for_log(&format!("ignored: {} service on port 80", &hidden[..12]), SOON).await;
-    lab.docker.run(&["rm", "-f", "files"]);
+    lab.docker.run(&["rename", "files", "renamed"]);
+    lab.ids(&["testhost:plain:80", "testhost:renamed:80"]).await;
+    lab.docker.run(&["rm", "-f", "renamed"]);
     lab.ids(&["testhost:plain:80"]).await;
     assert!(daemon.terminate().await.success());
     lab.ids(&["testhost:plain:80"]).await;
@@ -358,4 +364,28 @@ async fn an_unchanged_host_is_not_written_to() {
     // What somebody else changed is repaired.
     lab.consul.deregister("testhost:one:80").await;
     lab.service("testhost:one:80").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_the_agent_refuses_or_that_goes_costs_nothing_else() {
+    let options = consul::Options { script_checks: false, ..consul::Options::default() };
+    let lab = Lab::with(options).await;
+    let daemon = lab.daemon(&[]);
+    lab.start("script", &["-P", "-e", "SERVICE_CHECK_SCRIPT=true"]);
+    lab.ids(&["testhost:script:80"]).await;
+    daemon.wait_for_log("registered without its script check", SOON).await;
+    assert!(lab.consul.checks().await.is_empty());
+
+    // The container's successor has its ID, and no check any more.
+    lab.start("web", &["-P", "-e", "SERVICE_CHECK_TTL=60s"]);
+    lab.ids(&["testhost:script:80", "testhost:web:80"]).await;
+    assert_eq!(lab.consul.checks().await.len(), 1);
+    lab.docker.run(&["rm", "-f", "web"]);
+    lab.start("web", &["-P"]);
+    until(SOON, "the service without the check", async || {
+        let (services, checks) = (lab.consul.services().await, lab.consul.checks().await);
+        let there = services.contains_key("testhost:web:80");
+        if there && checks.is_empty() { Ok(()) } else { Err(format!("{services:?} {checks:?}")) }
+    })
+    .await;
 }

@@ -1,26 +1,14 @@
 //! `wharfinger plan`: what would be registered for recorded containers, without
 //! Docker and without Consul.
 
-use std::{
-    collections::HashMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
-use bollard::models::ContainerInspectResponse;
 use clap::Args;
 use serde_json::Value;
 use tracing::warn;
 
 use super::OfferArgs;
-use crate::{
-    app,
-    container::Container,
-    docker::{Tags, container},
-    reconcile::Provenance,
-    registry::body,
-};
+use crate::{app, docker::Recorded, reconcile::Provenance, registry::body};
 
 /// The flags of `plan`.
 #[derive(Debug, Clone, Args)]
@@ -58,11 +46,9 @@ pub async fn plan(args: &PlanArgs) -> anyhow::Result<String> {
     let provenance = Provenance { host: host.hostname.clone(), enabled: !args.offer.no_provenance };
     let tags = app::tags(&args.offer)?;
     let mut bodies = Vec::new();
-    for container in containers(&args.containers, &tags)? {
-        if !container.state.is_running() {
-            continue;
-        }
-        let outcome = pipeline.evaluate(&container, &host).await?;
+    let recorded = Recorded::read(&args.containers, &tags)?;
+    for container in recorded.containers().filter(|container| container.state.is_running()) {
+        let outcome = pipeline.evaluate(container, &host).await?;
         for warning in &outcome.warnings {
             warn!(container = container.name, "{warning}");
         }
@@ -80,37 +66,4 @@ pub async fn plan(args: &PlanArgs) -> anyhow::Result<String> {
     let bodies: Vec<Value> = bodies.into_iter().map(|(_, body)| body).collect();
     let Output::ConsulJson = args.output;
     Ok(serde_json::to_string_pretty(&bodies)?)
-}
-
-/// The containers of these files. One that shares another's network finds it in
-/// any of them.
-fn containers(files: &[PathBuf], tags: &Tags) -> anyhow::Result<Vec<Container>> {
-    let mut recorded = Vec::new();
-    for file in files {
-        for (index, value) in read(file)?.into_iter().enumerate() {
-            let response: ContainerInspectResponse = serde_json::from_value(value)
-                .with_context(|| format!("{}: entry {}", file.display(), index + 1))?;
-            recorded.push(response);
-        }
-    }
-    let by_id: HashMap<_, _> =
-        recorded.iter().filter_map(|response| Some((response.id.as_deref()?, response))).collect();
-    let one = |response: &ContainerInspectResponse| {
-        let mode = response.host_config.as_ref().and_then(|config| config.network_mode.as_deref());
-        let peer = mode.and_then(|mode| mode.strip_prefix("container:"));
-        let peer = peer.and_then(|peer| by_id.get(peer).copied());
-        let name = response.name.clone().unwrap_or_default();
-        container(response, peer, tags).with_context(|| format!("container {name}"))
-    };
-    recorded.iter().map(one).collect()
-}
-
-fn read(file: &Path) -> anyhow::Result<Vec<Value>> {
-    let text = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let value: Value =
-        serde_json::from_slice(&text).with_context(|| format!("{}: not JSON", file.display()))?;
-    match value {
-        Value::Array(list) => Ok(list),
-        _ => bail!("{}: not a JSON array, which is what docker inspect prints", file.display()),
-    }
 }

@@ -25,6 +25,8 @@ pub(super) struct Catalog {
     marked: HashMap<ContainerId, BTreeSet<String>>,
     /// IDs of which the last write may or may not have been carried out.
     uncertain: HashSet<String>,
+    /// The names of the containers that want something.
+    names: HashMap<ContainerId, String>,
     /// When the claims on an ID last changed, by a clock that only counts.
     generations: HashMap<String, u64>,
     clock: u64,
@@ -49,6 +51,7 @@ impl Catalog {
             registered: HashMap::new(),
             marked: HashMap::new(),
             uncertain: HashSet::new(),
+            names: HashMap::new(),
             generations: HashMap::new(),
             clock: 0,
             written_since: None,
@@ -65,6 +68,7 @@ impl Catalog {
     pub(super) fn claim(
         &mut self,
         container: &ContainerId,
+        name: &str,
         services: Vec<Service>,
     ) -> BTreeSet<String> {
         let mut concerned = self.by_container.remove(container).unwrap_or_default();
@@ -85,8 +89,11 @@ impl Catalog {
             self.clock += 1;
             self.generations.insert(id.clone(), self.clock);
         }
-        if !wanted.is_empty() {
+        if wanted.is_empty() {
+            self.names.remove(container);
+        } else {
             self.by_container.insert(container.clone(), wanted.keys().cloned().collect());
+            self.names.insert(container.clone(), name.to_string());
         }
         for (id, service) in wanted {
             concerned.insert(id.clone());
@@ -197,6 +204,19 @@ impl Catalog {
             self.uncertain.remove(&id);
             self.put(&id, Entry { registered, written });
         }
+    }
+
+    /// Everything that is registered.
+    pub(super) fn all_registered(&self) -> impl Iterator<Item = &Registered> {
+        self.registered.values().map(|entry| &entry.registered)
+    }
+
+    /// Whether a container of this name wants a service of this name.
+    pub(super) fn offers(&self, container: &str, service: &str) -> bool {
+        self.names.iter().filter(|(_, name)| *name == container).any(|(id, _)| {
+            let ids = self.by_container.get(id).into_iter().flatten();
+            ids.filter_map(|id| self.wanted(id)).any(|wanted| wanted.name == service)
+        })
     }
 
     /// Containers that have services or want some.

@@ -8,7 +8,11 @@ use std::{
 
 use tracing::{debug, error, info, warn};
 
-use super::{Action, Deregister, Options, Plan, Provenance, Reason, catalog::Catalog, plan::plan};
+use super::{
+    Action, Deregister, Options, Plan, Provenance, Reason,
+    catalog::Catalog,
+    plan::{cleanup, leftovers, plan},
+};
 use crate::{
     container::{Container, ContainerId, State},
     docker::{Source, SourceError},
@@ -57,6 +61,8 @@ pub(super) struct Shared {
     pipeline: Pipeline,
     host: Host,
     deregister: Deregister,
+    /// Whether what registrator left behind is removed.
+    cleanup: bool,
     catalog: Mutex<Catalog>,
     /// One write at a time for a service ID.
     turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
@@ -79,6 +85,7 @@ impl Shared {
             pipeline,
             host,
             deregister: options.deregister,
+            cleanup: options.cleanup,
             catalog: Mutex::new(Catalog::new(provenance)),
             turns: Mutex::default(),
             said: Mutex::default(),
@@ -99,6 +106,30 @@ impl Shared {
         Ok(all.into_iter().collect())
     }
 
+    /// Remove what is left of containers that went while no daemon ran, where
+    /// only all containers together can tell; what registrator left behind, only
+    /// if that is wanted. All containers must have been looked at.
+    pub(super) async fn clean_up(&self) -> Result<(), LookError> {
+        let addresses: Vec<_> = [&self.host.forced_address, &self.host.resolved_address]
+            .into_iter()
+            .filter_map(|address| address.as_deref())
+            .collect();
+        let plan = {
+            let catalog = lock(&self.catalog);
+            let mut plan = leftovers(&catalog);
+            if self.cleanup {
+                plan.actions.extend(cleanup(&catalog, &addresses).actions);
+            }
+            plan
+        };
+        for action in &plan.actions {
+            if let Action::Deregister { id, .. } = action {
+                info!("dangling: {id}");
+            }
+        }
+        self.execute(&ContainerId("dangling".into()), plan).await
+    }
+
     /// Bring what is registered for a container up to date.
     pub(super) async fn look_at(&self, id: &ContainerId) -> Result<(), LookError> {
         let container = self.source.inspect(id).await?;
@@ -117,7 +148,8 @@ impl Shared {
         }
         let (plan, rivals) = {
             let mut catalog = lock(&self.catalog);
-            let concerned = catalog.claim(id, services);
+            let name = container.as_ref().map_or("", |container| &container.name);
+            let concerned = catalog.claim(id, name, services);
             let rivals: BTreeSet<_> = concerned
                 .iter()
                 .filter(|service| catalog.rivals(service).contains(&id))
@@ -224,16 +256,19 @@ impl Shared {
             }
             catalog.begin_write(id);
         }
-        let result = match &service {
-            Some(service) => self.registry.register(service).await,
-            None => self.registry.deregister(id).await,
+        let result = match &action {
+            Action::Register { service, reason: Reason::New, .. } => {
+                self.registry.register(service).await
+            }
+            Action::Register { service, .. } => self.registry.replace(service).await,
+            Action::Deregister { id, .. } => self.registry.deregister(id).await,
         };
         let mut catalog = lock(&self.catalog);
         match &result {
             Ok(()) => catalog.end_write(id, service),
             Err(error) if !error.is_transient() => catalog.refuse_write(id),
-            // It may have been carried out.
-            Err(_) => {}
+            // It may have been carried out, whatever was read meanwhile.
+            Err(_) => catalog.begin_write(id),
         }
         drop(catalog);
         let short = container.short();

@@ -94,6 +94,52 @@ pub(super) fn plan<'a>(catalog: &Catalog, ids: impl IntoIterator<Item = &'a Stri
     plan
 }
 
+/// What `-cleanup` removes: unmarked entries that registrator left behind on this
+/// host. Such an entry has an ID of registrator's form with this host's name, one
+/// of the addresses that this host advertises, and a container that no longer
+/// offers it. The form of the ID alone would also fit what others registered.
+pub(super) fn cleanup(catalog: &Catalog, addresses: &[&str]) -> Plan {
+    let dangling = |registered: &&Registered| {
+        let Some(container) = original_container(catalog.host(), &registered.id) else {
+            return false;
+        };
+        catalog.owner(registered) == Owner::Unmarked
+            && addresses.contains(&registered.address.as_str())
+            && catalog.wanted(&registered.id).is_none()
+            && !catalog.offers(container, &registered.name)
+    };
+    removal(catalog, dangling)
+}
+
+/// Entries that are this host's but of which the registry could not note the
+/// container, and that no container wants. All containers must have been looked
+/// at.
+pub(super) fn leftovers(catalog: &Catalog) -> Plan {
+    removal(catalog, |registered| {
+        catalog.owner(registered) == Owner::Host && catalog.wanted(&registered.id).is_none()
+    })
+}
+
+fn removal(catalog: &Catalog, unwanted: impl Fn(&&Registered) -> bool) -> Plan {
+    let mut ids: Vec<_> =
+        catalog.all_registered().filter(unwanted).map(|registered| &registered.id).collect();
+    ids.sort_unstable();
+    let action =
+        |id: &String| Action::Deregister { id: id.clone(), generation: catalog.generation(id) };
+    Plan { actions: ids.into_iter().map(action).collect(), conflicts: Vec::new() }
+}
+
+/// The container's name in an ID of registrator's form:
+/// `<host>:<container>:<port>`, with `:udp` for UDP.
+fn original_container<'a>(host: &str, id: &'a str) -> Option<&'a str> {
+    let rest = id.strip_prefix(host)?.strip_prefix(':')?;
+    let rest = rest.strip_suffix(":udp").unwrap_or(rest);
+    let (container, port) = rest.rsplit_once(':')?;
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    let named = container.len() > 1 && container.chars().all(legal);
+    (named && !port.is_empty() && port.chars().all(|c| c.is_ascii_digit())).then_some(container)
+}
+
 enum Decision {
     Nothing,
     Register(Arc<Service>, Reason),
@@ -124,6 +170,8 @@ fn decide(catalog: &Catalog, id: &str) -> Decision {
         (Some(service), Some(registered)) => match catalog.owner(registered) {
             Owner::OtherHost(host) => Decision::Conflict(format!("the daemon of host {host}")),
             Owner::Ours(_) => update(service, &differences(service, registered)),
+            // From now on it is known whose it is.
+            Owner::Host => Decision::Register(service.clone(), Reason::Adopted),
             Owner::Unmarked => match catalog.written(id) {
                 // Without marks the daemon knows its own by memory.
                 Some(written) => {

@@ -17,6 +17,8 @@ pub const META_DIGEST: &str = "wharfinger-digest";
 pub(super) enum Owner {
     /// This host's, for a container.
     Ours(ContainerId),
+    /// This host's; the registry could not note for which container.
+    Host,
     /// That of another host's daemon.
     OtherHost(String),
     /// It carries no mark.
@@ -49,6 +51,7 @@ impl Provenance {
             (Some(host), Some(container)) if *host == self.host => {
                 Owner::Ours(ContainerId(container.clone()))
             }
+            (Some(host), None) if *host == self.host => Owner::Host,
             (Some(host), _) => Owner::OtherHost(host.clone()),
             (None, _) => Owner::Unmarked,
         }

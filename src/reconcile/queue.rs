@@ -66,6 +66,11 @@ impl<K: Clone + Ord + Hash> Queue<K> {
         }
     }
 
+    /// Whether no key waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.due.is_empty() && self.again.is_empty()
+    }
+
     /// When the next key is due, of those that `admit` lets through.
     pub(super) fn next_due(&self, admit: impl Fn(&K) -> bool) -> Option<Instant> {
         self.due.iter().find(|(_, key)| admit(key)).map(|(at, _)| *at)

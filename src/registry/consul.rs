@@ -7,9 +7,10 @@ mod config;
 use std::{collections::BTreeMap, time::Duration};
 
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use tracing::warn;
 
 use super::{Registered, Registry, RegistryError};
-use crate::service::Service;
+use crate::service::{Check, CheckKind, Service};
 
 pub use config::{ConsulConfig, ConsulError};
 
@@ -24,6 +25,7 @@ pub struct Consul {
     client: reqwest::Client,
     base: Url,
     config: ConsulConfig,
+    original: bool,
 }
 
 impl Consul {
@@ -40,10 +42,19 @@ impl Consul {
             .user_agent(concat!("wharfinger/", env!("CARGO_PKG_VERSION")));
         let (builder, base) = config.apply(builder)?;
         let client = builder.build().map_err(ConsulError::Client)?;
-        Ok(Self { client, base, config })
+        Ok(Self { client, base, config, original: false })
     }
 
-    fn request(&self, method: Method, path: &[&str]) -> Result<RequestBuilder, ConsulError> {
+    /// Send what registrator would send, even what the agent will refuse.
+    pub fn to_the_letter(self) -> Self {
+        Self { original: true, ..self }
+    }
+
+    pub(super) fn request(
+        &self,
+        method: Method,
+        path: &[&str],
+    ) -> Result<RequestBuilder, ConsulError> {
         let mut url = self.base.clone();
         // Segment by segment, so that an ID with a slash stays one segment.
         url.path_segments_mut()
@@ -65,7 +76,50 @@ impl Consul {
         Ok(request)
     }
 
-    async fn send(
+    /// Register, with these parameters of the query.
+    async fn put(&self, service: &Service, query: &[(&str, &str)]) -> Result<(), RegistryError> {
+        let permission = format!("service {:?} {{ policy = \"write\" }}", service.name);
+        let call =
+            Call { attempt: "register service", subject: &service.id, permission: &permission };
+        let reduced = self.without_refused_checks(service).await;
+        let request = self
+            .request(Method::PUT, &["v1", "agent", "service", "register"])
+            .map_err(|e| call.unreachable(e))?
+            .query(query)
+            .json(&body::register(reduced.as_ref().unwrap_or(service)));
+        self.send(call, request).await.map(drop)
+    }
+
+    /// The service without the checks that the agent is known to refuse, if it
+    /// has any: it would refuse the whole service.
+    async fn without_refused_checks(&self, service: &Service) -> Option<Service> {
+        let refused = |check: &Check| {
+            matches!(check.kind, CheckKind::Script { .. } | CheckKind::Docker { .. })
+        };
+        let affected = !self.original && service.checks.iter().any(refused);
+        if !affected || self.allows_scripts().await != Some(false) {
+            return None;
+        }
+        warn!(
+            service = service.id,
+            "registered without its script check: the agent does not allow any \
+             (enable_script_checks)"
+        );
+        let mut reduced = service.clone();
+        reduced.checks.retain(|check| !refused(check));
+        Some(reduced)
+    }
+
+    /// Whether the agent runs scripts of services that are registered over its
+    /// API, if it says so.
+    async fn allows_scripts(&self) -> Option<bool> {
+        let request = self.request(Method::GET, &["v1", "agent", "self"]).ok()?;
+        let agent: serde_json::Value =
+            request.send().await.ok()?.error_for_status().ok()?.json().await.ok()?;
+        agent.pointer("/DebugConfig/EnableRemoteScriptChecks")?.as_bool()
+    }
+
+    pub(super) async fn send(
         &self,
         call: Call<'_>,
         request: RequestBuilder,
@@ -78,14 +132,34 @@ impl Consul {
         let message = response.text().await.map_err(|error| call.unreachable(error))?;
         Err(call.refused(status, message.trim().to_string()))
     }
+
+    /// The address of the cluster's leader.
+    pub(super) async fn leader(&self) -> Result<String, RegistryError> {
+        let call =
+            Call { attempt: "ask Consul for its leader", subject: "", permission: "any rule" };
+        let request = self
+            .request(Method::GET, &["v1", "status", "leader"])
+            .map_err(|e| call.unreachable(e))?;
+        let response = self.send(call, request).await?;
+        let leader: String = response.json().await.map_err(|error| call.unreachable(error))?;
+        if leader.is_empty() {
+            let message = "Consul has no leader".to_string();
+            return Err(RegistryError::Unavailable {
+                attempt: call.attempt(),
+                status: 200,
+                message,
+            });
+        }
+        Ok(leader)
+    }
 }
 
 /// What is attempted, for errors, and the permission that it takes.
 #[derive(Clone, Copy)]
-struct Call<'a> {
-    attempt: &'a str,
-    subject: &'a str,
-    permission: &'a str,
+pub(super) struct Call<'a> {
+    pub(super) attempt: &'a str,
+    pub(super) subject: &'a str,
+    pub(super) permission: &'a str,
 }
 
 impl Call<'_> {
@@ -94,7 +168,7 @@ impl Call<'_> {
         if subject.is_empty() { attempt.to_string() } else { format!("{attempt} {subject}") }
     }
 
-    fn unreachable(
+    pub(super) fn unreachable(
         self,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> RegistryError {
@@ -121,21 +195,7 @@ impl Call<'_> {
 #[async_trait::async_trait]
 impl Registry for Consul {
     async fn probe(&self) -> Result<String, RegistryError> {
-        let call =
-            Call { attempt: "ask Consul for its leader", subject: "", permission: "any rule" };
-        let request = self
-            .request(Method::GET, &["v1", "status", "leader"])
-            .map_err(|e| call.unreachable(e))?;
-        let response = self.send(call, request).await?;
-        let leader: String = response.json().await.map_err(|error| call.unreachable(error))?;
-        if leader.is_empty() {
-            let message = "Consul has no leader".to_string();
-            return Err(RegistryError::Unavailable {
-                attempt: call.attempt(),
-                status: 200,
-                message,
-            });
-        }
+        let leader = self.leader().await?;
         Ok(format!("consul: current leader  {leader}"))
     }
 
@@ -155,14 +215,12 @@ impl Registry for Consul {
     }
 
     async fn register(&self, service: &Service) -> Result<(), RegistryError> {
-        let permission = format!("service {:?} {{ policy = \"write\" }}", service.name);
-        let call =
-            Call { attempt: "register service", subject: &service.id, permission: &permission };
-        let request = self
-            .request(Method::PUT, &["v1", "agent", "service", "register"])
-            .map_err(|e| call.unreachable(e))?
-            .json(&body::register(service));
-        self.send(call, request).await.map(drop)
+        self.put(service, &[]).await
+    }
+
+    async fn replace(&self, service: &Service) -> Result<(), RegistryError> {
+        let query: &[_] = if self.original { &[] } else { &[("replace-existing-checks", "true")] };
+        self.put(service, query).await
     }
 
     async fn deregister(&self, id: &str) -> Result<(), RegistryError> {

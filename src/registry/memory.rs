@@ -1,10 +1,13 @@
 //! A registry in the daemon's own memory (`memory://`): to try things out, and
-//! for tests. It forgets everything when the daemon ends.
+//! for tests. It forgets everything when the daemon ends, and what it is told is
+//! seen in the log.
 
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
 };
+
+use tracing::info;
 
 use super::{Registered, Registry, RegistryError};
 use crate::service::Service;
@@ -32,12 +35,16 @@ impl Registry for Memory {
     }
 
     async fn register(&self, service: &Service) -> Result<(), RegistryError> {
-        self.lock().insert(service.id.clone(), service.into());
+        let Service { id, name, address, port, tags, .. } = service;
+        info!("memory: {id} is {name} at {address}:{port}, tags {tags:?}");
+        self.lock().insert(id.clone(), service.into());
         Ok(())
     }
 
     async fn deregister(&self, id: &str) -> Result<(), RegistryError> {
-        self.lock().remove(id);
+        if self.lock().remove(id).is_some() {
+            info!("memory: {id} is gone");
+        }
         Ok(())
     }
 }

@@ -11,8 +11,11 @@ pub mod consul;
 pub mod corpus;
 pub mod daemon;
 pub mod dockerd;
+pub mod fake_docker;
 pub mod guard;
+pub mod http;
 pub mod ports;
+pub mod recording_consul;
 pub mod wait;
 
 use std::path::{Path, PathBuf};

@@ -175,9 +175,31 @@ recorded() {
     expect_plan "$dir/stopped.json" audited api web
     good "the services have the new tag"
 
-    say
-    say "With Docker, but without Consul, the daemon runs with a registry in its own memory:"
-    say "    wharfinger run --config wharfinger.toml memory://"
+    step "The daemon itself on the recorded containers, with a registry in its own memory"
+    write_config managed
+    quote <<<"wharfinger run --containers tests/demo/containers.json --config wharfinger.toml memory://"
+    local id name
+    while IFS=$'\t' read -r id name; do
+        container_names[${id:0:12}]=$name
+    done < <(sed -n 's/^ *"Id": "\(.*\)",*$/\1/p' "$recording" | paste - \
+        <(sed -n 's/^ *"Name": "\/\(.*\)",*$/\1/p' "$recording"))
+    : >"$dir/daemon.log"
+    start "$dir/daemon.log" env -u WHARFINGER_LOG -u WHARFINGER_LOG_FORMAT \
+        "$binary" run --containers "$recording" --config "$dir/wharfinger.toml" \
+        -ip 127.0.0.1 --hostname "$demo_host" memory://
+    daemon_pid=$started
+    until_true "The services of three containers" logged 'memory: .* is shop-web at ' 'added: .*demo-api:' \
+        'added: .*demo-cache:' 'vetoed: .*demo-jobs:' 'ignored: .*SERVICE_IGNORE'
+    stop_daemon
+    good "what the plan said is what the daemon does"
+}
+
+# logged PATTERN...: whether the daemon has written a line for each pattern.
+logged() {
+    local pattern
+    for pattern; do
+        grep -q "$pattern" "$dir/daemon.log" || return 1
+    done
 }
 
 # expect_plan RECORDING and the arguments of expected

@@ -1,0 +1,248 @@
+//! The planner's properties: a plan that is carried out leaves nothing to do,
+//! foreign services stay untouched, and a stale plan is not carried out.
+
+use std::collections::BTreeMap;
+
+use proptest::{collection::vec, prelude::*};
+
+use super::{
+    catalog::Catalog,
+    plan::{cleanup, plan},
+    *,
+};
+use crate::{
+    container::Protocol,
+    registry::Registered,
+    service::{Service, Weights},
+};
+
+fn service(id: &str, name: &str) -> Service {
+    Service {
+        id: id.into(),
+        name: name.into(),
+        address: "10.0.0.1".into(),
+        port: 80,
+        protocol: Protocol::Tcp,
+        tags: Vec::new(),
+        meta: BTreeMap::new(),
+        checks: Vec::new(),
+        weights: None,
+        enable_tag_override: false,
+        tagged_addresses: BTreeMap::new(),
+        origin: None,
+        attributes: BTreeMap::new(),
+    }
+}
+
+fn foreign(id: &str, meta: &[(&str, &str)]) -> Registered {
+    let meta = meta.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+    let weights = Weights { passing: 1, warning: 1 };
+    Registered { meta, weights, ..Registered::from(&service(id, "foreign")) }
+}
+
+fn container(n: u8) -> ContainerId {
+    ContainerId(format!("{n:064}"))
+}
+
+fn catalog(provenance: bool) -> Catalog {
+    Catalog::new(Provenance { host: "h".into(), enabled: provenance })
+}
+
+/// Carry a plan out on a registry, as the executor does.
+fn apply(catalog: &mut Catalog, registry: &mut BTreeMap<String, Registered>, plan: &Plan) {
+    for action in &plan.actions {
+        match action {
+            Action::Register { service, generation, .. } => {
+                if catalog.is_current(&service.id, *generation) {
+                    registry.insert(service.id.clone(), Registered::from(&**service));
+                    catalog.end_write(&service.id, Some(service.clone()));
+                }
+            }
+            Action::Deregister { id, generation } => {
+                if catalog.is_current(id, *generation) {
+                    registry.remove(id);
+                    catalog.end_write(id, None);
+                }
+            }
+        }
+    }
+}
+
+fn read(catalog: &mut Catalog, registry: &BTreeMap<String, Registered>) {
+    catalog.begin_read();
+    catalog.end_read(registry.clone());
+}
+
+/// A step of a host's life: a container offers these services from now on.
+fn step() -> impl Strategy<Value = (u8, Vec<(u8, u8)>)> {
+    (0..4_u8, vec((0..5_u8, 0..3_u8), 0..3))
+}
+
+proptest! {
+    #[test]
+    fn a_carried_out_plan_leaves_nothing_to_do(
+        steps in vec(step(), 1..20),
+        provenance: bool,
+        restart_at in 0..20_usize,
+    ) {
+        let theirs = BTreeMap::from([
+            ("manual".to_string(), foreign("manual", &[])),
+            ("h:byhand:80".to_string(), foreign("h:byhand:80", &[])),
+            ("s1".to_string(), foreign("s1", &[(META_HOST, "other"), (META_CONTAINER, "x")])),
+        ]);
+        let mut registry = theirs.clone();
+        let mut catalog = catalog(provenance);
+        read(&mut catalog, &registry);
+        let mut offers: BTreeMap<u8, Vec<(u8, u8)>> = BTreeMap::new();
+        for (at, (n, services)) in steps.into_iter().enumerate() {
+            if at == restart_at && provenance {
+                // Killed and started again: all that is known is the registry.
+                catalog = self::catalog(provenance);
+                read(&mut catalog, &registry);
+                for (n, services) in &offers {
+                    look(&mut catalog, &mut registry, *n, services);
+                }
+            }
+            offers.insert(n, services.clone());
+            look(&mut catalog, &mut registry, n, &services);
+        }
+        // Everyone is looked at once more, as a resync does.
+        for (n, services) in &offers {
+            look(&mut catalog, &mut registry, *n, services);
+        }
+        for (id, registered) in &theirs {
+            prop_assert_eq!(registry.get(id), Some(registered));
+        }
+        let wanted: std::collections::BTreeSet<_> = offers
+            .values()
+            .flatten()
+            .map(|(id, _)| format!("s{id}"))
+            .chain(theirs.keys().cloned())
+            .collect();
+        let registered: std::collections::BTreeSet<_> = registry.keys().cloned().collect();
+        prop_assert_eq!(registered, wanted);
+        // A converged host is not written to, also after it is read again.
+        read(&mut catalog, &registry);
+        for (n, services) in &offers {
+            let concerned = claim(&mut catalog, *n, services);
+            prop_assert_eq!(plan(&catalog, &concerned).actions, vec![]);
+        }
+    }
+}
+
+fn claim(
+    catalog: &mut Catalog,
+    n: u8,
+    services: &[(u8, u8)],
+) -> std::collections::BTreeSet<String> {
+    let services =
+        services.iter().map(|(id, name)| service(&format!("s{id}"), &format!("n{name}")));
+    catalog.claim(&container(n), &format!("c{n}"), services.collect())
+}
+
+fn look(
+    catalog: &mut Catalog,
+    registry: &mut BTreeMap<String, Registered>,
+    n: u8,
+    services: &[(u8, u8)],
+) {
+    let concerned = claim(catalog, n, services);
+    let plan = plan(catalog, &concerned);
+    apply(catalog, registry, &plan);
+}
+
+#[test]
+fn a_stale_plan_does_not_take_a_successor_out() {
+    let mut catalog = catalog(true);
+    let mut registry = BTreeMap::new();
+    look(&mut catalog, &mut registry, 1, &[(0, 0)]);
+    // The first container ends, and the second one takes its ID, before the
+    // plan to deregister it is carried out.
+    let concerned = claim(&mut catalog, 1, &[]);
+    let stale = plan(&catalog, &concerned);
+    assert!(matches!(stale.actions[..], [Action::Deregister { .. }]));
+    look(&mut catalog, &mut registry, 2, &[(0, 0)]);
+    apply(&mut catalog, &mut registry, &stale);
+    assert_eq!(registry["s0"].meta[META_CONTAINER], container(2).0);
+}
+
+#[test]
+fn a_service_is_registered_under_its_new_id_before_the_old_one_goes() {
+    let mut catalog = catalog(true);
+    let mut registry = BTreeMap::new();
+    look(&mut catalog, &mut registry, 1, &[(0, 0)]);
+    let concerned = claim(&mut catalog, 1, &[(1, 0)]);
+    let plan = plan(&catalog, &concerned);
+    assert!(
+        matches!(&plan.actions[..], [Action::Register { .. }, Action::Deregister { id, .. }] if id == "s0")
+    );
+}
+
+#[test]
+fn an_uncertain_write_is_made_again() {
+    let mut catalog = catalog(true);
+    let concerned = claim(&mut catalog, 1, &[(0, 0)]);
+    catalog.begin_write("s0");
+    let plan = plan(&catalog, &concerned);
+    assert!(matches!(&plan.actions[..], [Action::Register { reason: Reason::Uncertain, .. }]));
+}
+
+#[test]
+fn a_write_during_a_read_is_newer_than_the_read() {
+    let mut catalog = catalog(true);
+    let mut registry = BTreeMap::new();
+    catalog.begin_read();
+    look(&mut catalog, &mut registry, 1, &[(0, 0)]);
+    catalog.end_read(BTreeMap::new());
+    let concerned = claim(&mut catalog, 1, &[(0, 0)]);
+    assert_eq!(plan(&catalog, &concerned).actions, vec![]);
+}
+
+#[test]
+fn what_registrator_left_is_adopted_and_the_rest_is_a_conflict() {
+    for (id, meta, adopted) in [
+        ("h:app:80", &[][..], true),
+        ("custom", &[][..], false),
+        ("h:app:80", &[(META_HOST, "other"), (META_CONTAINER, "x")][..], false),
+    ] {
+        let mut catalog = catalog(true);
+        read(&mut catalog, &BTreeMap::from([(id.to_string(), foreign(id, meta))]));
+        let concerned = catalog.claim(&container(1), "app", vec![service(id, "web")]);
+        let plan = plan(&catalog, &concerned);
+        let adopts =
+            matches!(&plan.actions[..], [Action::Register { reason: Reason::Adopted, .. }]);
+        assert_eq!(adopts, adopted, "{id} {meta:?}");
+        assert_eq!(plan.conflicts.len(), usize::from(!adopted), "{id} {meta:?}");
+    }
+}
+
+#[test]
+fn clean_up_removes_what_registrator_left_and_nothing_else() {
+    let at = |id: &str, address: &str| {
+        (id.to_string(), Registered { address: address.into(), ..foreign(id, &[]) })
+    };
+    let mut catalog = catalog(true);
+    read(
+        &mut catalog,
+        &BTreeMap::from([
+            at("h:gone:80", "10.0.0.1"),
+            at("h:gone:53:udp", "10.0.0.1"),
+            at("h:byhand:80", ""),
+            at("h:elsewhere:80", "10.0.0.2"),
+            at("other:gone:80", "10.0.0.1"),
+            at("h:app:81", "10.0.0.1"),
+            at("manual", "10.0.0.1"),
+            at("h:x:80:sctp", "10.0.0.1"),
+        ]),
+    );
+    catalog.claim(&container(1), "app", vec![service("h:app:80", "foreign")]);
+    let ids: Vec<_> = cleanup(&catalog, &["10.0.0.1"])
+        .actions
+        .into_iter()
+        .map(|action| match action {
+            Action::Deregister { id, .. } => id,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(ids, ["h:gone:53:udp", "h:gone:80"]);
+}

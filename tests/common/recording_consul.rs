@@ -1,0 +1,195 @@
+//! A Consul agent that keeps what is registered, notes every write, and refuses
+//! what it is told to refuse.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use wharfinger::reconcile::META_HOST;
+
+use super::http::{self, Activity, Answer, Request};
+
+const REGISTER: &str = "/v1/agent/service/register";
+const DEREGISTER: &str = "/v1/agent/service/deregister/";
+
+/// A write: two are equal if they ask for the same, whatever the answer is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Write {
+    /// A registration, by its ID and its body in the form of [`normal`].
+    Register(String, String),
+    /// A deregistration, by the ID.
+    Deregister(String),
+}
+
+impl Write {
+    /// The write that a call makes, if it makes one.
+    pub fn of(method: &str, path: &str, body: &Value) -> Option<Self> {
+        if method != "PUT" {
+            return None;
+        }
+        if path == REGISTER {
+            let id = body["ID"].as_str().unwrap_or_default();
+            return Some(Self::Register(id.into(), normal(body, false).to_string()));
+        }
+        path.strip_prefix(DEREGISTER).map(|id| Self::Deregister(id.into()))
+    }
+}
+
+/// Without the body: `register <ID>` or `deregister <ID>`.
+impl fmt::Display for Write {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Register(id, _) => write!(f, "register {id}"),
+            Self::Deregister(id) => write!(f, "deregister {id}"),
+        }
+    }
+}
+
+/// A body with sorted keys and without what means nothing (null, empty and
+/// false; empty values of metadata are values) and without the daemon's marks.
+pub fn normal(value: &Value, keep_empty: bool) -> Value {
+    let Value::Object(map) = value else { return value.clone() };
+    let nothing = [json!(null), json!(false), json!(""), json!([]), json!({})];
+    let sorted: BTreeMap<_, _> = map
+        .iter()
+        .filter(|(key, _)| !key.starts_with("wharfinger-"))
+        .map(|(key, value)| (key.clone(), normal(value, key == "Meta")))
+        .filter(|(_, value)| keep_empty || !nothing.contains(value))
+        .collect();
+    sorted.into_iter().collect()
+}
+
+/// The server; it ends with the value.
+pub struct RecordingConsul {
+    address: SocketAddr,
+    agent: Arc<Mutex<Agent>>,
+    server: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Agent {
+    services: BTreeMap<String, Value>,
+    writes: Vec<Write>,
+    reads: usize,
+    /// Whether a registration carried the daemon's marks.
+    marked: bool,
+    refusals: Vec<(Write, u16, String)>,
+}
+
+impl RecordingConsul {
+    /// An agent without services. It answers a write of `refusals` with the
+    /// status and the text beside it.
+    pub async fn start(activity: Activity, refusals: Vec<(Write, u16, String)>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let agent = Arc::new(Mutex::new(Agent { refusals, ..Agent::default() }));
+        let shared = agent.clone();
+        let server = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, shared.clone(), activity.clone()));
+            }
+        });
+        Self { address, agent, server }
+    }
+
+    /// The registry's URI.
+    pub fn uri(&self) -> String {
+        format!("consul://{}", self.address)
+    }
+
+    /// Registers what somebody else does; it is no write of the daemon's.
+    pub fn put(&self, body: &Value) {
+        self.lock().register(body);
+    }
+
+    /// The IDs of what is registered, in order.
+    pub fn ids(&self) -> Vec<String> {
+        self.lock().services.keys().cloned().collect()
+    }
+
+    /// The writes after the first `skip`.
+    pub fn writes(&self, skip: usize) -> Vec<Write> {
+        self.lock().writes[skip..].to_vec()
+    }
+
+    /// Whether a registration carried the daemon's marks.
+    pub fn marked(&self) -> bool {
+        self.lock().marked
+    }
+
+    /// How often all services were read.
+    pub fn reads(&self) -> usize {
+        self.lock().reads
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Agent> {
+        self.agent.lock().expect("the agent")
+    }
+}
+
+impl Drop for RecordingConsul {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn serve(mut stream: TcpStream, agent: Arc<Mutex<Agent>>, activity: Activity) {
+    let Some(request) = http::read(&mut stream).await else { return };
+    let _busy = activity.busy();
+    let answer = agent.lock().expect("the agent").answer(&request);
+    http::send(&mut stream, &answer).await;
+}
+
+impl Agent {
+    fn answer(&mut self, request: &Request) -> Answer {
+        let Request { method, path, body } = request;
+        match (method.as_str(), path.as_str()) {
+            ("GET", "/v1/status/leader") => Answer::Json(json!("127.0.0.1:8300")),
+            ("GET", "/v1/agent/services") => {
+                self.reads += 1;
+                Answer::Json(self.services.clone().into_iter().collect())
+            }
+            _ => {
+                let body = serde_json::from_slice(body).unwrap_or_default();
+                match Write::of(method, path, &body) {
+                    Some(write) => self.carry_out(write, &body),
+                    None => Answer::not_found(path),
+                }
+            }
+        }
+    }
+
+    fn carry_out(&mut self, write: Write, body: &Value) -> Answer {
+        self.writes.push(write.clone());
+        self.marked |= body["Meta"][META_HOST].is_string();
+        let refusal = self.refusals.iter().find(|(refused, ..)| *refused == write);
+        if let Some((_, status, text)) = refusal {
+            return Answer::Text(*status, text.clone());
+        }
+        match &write {
+            Write::Register(..) => self.register(body),
+            Write::Deregister(id) => drop(self.services.remove(id)),
+        }
+        Answer::Text(200, String::new())
+    }
+
+    /// Keeps a service in the form in which an agent lists it.
+    fn register(&mut self, body: &Value) {
+        let id = body["ID"].as_str().expect("a registration has an ID").to_string();
+        let entry = json!({
+            "ID": id,
+            "Service": body["Name"],
+            "Tags": body.get("Tags").cloned().unwrap_or_else(|| json!([])),
+            "Meta": body.get("Meta").cloned().unwrap_or_else(|| json!({})),
+            "Port": body["Port"].as_u64().unwrap_or_default(),
+            "Address": body["Address"].as_str().unwrap_or_default(),
+            "Weights": { "Passing": 1, "Warning": 1 },
+            "EnableTagOverride": body["EnableTagOverride"].as_bool().unwrap_or_default(),
+        });
+        self.services.insert(id, entry);
+    }
+}
