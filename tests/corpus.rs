@@ -4,7 +4,6 @@
 mod common;
 
 use std::{
-    collections::BTreeMap,
     fs,
     io::{Read as _, Write as _},
     net::TcpListener,
@@ -12,7 +11,7 @@ use std::{
     thread,
 };
 
-use common::{corpus, daemon::Daemon};
+use common::{corpus, daemon::Daemon, recording_consul::normal};
 use serde_json::{Value, json};
 
 /// Cases that are not compared, with the reason.
@@ -20,19 +19,6 @@ const NOT_COMPARED: [(&str, &str); 2] = [
     ("tmpl-fatal-sindex-empty", "the original exits at the container; here the container fails"),
     ("net-two", "recorded before the container was started"),
 ];
-
-/// A body with sorted keys and without what means nothing: null, empty and
-/// false. Empty values of metadata are values.
-fn normal(value: &Value, keep_empty: bool) -> Value {
-    let Value::Object(map) = value else { return value.clone() };
-    let nothing = [json!(null), json!(false), json!(""), json!([]), json!({})];
-    let sorted: BTreeMap<_, _> = map
-        .iter()
-        .map(|(key, value)| (key.clone(), normal(value, key == "Meta")))
-        .filter(|(_, value)| keep_empty || !nothing.contains(value))
-        .collect();
-    sorted.into_iter().collect()
-}
 
 fn normal_all(bodies: &[Value]) -> Vec<String> {
     let mut texts: Vec<_> = bodies.iter().map(|body| normal(body, false).to_string()).collect();

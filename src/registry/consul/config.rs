@@ -103,8 +103,8 @@ impl ConsulConfig {
         let set = |name: &str| env(name).filter(|value| !value.is_empty());
         let path = |name: &str| set(name).map(PathBuf::from);
         let mut config = Self {
-            tls: boolean(&set, "CONSUL_HTTP_SSL")?.unwrap_or(false),
-            insecure: boolean(&set, "CONSUL_HTTP_SSL_VERIFY")? == Some(false),
+            tls: boolean(set, "CONSUL_HTTP_SSL")?.unwrap_or(false),
+            insecure: boolean(set, "CONSUL_HTTP_SSL_VERIFY")? == Some(false),
             ca_file: path("CONSUL_CACERT"),
             ca_folder: path("CONSUL_CAPATH"),
             server_name: set("CONSUL_TLS_SERVER_NAME"),
