@@ -11,7 +11,12 @@ use std::{
     thread,
 };
 
-use common::{corpus, daemon::Daemon, recording_consul::normal};
+use common::{
+    corpus,
+    daemon::Daemon,
+    http::Activity,
+    recording_consul::{RecordingConsul, normal},
+};
 use serde_json::{Value, json};
 
 /// Cases that are not compared, with the reason.
@@ -183,4 +188,44 @@ fn no_service_takes_the_place_of_another() {
         let expected: Vec<_> = expected.into_iter().filter(|id| !id.is_empty()).collect();
         assert_eq!(ids, expected, "{name}");
     }
+}
+
+/// Command lines of the original: the exit code and the lines that say what is
+/// wrong. What Go's own error texts say, and the usage, are ours; and we do not
+/// say that we listen to Docker before we have reached it.
+#[tokio::test(flavor = "multi_thread")]
+async fn command_lines_end_as_they_did() {
+    let consul = RecordingConsul::start(Activity::default(), Vec::new()).await;
+    let uri = consul.uri();
+    let address = uri.strip_prefix("consul://").expect("a URI of Consul");
+    let mut compared = 0;
+    for case in corpus::cases().iter().filter(|case| case.area() == "cli") {
+        let texts = |list: &Value| -> Vec<String> {
+            let texts = list.as_array().into_iter().flatten().flat_map(Value::as_str);
+            texts.map(|text| text.replace("127.0.0.1:8501", address)).collect()
+        };
+        let registrator = &case.value["registrator"];
+        let mut command = Command::new(Daemon::binary());
+        command.args(["--compat", "registrator"]).args(texts(&registrator["argv"]));
+        for (name, value) in registrator["env"].as_object().into_iter().flatten() {
+            command.env(name, value.as_str().unwrap_or_default());
+        }
+        let output = command.output().expect("the program can be started");
+        let expected = &case.value["expected"];
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let code = output.status.code().map(i64::from);
+        assert_eq!(code, expected["exit_code"].as_i64(), "{}: {stderr}", case.name);
+        let lines = texts(&expected["stderr"]);
+        let ours = ["Starting registrator", "consul: current leader", "Listening for", "Get \""];
+        let said = lines
+            .iter()
+            .take_while(|line| !line.starts_with("Usage of"))
+            .filter(|line| !ours.iter().any(|start| line.starts_with(start)));
+        for line in said {
+            assert!(stderr.contains(line.as_str()), "{}: {line:?} is not in {stderr}", case.name);
+        }
+        compared += 1;
+    }
+    println!("{compared} of {compared} command lines end alike");
+    assert_eq!(compared, 12);
 }
