@@ -7,7 +7,7 @@ use proptest::{collection::vec, prelude::*};
 
 use super::{
     catalog::Catalog,
-    plan::{cleanup, plan},
+    plan::{cleanup, leftovers, plan},
     *,
 };
 use crate::{
@@ -245,4 +245,24 @@ fn clean_up_removes_what_registrator_left_and_nothing_else() {
         })
         .collect();
     assert_eq!(ids, ["h:gone:53:udp", "h:gone:80"]);
+}
+
+#[test]
+fn what_is_this_hosts_without_its_container_is_adopted_or_left_over() {
+    let entry = |id: &str, host| (id.to_string(), foreign(id, &[(META_HOST, host)]));
+    let mut catalog = catalog(true);
+    let entries = [entry("wanted", "h"), entry("h:gone:80", "h"), entry("h:theirs:80", "other")];
+    read(&mut catalog, &BTreeMap::from(entries));
+    let concerned = catalog.claim(&container(1), "app", vec![service("wanted", "web")]);
+    let adoption = plan(&catalog, &concerned);
+    let [Action::Register { service, reason: Reason::Adopted, .. }] = &adoption.actions[..] else {
+        panic!("{adoption:?}");
+    };
+    assert_eq!((service.id.as_str(), &adoption.conflicts[..]), ("wanted", &[][..]));
+    // To look at a container takes nothing out that may be another one's.
+    let concerned = catalog.claim(&container(1), "app", Vec::new());
+    assert_eq!(plan(&catalog, &concerned).actions, vec![]);
+    catalog.claim(&container(1), "app", vec![service.as_ref().clone()]);
+    let left = leftovers(&catalog).actions;
+    assert!(matches!(&left[..], [Action::Deregister { id, .. }] if id == "h:gone:80"), "{left:?}");
 }

@@ -10,6 +10,10 @@
 //! adopted by the container that wants it, which writes the same value once
 //! more, and taken out if none does after all have been looked at.
 //!
+//! So after a restart a container that ended with a failure keeps nothing, not
+//! even with `-deregister on-success`; and of a key with more slashes the last
+//! one begins the ID.
+//!
 //! A key with another number than 0 and this host's is somebody else's and is
 //! neither written nor deleted. Keys whose value is no address and port are not
 //! looked at.
