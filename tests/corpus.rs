@@ -229,3 +229,107 @@ async fn command_lines_end_as_they_did() {
     println!("{compared} of {compared} command lines end alike");
     assert_eq!(compared, 12);
 }
+
+/// A container that is not recorded: its name, image, environment, and ports as
+/// `(host's, container's)`.
+fn made(name: &str, image: &str, env: &[&str], ports: &[(u16, u16)]) -> corpus::Case {
+    let exposed: serde_json::Map<_, _> =
+        ports.iter().map(|(_, port)| (format!("{port}/tcp"), json!({}))).collect();
+    let published: serde_json::Map<_, _> = ports
+        .iter()
+        .map(|(host, port)| {
+            let binding = json!([{"HostIp": "0.0.0.0", "HostPort": host.to_string()}]);
+            (format!("{port}/tcp"), binding)
+        })
+        .collect();
+    let inspected = json!({
+        "Id": "a".repeat(64),
+        "Name": format!("/{name}"),
+        "State": {"Status": "running", "Running": true},
+        "Config": {"Image": image, "Env": env, "ExposedPorts": exposed, "Labels": {}},
+        "HostConfig": {"NetworkMode": "default"},
+        "NetworkSettings": {"Ports": published, "Networks": {}},
+    });
+    let value = json!({
+        "registrator": {"hostname": "hostname", "hosts": {"hostname": "192.168.1.102"}, "flags": []},
+        "docker_inspect": {name: inspected},
+    });
+    corpus::Case { name: name.into(), value }
+}
+
+/// The examples of registrator's own documentation. It lists tags in the order
+/// in which they are written; what it sends is the reverse.
+#[test]
+fn the_published_examples_hold() {
+    let at = "192.168.1.102";
+    let redis = "progrium/redis";
+    let metadata = ["SERVICE_NAME=db", "SERVICE_TAGS=master,backups", "SERVICE_REGION=us2"];
+    let web = [(4443, 443), (8000, 80)];
+    let named = [
+        "SERVICE_443_NAME=https",
+        "SERVICE_443_ID=https.12345",
+        "SERVICE_443_SNI=enabled",
+        "SERVICE_80_NAME=http",
+        "SERVICE_TAGS=www",
+    ];
+    for (case, expected) in [
+        (
+            made("redis.0", redis, &[], &[(10000, 6379)]),
+            json!([{"ID": "hostname:redis.0:6379", "Name": "redis", "Port": 10000, "Address": at}]),
+        ),
+        (
+            made("redis.0", redis, &metadata, &[(10000, 6379)]),
+            json!([{
+                "ID": "hostname:redis.0:6379", "Name": "db", "Port": 10000, "Address": at,
+                "Tags": ["backups", "master"], "Meta": {"region": "us2"},
+            }]),
+        ),
+        (
+            made("nginx.0", "progrium/nginx", &[], &web),
+            json!([
+                {"ID": "hostname:nginx.0:443", "Name": "nginx-443", "Port": 4443, "Address": at},
+                {"ID": "hostname:nginx.0:80", "Name": "nginx-80", "Port": 8000, "Address": at},
+            ]),
+        ),
+        (
+            made("nginx.0", "progrium/nginx", &named, &web),
+            json!([
+                {"ID": "hostname:nginx.0:80", "Name": "http", "Port": 8000, "Address": at, "Tags": ["www"]},
+                {
+                    "ID": "https.12345", "Name": "https", "Port": 4443, "Address": at,
+                    "Tags": ["www"], "Meta": {"sni": "enabled"},
+                },
+            ]),
+        ),
+    ] {
+        for compat in ["none", "registrator"] {
+            let bodies = plan(&case, &["--compat", compat]).expect("a plan");
+            let expected = expected.as_array().expect("an array");
+            assert_eq!(normal_all(&bodies), normal_all(expected), "{compat}");
+        }
+    }
+}
+
+/// Differences that no recorded case shows.
+#[test]
+fn each_difference_holds_on_a_made_container() {
+    let one = [(8000, 80)];
+    for (image, env, pointer, original, sound) in [
+        ("web@sha256:0a1b", "A=b", "/Name", json!("web@sha256"), json!("web")),
+        ("web", "SERVICE_IGNORE=false", "/Name", json!(null), json!("web")),
+        ("web", "SERVICE_DB_PASSWORD=x", "/Meta/db_password", json!("x"), json!(null)),
+        ("web", "SERVICE_DB=pg://a:b@c/d", "/Meta/db", json!("pg://a:b@c/d"), json!(null)),
+        ("web", "SERVICE_CHECKS=[{\"TTL\":\"9s\"}]", "/Check/TTL", json!(null), json!("9s")),
+        ("web", "SERVICE_CHECKS=[{]", "/Name", json!("web"), json!("web")),
+        ("web", "SERVICE_CHECK_GRPC=false", "/Check", json!({}), json!(null)),
+    ] {
+        let case = made("app", image, &[env], &one);
+        for (compat, expected) in [("registrator", &original), ("none", &sound)] {
+            let bodies = plan(&case, &["--compat", compat]).expect("a plan");
+            let found = bodies.first().and_then(|body| body.pointer(pointer));
+            let found = found.unwrap_or(&Value::Null);
+            let any = *expected == json!({}) && found.is_object();
+            assert!(any || found == expected, "{env} {compat} {pointer}: {bodies:#?}");
+        }
+    }
+}
