@@ -351,6 +351,8 @@ async fn an_unchanged_host_is_not_written_to() {
     lab.start("one", &["-P", "-e", "SERVICE_CHECK_TTL=60s"]);
     let before = lab.service("testhost:one:80").await;
     let index = lab.consul.catalog_service(before["Service"].as_str().expect("a name")).await[0]["ModifyIndex"].clone();
+    // The daemon says so a moment after it is done.
+    daemon.wait_for_log("added: ", SOON).await;
     let seen = daemon.lines();
     for _ in 0..3 {
         let seen = daemon.lines();

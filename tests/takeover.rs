@@ -104,6 +104,12 @@ async fn fifty_services_are_adopted_without_a_gap() {
         if count == COUNT { Ok(services) } else { Err(format!("{count} of {COUNT}")) }
     })
     .await;
+    // The daemon says so a moment after it is done.
+    until(SOON, "all adoptions are in the log", async || {
+        let count = daemon.log().lines().filter(|line| line.contains("adopted: ")).count();
+        if count == COUNT { Ok(()) } else { Err(format!("{count} of {COUNT}")) }
+    })
+    .await;
     // A resync later nothing else has been done.
     let seen = daemon.lines();
     for _ in 0..2 {
