@@ -41,7 +41,7 @@ fn build(docker: &Dockerd) {
     };
     put(&root().join("Dockerfile"), "Dockerfile");
     put(&root().join(".dockerignore"), ".dockerignore");
-    put(daemon::Daemon::binary().as_ref(), "dist/wharfinger");
+    put(daemon::Daemon::binary(), "dist/wharfinger");
     let build = docker
         .docker(&["build", "--build-arg", "BUILD_IMAGE=wharfinger-build-base", "-t", IMAGE])
         .arg(context.path())
