@@ -10,7 +10,7 @@ use common::{
     consul::{self, Consul},
     daemon::Daemon,
     dockerd::Dockerd,
-    plugin, ports,
+    ports,
     wait::until,
 };
 use serde_json::{Value, json};
@@ -99,6 +99,13 @@ impl Lab {
         })
         .await
     }
+}
+
+/// A configuration with this plugin after the built-in stage, and further keys.
+fn after_registrator(name: &str, plugin: &str, further: &str) -> String {
+    let file = common::plugin(plugin);
+    let registrator = "[[pipeline]]\nname = 'registrator'\nbuiltin = 'registrator'\n";
+    format!("{registrator}[[pipeline]]\nname = '{name}'\nfile = {file:?}\n{further}\n")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -283,18 +290,8 @@ async fn after_kill_9_the_catalog_is_right_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_plugin_renames_tags_and_vetoes() {
     let lab = Lab::new().await;
-    let config = format!(
-        r#"
-        [[pipeline]]
-        name = "registrator"
-        builtin = "registrator"
-        [[pipeline]]
-        name = "convention"
-        file = {:?}
-        settings = {{ owner-label = "owner", team-label = "team", tag = "blessed" }}
-        "#,
-        plugin("convention")
-    );
+    let settings = r#"settings = { owner-label = "owner", team-label = "team", tag = "blessed" }"#;
+    let config = after_registrator("convention", "convention", settings);
     let (daemon, _folder) = lab.configured(&config);
     lab.start("mine", &["-P", "-l", "owner=ann", "-l", "team=shop", "-e", "SERVICE_NAME=cart"]);
     let orphan = lab.start("orphan", &["-P", "-l", "team=shop"]);
@@ -312,19 +309,8 @@ async fn a_user_plugin_renames_tags_and_vetoes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hostile_plugin_costs_nobody_anything() {
     let lab = Lab::new().await;
-    let config = format!(
-        r#"
-        [[pipeline]]
-        name = "registrator"
-        builtin = "registrator"
-        [[pipeline]]
-        name = "suspect"
-        file = {:?}
-        timeout = "100ms"
-        memory = "16MiB"
-        "#,
-        plugin("hostile")
-    );
+    let limits = "timeout = '100ms'\nmemory = '16MiB'";
+    let config = after_registrator("suspect", "hostile", limits);
     let (mut daemon, _folder) = lab.configured(&config);
     for (how, message) in [
         ("loop", "exceeded its deadline of 100ms"),
