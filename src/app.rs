@@ -1,22 +1,28 @@
 //! The daemon, built from its parts.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 use bytesize::ByteSize;
 use reqwest::Url;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::{
     cli::{OfferArgs, RunArgs},
     config::{Config, ConfigError},
+    control::Control,
     docker::{Docker, Recorded, Source, Tags},
     host::{Compat, Host},
     pipeline::{Builtin, Pipeline, Stage},
     plugin::{ComponentSpec, PluginHost},
-    reconcile::{Deregister, Options, Reconciler, error_chain},
+    reconcile::{
+        Deregister, DrainBy, GuardLimits, Lifecycle, OnExit, Options, Reconciler, error_chain,
+    },
     registry::{Consul, ConsulConfig, ConsulKv, Memory, Registry},
 };
 
@@ -44,6 +50,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     })?;
     let host = host(&args.offer, config.compat).await?;
     let (adapter, registry) = registry(&uri, &host)?;
+    check_maintenance(&config.lifecycle, adapter)?;
     let pipeline = pipeline(&config).await?;
 
     let using = || info!("Using {adapter} adapter: {uri}");
@@ -62,19 +69,74 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     } else {
         Arc::new(Recorded::read(&args.containers, &tags)?)
     };
-    let options = Options {
+    let options = options(&args, &config);
+    let reconciler = Reconciler::new(source, registry, pipeline, host, options);
+    let control = control(args.control.as_deref(), &reconciler, &stop).await;
+    reconciler.run(stop).await;
+    if let Some(control) = control {
+        control.await.context("the control socket ended badly")?;
+    }
+    match config.lifecycle.on_exit {
+        OnExit::Leave => info!("Stopped; services stay registered"),
+        OnExit::Maintenance | OnExit::Deregister => info!("Stopped"),
+    }
+    Ok(())
+}
+
+/// How the loop is run, by the flags and the file.
+fn options(args: &RunArgs, config: &Config) -> Options {
+    let seconds = |seconds: u64| (seconds > 0).then(|| Duration::from_secs(seconds));
+    Options {
         deregister: match args.deregister.as_str() {
             "on-success" => Deregister::OnSuccess,
             _ => Deregister::Always,
         },
-        resync: (args.resync > 0).then(|| Duration::from_secs(args.resync)),
+        resync: seconds(args.resync),
         cleanup: args.cleanup,
         provenance: !args.offer.no_provenance,
+        lifecycle: Lifecycle {
+            ttl: seconds(args.ttl).zip(seconds(args.ttl_refresh)),
+            ..config.lifecycle.clone()
+        },
+        guard: GuardLimits { confirmed: args.confirm, ..config.guard },
         ..Options::default()
+    }
+}
+
+/// Listen for other commands until `stop`, where that is possible. The daemon
+/// does its work without it, too.
+async fn control(
+    path: Option<&Path>,
+    reconciler: &Reconciler,
+    stop: &CancellationToken,
+) -> Option<JoinHandle<()>> {
+    if path.is_some_and(|path| path == Path::new("none")) {
+        return None;
+    }
+    match Control::listen(path).await {
+        Ok(control) => {
+            debug!(path = %control.path().display(), "listening for commands");
+            Some(tokio::spawn(control.serve(reconciler.handle(), stop.clone())))
+        }
+        Err(error) => {
+            warn!(%error, "no control socket: other commands cannot reach this daemon (--control)");
+            None
+        }
+    }
+}
+
+/// What the file asks of a registry that cannot do it.
+fn check_maintenance(lifecycle: &Lifecycle, adapter: &str) -> Result<(), BadConfig> {
+    let by_drain = lifecycle.drain.is_some() && lifecycle.drain_by == DrainBy::Maintenance;
+    let key = match lifecycle.on_exit {
+        OnExit::Maintenance => "lifecycle.on-exit",
+        _ if by_drain => "lifecycle.drain-by",
+        _ => return Ok(()),
     };
-    Reconciler::new(source, registry, pipeline, host, options).run(stop).await;
-    info!("Stopped; services stay registered");
-    Ok(())
+    if matches!(adapter, "consul" | "consul-tls" | "consul-unix") {
+        return Ok(());
+    }
+    Err(BadConfig(anyhow!("{key}: the registry {adapter} knows no maintenance")))
 }
 
 /// The run's `-tags`; its template is wrong at the start or never.

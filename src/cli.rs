@@ -4,6 +4,7 @@
 //! registry's URI and may be written `-flag=value`. They are turned into the
 //! same flags with two dashes before anything else looks at them.
 
+mod apply;
 mod go_flags;
 mod plan;
 
@@ -13,6 +14,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::host::Compat;
 
+pub use apply::{ApplyArgs, apply};
 pub use plan::{PlanArgs, plan};
 
 /// Keeps Consul's catalog true to the containers that run on a host.
@@ -41,6 +43,8 @@ enum Command {
     Run(RunArgs),
     /// Show what would be registered for recorded containers.
     Plan(PlanArgs),
+    /// Show what the bulk guard of the running daemon holds, or carry it out.
+    Apply(ApplyArgs),
 }
 
 /// What to do.
@@ -52,6 +56,8 @@ pub enum Invocation {
     Run(Box<RunArgs>),
     /// Show what would be registered.
     Plan(Box<PlanArgs>),
+    /// Show or carry out what the bulk guard holds.
+    Apply(ApplyArgs),
 }
 
 /// The flags that decide what is registered.
@@ -157,6 +163,16 @@ pub struct RunArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     pub ttl_refresh: u64,
 
+    /// Confirm beforehand whatever the start takes out of the catalog, however
+    /// much it is.
+    #[arg(long)]
+    pub confirm: bool,
+
+    /// Where other commands reach the daemon; `none` for nowhere. Without it,
+    /// /run/wharfinger/control.sock or the like.
+    #[arg(long, value_name = "PATH", env = "WHARFINGER_CONTROL")]
+    pub control: Option<PathBuf>,
+
     /// The form of the log: text or json.
     #[arg(long, value_name = "FORM", default_value = "text", env = "WHARFINGER_LOG_FORMAT")]
     pub log_format: LogFormat,
@@ -205,6 +221,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, Us
         Some(Command::Plan(args)) => {
             return Ok(Invocation::Plan(Box::new(args)));
         }
+        Some(Command::Apply(args)) => return Ok(Invocation::Apply(args)),
         Some(Command::Run(args)) => args,
         None => cli.run,
     };

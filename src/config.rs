@@ -13,7 +13,11 @@ use bytesize::ByteSize;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use serde::Deserialize;
 
-use crate::{host::Compat, plugin::Limits};
+use crate::{
+    host::Compat,
+    plugin::Limits,
+    reconcile::{GuardLimits, Lifecycle},
+};
 
 /// What the file says.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -25,6 +29,10 @@ pub struct Config {
     pub registry: Registry,
     /// What a stage may use unless it says otherwise.
     pub limits: DefaultLimits,
+    /// How a container's life shows in its services.
+    pub lifecycle: Lifecycle,
+    /// How much a change may take out of the catalog at once.
+    pub guard: GuardLimits,
     /// The stages in their order.
     pub pipeline: Vec<StageConfig>,
 }
@@ -45,6 +53,8 @@ impl Default for Config {
             compat: None,
             registry: Registry::default(),
             limits: DefaultLimits::default(),
+            lifecycle: Lifecycle::default(),
+            guard: GuardLimits::default(),
             pipeline: vec![registrator],
         }
     }
@@ -185,7 +195,8 @@ impl Config {
     }
 
     fn faults(&self) -> Vec<String> {
-        let mut faults = Vec::new();
+        let mut faults = self.lifecycle.faults();
+        faults.extend(self.guard.fault());
         let mut fault = |place: &str, text: String| faults.push(format!("{place}: {text}"));
         if self.limits.concurrency == 0 || self.limits.concurrency > 256 {
             fault("limits.concurrency", "it must be from 1 to 256".into());

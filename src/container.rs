@@ -161,6 +161,8 @@ pub struct Container {
     pub exit_code: i64,
     /// What its health check says.
     pub health: Health,
+    /// The number of the signal that asks it to end; see signal(7).
+    pub stop_signal: i64,
     /// RFC 3339.
     pub created_at: String,
     /// RFC 3339; none if it was never started.

@@ -11,7 +11,8 @@ mod template;
 
 use std::{
     collections::HashMap,
-    time::{SystemTime, UNIX_EPOCH},
+    fmt,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use bollard::{
@@ -47,10 +48,63 @@ pub trait Source: Send + Sync {
     /// It is not known whether there is such a container, or what it is like.
     async fn inspect(&self, id: &ContainerId) -> Result<Option<Container>, SourceError>;
 
-    /// Containers to be looked at again, from the moment of the call on. The
-    /// stream ends when the connection does; what happened until the next call
-    /// is not in it.
-    fn events(&self) -> BoxStream<'static, Result<ContainerId, SourceError>>;
+    /// Containers to be looked at again, from `since` on, or from the moment of
+    /// the call on. The stream ends when the connection does. It may go silent
+    /// without an end; see [`Source::ping`].
+    fn events(&self, since: Option<Moment>) -> BoxStream<'static, Result<Event, SourceError>>;
+
+    /// Whether the source answers at all.
+    ///
+    /// # Errors
+    ///
+    /// It does not.
+    async fn ping(&self) -> Result<(), SourceError> {
+        Ok(())
+    }
+
+    /// What tells this container engine from others and stays the same over its
+    /// restarts; none if it has no such thing.
+    ///
+    /// # Errors
+    ///
+    /// It could not be asked.
+    async fn engine(&self) -> Result<Option<String>, SourceError> {
+        Ok(None)
+    }
+}
+
+/// That something happened to a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The container.
+    pub container: ContainerId,
+    /// The number of the signal that was sent to it, if that is what happened.
+    pub signal: Option<i64>,
+    /// When it happened.
+    pub at: Option<Moment>,
+}
+
+/// A moment by the source's clock, as the time since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(pub Duration);
+
+impl Moment {
+    /// This moment, as far as the clocks agree.
+    pub fn now() -> Self {
+        Self(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+    }
+
+    /// The least moment that comes after this one.
+    pub fn next(self) -> Self {
+        Self(self.0 + Duration::from_nanos(1))
+    }
+}
+
+/// In seconds, as Docker's API wants it.
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:09}", self.0.as_secs(), self.0.subsec_nanos())
+    }
 }
 
 /// What was attempted in vain.
@@ -64,6 +118,14 @@ pub enum SourceError {
         /// What Docker or the connection said.
         #[source]
         source: Error,
+    },
+    /// Docker took longer than anyone can wait.
+    #[error("cannot {attempt}: no answer within {}", humantime::format_duration(*.limit))]
+    Silent {
+        /// What was attempted.
+        attempt: String,
+        /// How long it was waited.
+        limit: Duration,
     },
     /// What Docker said of a container makes no sense.
     #[error("container {}", .0.short())]
@@ -91,11 +153,32 @@ impl Docker {
 
     async fn raw(&self, id: &str) -> Result<Option<ContainerInspectResponse>, SourceError> {
         let options = InspectContainerOptionsBuilder::new().size(false).build();
-        match self.client.inspect_container(id, Some(options)).await {
+        let answer = self.client.inspect_container(id, Some(options));
+        match within(LIMIT, || format!("inspect container {id}"), answer).await {
             Ok(response) => Ok(Some(response)),
-            Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
-            Err(source) => Err(failed(format!("inspect container {id}"))(source)),
+            Err(SourceError::Docker {
+                source: Error::DockerResponseServerError { status_code: 404, .. },
+                ..
+            }) => Ok(None),
+            Err(error) => Err(error),
         }
+    }
+}
+
+/// The time for an answer to a call. A daemon under load takes seconds.
+const LIMIT: Duration = Duration::from_secs(20);
+/// The time for an answer that takes no work.
+const PING_LIMIT: Duration = Duration::from_secs(5);
+
+/// The answer to a call, if it comes within the limit.
+async fn within<T>(
+    limit: Duration,
+    attempt: impl Fn() -> String,
+    answer: impl Future<Output = Result<T, Error>>,
+) -> Result<T, SourceError> {
+    match tokio::time::timeout(limit, answer).await {
+        Ok(answer) => answer.map_err(|source| SourceError::Docker { attempt: attempt(), source }),
+        Err(_) => Err(SourceError::Silent { attempt: attempt(), limit }),
     }
 }
 
@@ -103,11 +186,8 @@ impl Docker {
 impl Source for Docker {
     async fn list(&self) -> Result<Vec<ContainerId>, SourceError> {
         let options = ListContainersOptionsBuilder::new().all(false).build();
-        let list = self
-            .client
-            .list_containers(Some(options))
-            .await
-            .map_err(failed("list containers".into()))?;
+        let answer = self.client.list_containers(Some(options));
+        let list = within(LIMIT, || "list containers".into(), answer).await?;
         Ok(list.into_iter().filter_map(|summary| summary.id).map(ContainerId).collect())
     }
 
@@ -128,13 +208,12 @@ impl Source for Docker {
         container.map(Some).map_err(|fault| SourceError::Inspect(id.clone(), fault))
     }
 
-    fn events(&self) -> BoxStream<'static, Result<ContainerId, SourceError>> {
+    fn events(&self, since: Option<Moment>) -> BoxStream<'static, Result<Event, SourceError>> {
         // The request goes out when the stream is first polled. Docker repeats
-        // what happened since the call, so that nothing falls between.
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        // what happened since the moment, so that nothing falls between.
         let kinds = ["container", "network"].map(String::from).to_vec();
         let options = EventsOptionsBuilder::new()
-            .since(&format!("{}.{:09}", since.as_secs(), since.subsec_nanos()))
+            .since(&since.unwrap_or_else(Moment::now).to_string())
             .filters(&HashMap::from([("type".to_string(), kinds)]))
             .build();
         self.client
@@ -142,30 +221,48 @@ impl Source for Docker {
             .filter_map(|event| {
                 future::ready(match event {
                     Ok(event) => concerned(event).map(Ok),
-                    Err(source) => Some(Err(failed("read Docker's events".into())(source))),
+                    Err(source) => {
+                        let attempt = "read Docker's events".into();
+                        Some(Err(SourceError::Docker { attempt, source }))
+                    }
                 })
             })
             .boxed()
     }
-}
 
-fn failed(attempt: String) -> impl FnOnce(Error) -> SourceError {
-    move |source| SourceError::Docker { attempt, source }
+    async fn ping(&self) -> Result<(), SourceError> {
+        within(PING_LIMIT, || "ping Docker".into(), self.client.ping()).await.map(drop)
+    }
+
+    async fn engine(&self) -> Result<Option<String>, SourceError> {
+        let info =
+            within(LIMIT, || "ask Docker for its identity".into(), self.client.info()).await?;
+        Ok(info.id.filter(|id| !id.is_empty()))
+    }
 }
 
 /// The container that an event is about. Only the action and the actor are
 /// read: newer Docker daemons send nothing else.
-fn concerned(event: EventMessage) -> Option<ContainerId> {
+fn concerned(event: EventMessage) -> Option<Event> {
+    let at = event.time_nano.and_then(|time| u64::try_from(time).ok());
+    let at = at.map(|time| Moment(Duration::from_nanos(time)));
     let actor = event.actor?;
+    let attribute = |name| actor.attributes.as_ref()?.get(name).cloned();
     match event.typ? {
         EventMessageTypeEnum::CONTAINER => {
             // What is run inside a container changes nothing about it.
             let inside = ["exec_", "top", "attach", "resize", "copy", "export", "archive-path"];
             let action = event.action?;
-            let inside = inside.iter().any(|prefix| action.starts_with(prefix));
-            actor.id.filter(|_| !inside).map(ContainerId)
+            if inside.iter().any(|prefix| action.starts_with(prefix)) {
+                return None;
+            }
+            let signal = attribute("signal").filter(|_| action == "kill");
+            let signal = signal.and_then(|number| number.parse().ok());
+            Some(Event { container: ContainerId(actor.id?), signal, at })
         }
-        EventMessageTypeEnum::NETWORK => actor.attributes?.remove("container").map(ContainerId),
+        EventMessageTypeEnum::NETWORK => {
+            Some(Event { container: ContainerId(attribute("container")?), signal: None, at })
+        }
         _ => None,
     }
 }

@@ -21,5 +21,6 @@ pub mod service;
 pub mod reconcile;
 // The registry takes the difference.
 pub mod registry;
-// What is said about it.
+// What is said about it, and how it is asked.
 pub mod telemetry;
+pub mod control;

@@ -12,6 +12,8 @@ use wharfinger::{
 
 /// What was wanted could not be done.
 const FAILURE: u8 = 1;
+/// Something waits for a decision.
+const WAITING: u8 = 2;
 /// The configuration cannot be used; the `EX_CONFIG` of sysexits(3).
 const BAD_CONFIG: u8 = 78;
 
@@ -27,20 +29,30 @@ fn main() -> ExitCode {
         Invocation::Run(args) => args.log_format,
         _ => LogFormat::Text,
     });
+    let done = |()| ExitCode::SUCCESS;
     let result = match invocation {
         Invocation::Version => {
             println!("v{}", env!("CARGO_PKG_VERSION"));
-            Ok(())
+            Ok(ExitCode::SUCCESS)
         }
         Invocation::Run(args) => {
             info!("Starting wharfinger v{} ...", env!("CARGO_PKG_VERSION"));
             privileges::raise();
-            block_on(app::run(*args))
+            block_on(app::run(*args)).map(done)
         }
-        Invocation::Plan(args) => block_on(cli::plan(&args)).map(|text| println!("{text}")),
+        Invocation::Plan(args) => {
+            block_on(cli::plan(&args)).map(|text| println!("{text}")).map(done)
+        }
+        Invocation::Apply(args) => {
+            let applied = block_on(async { Ok(cli::apply(&args).await?) });
+            applied.map(|(text, waits)| {
+                print!("{text}");
+                ExitCode::from(if waits { WAITING } else { 0 })
+            })
+        }
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             error!("{error:#}");
             let bad_config = error.downcast_ref::<BadConfig>().is_some();

@@ -13,34 +13,41 @@
 //! process may be killed; the next one finds its bearings by the marks.
 
 mod catalog;
+mod execute;
+mod guard;
+mod jobs;
+mod lifecycle;
+mod listen;
 mod look;
 mod plan;
 mod provenance;
 mod queue;
+mod report;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
-use futures_util::StreamExt as _;
+use backon::ExponentialBuilder;
 use tokio::{
-    sync::mpsc,
-    task::{Id, JoinSet},
-    time::{Instant, interval_at, sleep, sleep_until, timeout},
+    sync::{mpsc, oneshot},
+    time::{Instant, interval_at, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     container::ContainerId, docker::Source, host::Host, pipeline::Pipeline, registry::Registry,
 };
-use look::{LookError, Shared};
-use queue::Queue;
+use jobs::Jobs;
+use listen::{News, listen};
+use look::{Shared, lock};
 
 #[cfg(test)]
 mod tests;
 
+pub use guard::{GuardLimits, Held};
+pub use lifecycle::{DrainBy, Healthcheck, Lifecycle, OnExit};
 pub use plan::{Action, Conflict, Plan, Reason};
-pub use provenance::{META_CONTAINER, META_DIGEST, META_HOST, Provenance};
+pub use provenance::{META_CONTAINER, META_DIGEST, META_ENGINE, META_HOST, Provenance};
 
 /// When an exited container's services are deregistered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -66,8 +73,16 @@ pub struct Options {
     pub cleanup: bool,
     /// Whether services are marked as the daemon's own.
     pub provenance: bool,
-    /// How long running work may take to finish after the signal to stop.
+    /// How long running work may take to finish after the signal to stop, and
+    /// as long again what is then to be done with all services.
     pub grace: Duration,
+    /// The time between two looks whether the registry still has what it was
+    /// told.
+    pub watch: Duration,
+    /// How a container's life shows in its services.
+    pub lifecycle: Lifecycle,
+    /// How much a change may take out at once.
+    pub guard: GuardLimits,
 }
 
 impl Default for Options {
@@ -78,7 +93,10 @@ impl Default for Options {
             cleanup: false,
             concurrency: 16,
             provenance: true,
-            grace: Duration::from_secs(5),
+            grace: Duration::from_secs(4),
+            watch: Duration::from_secs(2),
+            lifecycle: Lifecycle::default(),
+            guard: GuardLimits::default(),
         }
     }
 }
@@ -88,19 +106,76 @@ impl Default for Options {
 enum Job {
     /// Read what is registered and which containers run, and look at all.
     Sync,
+    /// See whether the registry still has what it was told.
+    Watch,
     /// Look at one container.
     Look(ContainerId),
+    /// Report to the TTL checks of a container's services.
+    Beat(ContainerId),
     /// Remove what is left of containers that are gone.
     CleanUp,
+}
+
+/// What others want of the loop.
+enum Order {
+    ReplacePipeline(Pipeline),
+    Held(oneshot::Sender<Option<Held>>),
+    Confirm(oneshot::Sender<Option<Held>>),
+}
+
+/// A handle on a running loop, for those who change it or ask it. Cheap to
+/// clone.
+#[derive(Debug, Clone)]
+pub struct Handle(mpsc::Sender<Order>);
+
+/// The loop has ended, so that it can be asked nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("the daemon is stopping")]
+pub struct Stopped;
+
+impl Handle {
+    /// Use another pipeline from now on, and look at every container. What it
+    /// would take out goes through the bulk guard.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`].
+    pub async fn replace_pipeline(&self, pipeline: Pipeline) -> Result<(), Stopped> {
+        self.0.send(Order::ReplacePipeline(pipeline)).await.map_err(|_| Stopped)
+    }
+
+    /// What the bulk guard holds.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`].
+    pub async fn held(&self) -> Result<Option<Held>, Stopped> {
+        self.ask(Order::Held).await
+    }
+
+    /// Carry out what the bulk guard holds, and say what that was.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`].
+    pub async fn confirm(&self) -> Result<Option<Held>, Stopped> {
+        self.ask(Order::Confirm).await
+    }
+
+    async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T, Stopped> {
+        let (sender, answer) = oneshot::channel();
+        self.0.send(order(sender)).await.map_err(|_| Stopped)?;
+        answer.await.map_err(|_| Stopped)
+    }
 }
 
 /// The control loop.
 pub struct Reconciler {
     shared: Arc<Shared>,
     options: Options,
+    handle: Handle,
+    orders: tokio::sync::Mutex<mpsc::Receiver<Order>>,
 }
-
-type JobResult = Result<Vec<ContainerId>, LookError>;
 
 impl Reconciler {
     /// A loop between these parts. Nothing is done before [`Reconciler::run`].
@@ -112,39 +187,89 @@ impl Reconciler {
         options: Options,
     ) -> Self {
         let shared = Shared::new(source, registry, pipeline, host, &options);
-        Self { shared: Arc::new(shared), options }
+        let (sender, orders) = mpsc::channel(16);
+        Self { shared: Arc::new(shared), options, handle: Handle(sender), orders: orders.into() }
+    }
+
+    /// A handle on the loop.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
     }
 
     /// Run until `stop` is cancelled. Then nothing new is begun, what runs may
-    /// finish within the grace period, and services stay registered.
+    /// finish within the grace period, and services stay registered unless
+    /// [`Lifecycle::on_exit`] says otherwise.
     pub async fn run(&self, stop: CancellationToken) {
+        let mut orders = self.orders.lock().await;
         // Docker's events are listened to before the first list, so that
         // nothing falls between.
         let (sender, mut inbox) = mpsc::channel(1024);
         let listener = tokio::spawn(listen(self.shared.source.clone(), sender, stop.clone()));
 
         let mut jobs = Jobs::new(self.shared.clone(), &self.options);
-        jobs.queue.add(Job::Sync, Instant::now());
         let period = self.options.resync.unwrap_or(Duration::MAX / 4);
         let first = Instant::now().checked_add(period);
         let mut resync = first.map(|first| interval_at(first, period));
         loop {
             jobs.start_due();
             let next_due = jobs.next_due();
+            // In a fixed order, so that a simulated run can be repeated. Work that
+            // has ended comes before new work, so that a flood of events cannot
+            // keep its place taken.
             tokio::select! {
+                biased;
                 () = stop.cancelled() => break,
-                Some(job) = inbox.recv() => jobs.queue.add(job, Instant::now()),
+                () = tick(&mut resync) => jobs.add(Job::Sync, Duration::ZERO),
+                Some(order) = orders.recv() => self.obey(&mut jobs, order),
                 Some(done) = jobs.running.join_next_with_id(), if !jobs.running.is_empty() => {
                     jobs.finish(done);
                 }
+                Some(news) = inbox.recv() => self.note(&mut jobs, news),
                 () = sleep_until(next_due.unwrap_or_else(Instant::now)), if next_due.is_some() => {}
-                () = tick(&mut resync) => jobs.queue.add(Job::Sync, Instant::now()),
             }
         }
         drop(inbox);
         jobs.drain(self.options.grace).await;
         if let Err(error) = listener.await {
             error!(%error, "the listener to Docker's events ended badly");
+        }
+        let leave = self.shared.leave(self.options.lifecycle.on_exit);
+        if timeout(self.options.grace, leave).await.is_err() {
+            warn!("not all services could be treated as lifecycle.on-exit says");
+        }
+    }
+
+    fn note(&self, jobs: &mut Jobs, news: News) {
+        match news {
+            News::Changed(id) => jobs.add(Job::Look(id), Duration::ZERO),
+            News::Signalled(id, signal) => {
+                self.shared.signalled(&id, signal);
+                jobs.add(Job::Look(id), Duration::ZERO);
+            }
+            News::Unknown => jobs.add(Job::Sync, Duration::ZERO),
+            News::Reconnected => {
+                self.shared.engine_is_unknown();
+                jobs.add(Job::Sync, Duration::ZERO);
+            }
+        }
+    }
+
+    fn obey(&self, jobs: &mut Jobs, order: Order) {
+        // Whoever asked may have gone; that does not matter.
+        match order {
+            Order::ReplacePipeline(pipeline) => {
+                self.shared.replace_pipeline(pipeline);
+                jobs.begin_trial();
+            }
+            Order::Held(answer) => drop(answer.send(lock(&self.shared.guard).held())),
+            Order::Confirm(answer) => {
+                let held = lock(&self.shared.guard).held();
+                if let Some(held) = &held {
+                    info!("confirmed: {held}");
+                }
+                jobs.add_all(self.shared.confirm());
+                drop(answer.send(held));
+            }
         }
     }
 }
@@ -153,46 +278,6 @@ async fn tick(interval: &mut Option<tokio::time::Interval>) {
     match interval {
         Some(interval) => drop(interval.tick().await),
         None => std::future::pending().await,
-    }
-}
-
-/// Pass Docker's events on until `stop`, and ask for a sync whenever the
-/// connection was lost: what happened meanwhile is not known.
-async fn listen(source: Arc<dyn Source>, sender: mpsc::Sender<Job>, stop: CancellationToken) {
-    let mut delays = fast().build();
-    info!("Listening for Docker events ...");
-    loop {
-        let mut events = source.events();
-        loop {
-            let event = tokio::select! {
-                () = stop.cancelled() => return,
-                event = events.next() => event,
-            };
-            match event {
-                Some(Ok(id)) => {
-                    delays = fast().build();
-                    if sender.send(Job::Look(id)).await.is_err() {
-                        return;
-                    }
-                }
-                Some(Err(error)) => {
-                    warn!(error = error_chain(&error), "lost Docker's events; connecting again");
-                    break;
-                }
-                None => {
-                    warn!("Docker ended the stream of events; connecting again");
-                    break;
-                }
-            }
-        }
-        let delay = delays.next().unwrap_or(FAST_CAP);
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = sleep(delay) => {}
-        }
-        if sender.send(Job::Sync).await.is_err() {
-            return;
-        }
     }
 }
 
@@ -211,156 +296,6 @@ fn fast() -> ExponentialBuilder {
 /// Pauses before what somebody must mend is tried again.
 fn slow() -> ExponentialBuilder {
     fast().with_min_delay(Duration::from_secs(1)).with_max_delay(Duration::from_secs(30))
-}
-
-/// The jobs that wait and those that run.
-struct Jobs {
-    shared: Arc<Shared>,
-    queue: Queue<Job>,
-    running: JoinSet<JobResult>,
-    names: HashMap<Id, Job>,
-    failing: HashMap<Job, Failing>,
-    limit: usize,
-    /// All containers are being looked at, after which it is time to clean up.
-    cleanup_due: bool,
-    /// Nothing can be planned before the registry was read once.
-    synced: bool,
-}
-
-/// A job that failed the last time.
-struct Failing {
-    delays: ExponentialBackoff,
-    transient: bool,
-    attempts: u64,
-}
-
-impl Jobs {
-    fn new(shared: Arc<Shared>, options: &Options) -> Self {
-        Self {
-            shared,
-            queue: Queue::new(),
-            running: JoinSet::new(),
-            names: HashMap::new(),
-            failing: HashMap::new(),
-            limit: options.concurrency.max(1),
-            cleanup_due: false,
-            synced: false,
-        }
-    }
-
-    fn start_due(&mut self) {
-        while self.running.len() < self.limit {
-            let synced = self.synced;
-            let Some(job) = self.queue.pop(Instant::now(), |job| synced || *job == Job::Sync)
-            else {
-                return;
-            };
-            let (shared, name) = (self.shared.clone(), job.clone());
-            let handle = self.running.spawn(async move {
-                match name {
-                    Job::Sync => shared.sync().await,
-                    Job::Look(id) => shared.look_at(&id).await.map(|()| Vec::new()),
-                    Job::CleanUp => shared.clean_up().await.map(|()| Vec::new()),
-                }
-            });
-            self.names.insert(handle.id(), job);
-        }
-    }
-
-    fn next_due(&self) -> Option<Instant> {
-        if self.running.len() < self.limit {
-            let synced = self.synced;
-            self.queue.next_due(|job| synced || *job == Job::Sync)
-        } else {
-            None
-        }
-    }
-
-    fn finish(&mut self, done: Result<(Id, JobResult), tokio::task::JoinError>) {
-        let (id, result) = match done {
-            Ok((id, result)) => (id, result),
-            Err(error) => (error.id(), Err(LookError::Panicked(error))),
-        };
-        let job = self.names.remove(&id).expect("every task was named when it was spawned");
-        self.queue.done(&job);
-        match result {
-            Ok(containers) => {
-                self.failing.remove(&job);
-                self.synced |= job == Job::Sync;
-                self.cleanup_due |= job == Job::Sync;
-                let now = Instant::now();
-                for id in containers {
-                    self.queue.add(Job::Look(id), now);
-                }
-            }
-            Err(error) => self.retry(job, &error),
-        }
-        // Only now is it known of every container what it offers.
-        let idle = self.running.is_empty() && self.queue.is_empty() && self.failing.is_empty();
-        if self.cleanup_due && idle {
-            self.cleanup_due = false;
-            self.queue.add(Job::CleanUp, Instant::now());
-        }
-    }
-
-    fn retry(&mut self, job: Job, error: &LookError) {
-        let transient = error.is_transient();
-        let failing = self.failing.entry(job.clone()).or_insert_with(|| Failing {
-            delays: backoff(transient),
-            transient,
-            attempts: 0,
-        });
-        if failing.transient != transient {
-            *failing = Failing { delays: backoff(transient), transient, attempts: 0 };
-        }
-        failing.attempts += 1;
-        let delay = failing.delays.next().unwrap_or(FAST_CAP);
-        let attempts = failing.attempts;
-        // A fault that lasts is not worth a line for each attempt.
-        let worth_a_line = attempts.is_power_of_two();
-        if worth_a_line {
-            error.log_messages();
-        }
-        let error = error_chain(error);
-        if worth_a_line {
-            match &job {
-                Job::Sync | Job::CleanUp => {
-                    warn!(error, attempts, ?delay, "cannot synchronise; trying again")
-                }
-                Job::Look(id) => warn!(
-                    container = id.short(),
-                    error,
-                    attempts,
-                    ?delay,
-                    "cannot bring a container up to date; it keeps what it has; trying again"
-                ),
-            }
-        } else {
-            debug!(?job, error, attempts, ?delay, "trying again");
-        }
-        self.queue.add(job, Instant::now() + delay);
-    }
-
-    /// Let what runs finish within `grace`, and say what does not.
-    async fn drain(mut self, grace: Duration) {
-        let finished = timeout(grace, async {
-            while let Some(done) = self.running.join_next_with_id().await {
-                if let Ok((id, _)) = done {
-                    self.names.remove(&id);
-                }
-            }
-        });
-        if finished.await.is_err() {
-            for job in self.names.values() {
-                warn!(?job, "abandoned; the next start brings it up to date");
-            }
-            self.running.shutdown().await;
-        }
-    }
-}
-
-fn backoff(transient: bool) -> ExponentialBackoff {
-    if transient { fast().build() } else { slow().build() }
 }
 
 /// An error with all its causes in one line.

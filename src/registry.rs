@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::service::{Service, Weights};
+use crate::service::{CheckStatus, Service, Weights};
 
 pub use consul::{Consul, ConsulConfig, ConsulError, body};
 pub use consul_kv::{ConsulKv, ConsulKvError};
@@ -57,6 +57,64 @@ pub trait Registry: Send + Sync {
     ///
     /// As for [`Registry::register`].
     async fn deregister(&self, id: &str) -> Result<(), RegistryError>;
+
+    /// Whether a service is registered under an ID. Unlike a read of everything,
+    /// which leaves out what the token may not see, this tells what is not there
+    /// from what may not be seen.
+    ///
+    /// # Errors
+    ///
+    /// It is not known, [`RegistryError::Forbidden`] among the reasons.
+    async fn has(&self, id: &str) -> Result<bool, RegistryError> {
+        Ok(self.read().await?.contains_key(id))
+    }
+
+    /// Whether the registry may lose everything at once, as a Consul agent does
+    /// that is started again without its data. Such a registry is watched.
+    fn may_forget(&self) -> bool {
+        false
+    }
+
+    /// Put a service into maintenance for a reason, or with none take it out.
+    /// While it is in maintenance nobody is sent to it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Registry::register`]; [`RegistryError::Impossible`] if the
+    /// registry knows no such thing.
+    async fn set_maintenance(&self, id: &str, reason: Option<&str>) -> Result<(), RegistryError> {
+        let _ = reason;
+        Err(RegistryError::Impossible {
+            attempt: format!("put service {id} into maintenance"),
+            message: "the registry knows no maintenance".into(),
+        })
+    }
+
+    /// The services that are in maintenance, by ID, with the reasons.
+    ///
+    /// # Errors
+    ///
+    /// It could not be read whole.
+    async fn maintenance(&self) -> Result<BTreeMap<String, String>, RegistryError> {
+        Ok(BTreeMap::new())
+    }
+
+    /// Report a state to some of the TTL checks of a service, given by their
+    /// places among its checks.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Registry::register`].
+    async fn beat(
+        &self,
+        service: &Service,
+        checks: &[usize],
+        status: CheckStatus,
+        output: &str,
+    ) -> Result<(), RegistryError> {
+        let _ = (service, checks, status, output);
+        Ok(())
+    }
 }
 
 /// What was attempted in vain, and why.

@@ -43,7 +43,7 @@ pub async fn plan(args: &PlanArgs) -> anyhow::Result<String> {
     let config = app::config(&args.offer)?;
     let host = app::host(&args.offer, config.compat).await?;
     let pipeline = app::pipeline(&config).await?;
-    let provenance = Provenance { host: host.hostname.clone(), enabled: !args.offer.no_provenance };
+    let provenance = Provenance::new(&host.hostname, !args.offer.no_provenance);
     let tags = app::tags(&args.offer)?;
     let mut bodies = Vec::new();
     let recorded = Recorded::read(&args.containers, &tags)?;

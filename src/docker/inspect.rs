@@ -111,10 +111,38 @@ pub fn container(
             Some(HealthStatusEnum::UNHEALTHY) => Health::Unhealthy,
             _ => Health::None,
         },
+        stop_signal: config.stop_signal.as_deref().and_then(signal).unwrap_or(SIGTERM),
         created_at: response.created.clone().unwrap_or_default(),
         // Docker says the year 1 for never.
         started_at: state.started_at.clone().filter(|time| !time.starts_with("0001-")),
         attributes,
+    })
+}
+
+/// What `docker stop` sends unless the container says otherwise.
+const SIGTERM: i64 = 15;
+
+/// The number of a signal that is given by number or by name, with or without
+/// `SIG`. The names are those that images give as `STOPSIGNAL`.
+fn signal(text: &str) -> Option<i64> {
+    let name = text.trim().to_ascii_uppercase();
+    let name = name.strip_prefix("SIG").unwrap_or(&name);
+    if let Some(offset) = name.strip_prefix("RTMIN+") {
+        return offset.parse().ok().map(|offset: i64| 34 + offset);
+    }
+    Some(match name {
+        "HUP" => 1,
+        "INT" => 2,
+        "QUIT" => 3,
+        "ABRT" => 6,
+        "KILL" => 9,
+        "USR1" => 10,
+        "USR2" => 12,
+        "TERM" => SIGTERM,
+        "WINCH" => 28,
+        "PWR" => 30,
+        "RTMIN" => 34,
+        other => return other.parse().ok(),
     })
 }
 
@@ -202,5 +230,23 @@ fn network(name: &str, endpoint: &EndpointSettings) -> Network {
         ipv4: address(&endpoint.ip_address),
         ipv6: address(&endpoint.global_ipv6_address),
         aliases: endpoint.aliases.clone().unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_is_a_name_or_a_number() {
+        for (text, number) in [
+            ("SIGTERM", Some(15)),
+            ("quit", Some(3)),
+            ("28", Some(28)),
+            ("SIGRTMIN+3", Some(37)),
+            ("nonsense", None),
+        ] {
+            assert_eq!(signal(text), number, "{text}");
+        }
     }
 }

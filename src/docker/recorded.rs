@@ -9,7 +9,7 @@ use std::{
 use bollard::models::ContainerInspectResponse;
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
 
-use super::{InspectFault, Source, SourceError, Tags, container, inspect::peer};
+use super::{Event, InspectFault, Moment, Source, SourceError, Tags, container, inspect::peer};
 use crate::container::{Container, ContainerId};
 
 /// Recorded containers, which never change.
@@ -79,7 +79,7 @@ impl Source for Recorded {
         Ok(self.containers.get(id).cloned())
     }
 
-    fn events(&self) -> BoxStream<'static, Result<ContainerId, SourceError>> {
+    fn events(&self, _: Option<Moment>) -> BoxStream<'static, Result<Event, SourceError>> {
         stream::pending().boxed()
     }
 }

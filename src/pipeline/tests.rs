@@ -50,6 +50,7 @@ fn container() -> Container {
         state: State::Running,
         exit_code: 0,
         health: Health::None,
+        stop_signal: 15,
         created_at: String::new(),
         started_at: None,
         attributes: BTreeMap::new(),

@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     plan::differences,
-    provenance::{Owner, Provenance},
+    provenance::{META_CONTAINER, META_ENGINE, Owner, Provenance},
 };
 use crate::{container::ContainerId, registry::Registered, service::Service};
 
@@ -20,11 +20,18 @@ pub(super) struct Catalog {
     /// Who wants which service, by service ID.
     claims: HashMap<String, BTreeMap<ContainerId, Arc<Service>>>,
     by_container: HashMap<ContainerId, BTreeSet<String>>,
+    /// What a container no longer offers but still has.
+    dropped: HashMap<ContainerId, BTreeSet<String>>,
     registered: HashMap<String, Entry>,
     /// Service IDs by the container that their mark names.
     marked: HashMap<ContainerId, BTreeSet<String>>,
     /// IDs of which the last write may or may not have been carried out.
     uncertain: HashSet<String>,
+    /// Containers of this engine that were looked at and do not run.
+    ended: HashSet<ContainerId>,
+    /// Services that this host's daemon has put into maintenance; false if that
+    /// may have been undone since.
+    maintained: HashMap<String, bool>,
     /// The names of the containers that want something.
     names: HashMap<ContainerId, String>,
     /// When the claims on an ID last changed, by a clock that only counts.
@@ -32,6 +39,15 @@ pub(super) struct Catalog {
     clock: u64,
     /// IDs that were written since the current read began.
     written_since: Option<HashSet<String>>,
+}
+
+/// How a read differs from what this daemon left in the registry.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Drift {
+    /// The IDs of services that are gone.
+    pub(super) gone: Vec<String>,
+    /// The IDs of services that are different, and in which fields.
+    pub(super) changed: Vec<(String, Vec<&'static str>)>,
 }
 
 /// A service as the registry has it.
@@ -48,9 +64,12 @@ impl Catalog {
             provenance,
             claims: HashMap::new(),
             by_container: HashMap::new(),
+            dropped: HashMap::new(),
             registered: HashMap::new(),
             marked: HashMap::new(),
             uncertain: HashSet::new(),
+            ended: HashSet::new(),
+            maintained: HashMap::new(),
             names: HashMap::new(),
             generations: HashMap::new(),
             clock: 0,
@@ -60,6 +79,25 @@ impl Catalog {
 
     pub(super) fn host(&self) -> &str {
         &self.provenance.host
+    }
+
+    /// Note which container engine this is; before the first read.
+    pub(super) fn set_engine(&mut self, identity: Option<&str>) {
+        self.provenance.set_engine(identity);
+        let registered: Vec<_> = self.registered.drain().collect();
+        self.marked.clear();
+        for (id, entry) in registered {
+            self.put(&id, entry);
+        }
+    }
+
+    /// Whether a container runs, as far as it was looked at.
+    pub(super) fn note_life(&mut self, container: &ContainerId, runs: bool) {
+        if !runs && self.marked.contains_key(container) {
+            self.ended.insert(container.clone());
+        } else {
+            self.ended.remove(container);
+        }
     }
 
     /// Note what a container offers now, and say which IDs that concerns: those
@@ -100,19 +138,33 @@ impl Catalog {
             self.claims.entry(id).or_default().insert(container.clone(), service);
         }
         concerned.extend(self.marked.get(container).into_iter().flatten().cloned());
+        concerned.extend(self.dropped.remove(container).into_iter().flatten());
+        let dropped: BTreeSet<_> =
+            concerned.iter().filter(|id| self.is_dropped(container, id)).cloned().collect();
+        if !dropped.is_empty() {
+            self.dropped.insert(container.clone(), dropped);
+        }
         concerned
+    }
+
+    /// Whether a container does not want a service that is, or may be, in the
+    /// registry by this daemon's hand.
+    fn is_dropped(&self, container: &ContainerId, id: &str) -> bool {
+        let wants = self.claims.get(id).is_some_and(|claims| claims.contains_key(container));
+        let has = self.uncertain.contains(id)
+            || self.registered.get(id).is_some_and(|entry| entry.written.is_some());
+        has && !wants
     }
 
     /// The service that is wanted under an ID. Where several containers want
     /// it, the one that has it keeps it; else the first by identifier gets it.
     pub(super) fn wanted(&self, id: &str) -> Option<&Arc<Service>> {
         let claims = self.claims.get(id)?;
-        let holder = self.registered.get(id).and_then(|entry| {
-            match self.provenance.owner(&entry.registered) {
+        let holder =
+            self.registered.get(id).and_then(|entry| match self.owner(&entry.registered) {
                 Owner::Ours(container) => claims.get(&container),
                 _ => None,
-            }
-        });
+            });
         holder.or_else(|| claims.values().next())
     }
 
@@ -131,8 +183,114 @@ impl Catalog {
         self.registered.get(id).and_then(|entry| entry.written.as_ref())
     }
 
+    /// Whose a registered service is. If the host's name was another one when a
+    /// service was registered, it is this daemon's nevertheless once its
+    /// container has ended on this very engine. Until then it might be that of a
+    /// second daemon of another name.
     pub(super) fn owner(&self, registered: &Registered) -> Owner {
-        self.provenance.owner(registered)
+        match (self.provenance.owner(registered), self.marked_container(registered)) {
+            (Owner::OtherHost(_), Some(container)) if self.ended.contains(&container) => {
+                Owner::Ours(container)
+            }
+            (owner, _) => owner,
+        }
+    }
+
+    /// The container of this host's engine that a service's mark names.
+    fn marked_container(&self, registered: &Registered) -> Option<ContainerId> {
+        match self.provenance.owner(registered) {
+            Owner::Ours(container) => Some(container),
+            Owner::OtherHost(_) => {
+                let engine = registered.meta.get(META_ENGINE);
+                let container = registered.meta.get(META_CONTAINER)?;
+                let same = engine.is_some() && engine == self.provenance.engine.as_ref();
+                same.then(|| ContainerId(container.clone()))
+            }
+            Owner::Host | Owner::Unmarked => None,
+        }
+    }
+
+    /// The engine for which a service was registered, if it is another one.
+    pub(super) fn other_engine(&self, id: &str) -> Option<&str> {
+        let ours = self.provenance.engine.as_ref()?;
+        let engine = self.registered.get(id)?.registered.meta.get(META_ENGINE)?;
+        (engine != ours).then_some(engine)
+    }
+
+    /// Whether no container that runs here has a service that was registered for
+    /// this engine.
+    pub(super) fn is_absent(&self, engine: &str) -> bool {
+        !self.registered.values().any(|entry| {
+            let meta = &entry.registered.meta;
+            let container = meta.get(META_CONTAINER).cloned().map(ContainerId);
+            meta.get(META_ENGINE).is_some_and(|other| other == engine)
+                && container.is_some_and(|id| self.by_container.contains_key(&id))
+        })
+    }
+
+    /// How many services are this daemon's.
+    pub(super) fn services(&self) -> usize {
+        self.registered.values().filter(|entry| self.is_ours(entry)).count()
+    }
+
+    /// The IDs of the services that are this daemon's, in order.
+    pub(super) fn ours(&self) -> BTreeSet<String> {
+        let ours = self.registered.iter().filter(|(_, entry)| self.is_ours(entry));
+        ours.map(|(id, _)| id.clone()).collect()
+    }
+
+    fn is_ours(&self, entry: &Entry) -> bool {
+        let owner = self.provenance.owner(&entry.registered);
+        entry.written.is_some() || matches!(owner, Owner::Ours(_) | Owner::Host)
+    }
+
+    /// A service by which it can be told whether the registry has forgotten what
+    /// it was told.
+    pub(super) fn sentinel(&self) -> Option<String> {
+        let known = self.registered.iter().filter(|(id, entry)| {
+            self.is_ours(entry) && !self.uncertain.contains(*id) && self.wanted(id).is_some()
+        });
+        known.map(|(id, _)| id).min().cloned()
+    }
+
+    /// This daemon's services that a read does not have although nobody has
+    /// written meanwhile, with their names.
+    pub(super) fn missing(&self, read: &BTreeMap<String, Registered>) -> Vec<(String, String)> {
+        let newer =
+            |id: &String| self.written_since.as_ref().is_some_and(|written| written.contains(id));
+        let missing = self.registered.iter().filter(|(id, entry)| {
+            self.is_ours(entry)
+                && !read.contains_key(*id)
+                && !newer(id)
+                && !self.uncertain.contains(*id)
+        });
+        let mut missing: Vec<_> =
+            missing.map(|(id, entry)| (id.clone(), entry.registered.name.clone())).collect();
+        missing.sort_unstable();
+        missing
+    }
+
+    /// Note which services this host's daemon has put into maintenance.
+    pub(super) fn set_maintained(&mut self, ids: impl IntoIterator<Item = String>) {
+        self.maintained = ids.into_iter().map(|id| (id, true)).collect();
+    }
+
+    /// Note whether a service is in maintenance.
+    pub(super) fn note_maintenance(&mut self, id: &str, maintained: bool) {
+        if maintained {
+            self.maintained.insert(id.to_string(), true);
+        } else {
+            self.maintained.remove(id);
+        }
+    }
+
+    /// Whether a service has to be put into maintenance, or taken out of it, to
+    /// be as it is wanted.
+    pub(super) fn maintenance_differs(&self, id: &str, wanted: bool) -> bool {
+        match self.maintained.get(id) {
+            None => wanted,
+            Some(sure) => !wanted || !sure,
+        }
     }
 
     pub(super) fn is_uncertain(&self, id: &str) -> bool {
@@ -164,11 +322,16 @@ impl Catalog {
         }
         match service {
             Some(service) => {
+                // To replace a service's checks may take it out of maintenance.
+                if let Some(sure) = self.maintained.get_mut(id) {
+                    *sure = false;
+                }
                 let registered = Registered::from(&*service);
                 self.put(id, Entry { registered, written: Some(service) });
             }
             None => {
                 self.remove(id);
+                self.maintained.remove(id);
                 if !self.claims.contains_key(id) {
                     self.generations.remove(id);
                 }
@@ -186,13 +349,23 @@ impl Catalog {
         self.written_since = Some(HashSet::new());
     }
 
-    /// Take over what was read. Where this daemon wrote meanwhile, its own
-    /// knowledge is newer than the read's.
-    pub(super) fn end_read(&mut self, read: BTreeMap<String, Registered>) {
+    /// Take over what was read, and say what others have changed. Where this
+    /// daemon wrote meanwhile, its own knowledge is newer than the read's, and
+    /// what may not be read stays as it is known.
+    pub(super) fn end_read(
+        &mut self,
+        read: BTreeMap<String, Registered>,
+        unreadable: &HashSet<String>,
+    ) -> Drift {
+        let missing = self.missing(&read).into_iter().map(|(id, _)| id);
+        let gone: Vec<_> = missing.filter(|id| !unreadable.contains(id)).collect();
+        let mut drift = Drift { gone, changed: Vec::new() };
         let newer = self.written_since.take().unwrap_or_default();
+        let stays = |id: &String| newer.contains(id) || unreadable.contains(id);
         let known: Vec<_> = self.registered.keys().cloned().collect();
-        for id in known.iter().filter(|id| !read.contains_key(*id) && !newer.contains(*id)) {
+        for id in known.iter().filter(|id| !read.contains_key(*id) && !stays(id)) {
             self.remove(id);
+            self.maintained.remove(id);
         }
         for (id, registered) in read {
             if newer.contains(&id) {
@@ -200,10 +373,17 @@ impl Catalog {
             }
             // What was written is remembered for as long as nobody changed it.
             let written = self.written(&id).cloned();
-            let written = written.filter(|written| differences(written, &registered).is_empty());
+            let fields = written.as_ref().map(|written| differences(written, &registered));
+            if let Some(fields) = fields.as_ref().filter(|fields| !fields.is_empty())
+                && !self.uncertain.contains(&id)
+            {
+                drift.changed.push((id.clone(), fields.clone()));
+            }
+            let written = written.filter(|_| fields.is_some_and(|fields| fields.is_empty()));
             self.uncertain.remove(&id);
             self.put(&id, Entry { registered, written });
         }
+        drift
     }
 
     /// Everything that is registered.
@@ -219,14 +399,31 @@ impl Catalog {
         })
     }
 
+    /// The services that a container is given, of those that it wants.
+    pub(super) fn offered(&self, container: &ContainerId) -> Vec<Arc<Service>> {
+        let ids = self.by_container.get(container).into_iter().flatten();
+        let wanted = ids.filter_map(|id| Some((self.claims.get(id)?.get(container)?, id)));
+        let given = wanted.filter(|(service, id)| {
+            self.wanted(id).is_some_and(|wanted| Arc::ptr_eq(wanted, service))
+                && self.registered.contains_key(*id)
+        });
+        given.map(|(service, _)| service.clone()).collect()
+    }
+
+    /// How many services may or may not be as they were last written.
+    pub(super) fn uncertain(&self) -> usize {
+        self.uncertain.len()
+    }
+
     /// Containers that have services or want some.
     pub(super) fn containers(&self) -> BTreeSet<ContainerId> {
-        self.by_container.keys().chain(self.marked.keys()).cloned().collect()
+        let known = self.by_container.keys().chain(self.marked.keys()).chain(self.dropped.keys());
+        known.cloned().collect()
     }
 
     fn put(&mut self, id: &str, entry: Entry) {
         self.remove(id);
-        if let Owner::Ours(container) = self.provenance.owner(&entry.registered) {
+        if let Some(container) = self.marked_container(&entry.registered) {
             self.marked.entry(container).or_default().insert(id.to_string());
         }
         self.registered.insert(id.to_string(), entry);
@@ -234,12 +431,13 @@ impl Catalog {
 
     fn remove(&mut self, id: &str) {
         let Some(entry) = self.registered.remove(id) else { return };
-        if let Owner::Ours(container) = self.provenance.owner(&entry.registered)
+        if let Some(container) = self.marked_container(&entry.registered)
             && let Some(ids) = self.marked.get_mut(&container)
         {
             ids.remove(id);
             if ids.is_empty() {
                 self.marked.remove(&container);
+                self.ended.remove(&container);
             }
         }
     }

@@ -1,24 +1,33 @@
 //! Looking at one container, and at all of them.
 
 use std::{
-    collections::{BTreeSet, HashMap},
-    hash::{DefaultHasher, Hash as _, Hasher as _},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
+use futures_util::{StreamExt as _, stream};
+use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use super::{
-    Action, Deregister, Options, Plan, Provenance, Reason,
-    catalog::Catalog,
+    Action, Deregister, Job, Options, Plan, Provenance,
+    catalog::{Catalog, Drift},
+    guard::{Cause, Guard, Verdict},
+    lifecycle::{Beat, DrainBy, Ending, Lifecycle, MAINTENANCE},
     plan::{cleanup, leftovers, plan},
+    report::Reports,
 };
 use crate::{
     container::{Container, ContainerId, State},
     docker::{Source, SourceError},
     host::Host,
-    pipeline::{Level, Message, Outcome, Pipeline, PipelineError},
-    registry::{Registry, RegistryError},
+    pipeline::{Pipeline, PipelineError},
+    registry::{Registered, Registry, RegistryError},
+    service::Service,
 };
 
 /// Why a container could not be brought up to date.
@@ -35,39 +44,55 @@ pub(super) enum LookError {
 }
 
 impl LookError {
-    /// Write what the stages said up to the failure to the log.
-    pub(super) fn log_messages(&self) {
-        if let Self::Pipeline(error) = self {
-            for (stage, message) in &error.messages {
-                log(&error.container, &error.name, stage, message);
-            }
-        }
-    }
-
     /// Whether trying again soon may help without anyone doing anything.
     pub(super) fn is_transient(&self) -> bool {
         match self {
-            Self::Source(SourceError::Docker { .. }) => true,
+            Self::Source(SourceError::Docker { .. } | SourceError::Silent { .. }) => true,
             Self::Registry(error) => error.is_transient(),
             Self::Source(SourceError::Inspect(..)) | Self::Pipeline(_) | Self::Panicked(_) => false,
         }
     }
 }
 
+/// What is to be done after a job, and how soon.
+pub(super) type Next = Vec<(Job, Duration)>;
+
 /// What all jobs share.
 pub(super) struct Shared {
     pub(super) source: Arc<dyn Source>,
-    registry: Arc<dyn Registry>,
-    pipeline: Pipeline,
+    pub(super) registry: Arc<dyn Registry>,
+    pipeline: RwLock<Pipeline>,
     host: Host,
     deregister: Deregister,
+    lifecycle: Lifecycle,
     /// Whether what registrator left behind is removed.
     cleanup: bool,
-    catalog: Mutex<Catalog>,
+    pub(super) catalog: Mutex<Catalog>,
+    pub(super) guard: Mutex<Guard>,
     /// One write at a time for a service ID.
-    turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
-    /// A digest of what was last said of a container, so that it is said once.
-    said: Mutex<HashMap<ContainerId, u64>>,
+    pub(super) turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    reports: Reports,
+    /// Containers that were told to end.
+    ending: Mutex<HashMap<ContainerId, Ending>>,
+    /// What is reported to the TTL checks of containers' services.
+    beats: Mutex<HashMap<ContainerId, Beat>>,
+    /// The container engine is to be asked who it is; and who it was.
+    engine_unknown: AtomicBool,
+    engine: Mutex<Option<String>>,
+    /// The registry was read once.
+    read_once: AtomicBool,
+    /// A lookup said that a service was gone which a read then had.
+    lookups_lie: AtomicBool,
+}
+
+/// What a container offers.
+#[derive(Default)]
+struct Offer {
+    services: Vec<Service>,
+    /// It is not the pipeline that decided that there are no services.
+    by_life: bool,
+    /// The container is ending, for so much longer.
+    ending: Option<Duration>,
 }
 
 impl Shared {
@@ -78,38 +103,168 @@ impl Shared {
         host: Host,
         options: &Options,
     ) -> Self {
-        let provenance = Provenance { host: host.hostname.clone(), enabled: options.provenance };
+        let provenance = Provenance::new(&host.hostname, options.provenance);
         Self {
             source,
             registry,
-            pipeline,
+            pipeline: RwLock::new(pipeline),
             host,
             deregister: options.deregister,
+            lifecycle: options.lifecycle.clone(),
             cleanup: options.cleanup,
             catalog: Mutex::new(Catalog::new(provenance)),
+            guard: Mutex::new(Guard::new(options.guard)),
             turns: Mutex::default(),
-            said: Mutex::default(),
+            reports: Reports::default(),
+            ending: Mutex::default(),
+            beats: Mutex::default(),
+            engine_unknown: AtomicBool::new(true),
+            engine: Mutex::default(),
+            read_once: AtomicBool::new(false),
+            lookups_lie: AtomicBool::new(false),
         }
+    }
+
+    /// The connection to the source was lost: it may be another one now.
+    pub(super) fn engine_is_unknown(&self) {
+        self.engine_unknown.store(true, Ordering::Relaxed);
+    }
+
+    /// A signal was sent to a container.
+    pub(super) fn signalled(&self, container: &ContainerId, signal: i64) {
+        if self.lifecycle.drain.is_some() {
+            let ending = Ending { signal, since: Instant::now() };
+            lock(&self.ending).insert(container.clone(), ending);
+        }
+    }
+
+    /// Use another pipeline from now on. What it would take out goes through the
+    /// bulk guard.
+    pub(super) fn replace_pipeline(&self, pipeline: Pipeline) {
+        lock(&self.guard).begin();
+        *self.pipeline.write().unwrap_or_else(PoisonError::into_inner) = pipeline;
+    }
+
+    pub(super) fn pipeline(&self) -> Pipeline {
+        self.pipeline.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Read what is registered and which containers run, and return all that
     /// are to be looked at: those that run, those that were known to, and those
     /// that something is registered for.
-    pub(super) async fn sync(&self) -> Result<Vec<ContainerId>, LookError> {
+    pub(super) async fn sync(&self) -> Result<Next, LookError> {
+        if self.engine_unknown.load(Ordering::Relaxed) {
+            self.identify().await?;
+        }
         lock(&self.catalog).begin_read();
         let read = self.registry.read().await?;
-        lock(&self.catalog).end_read(read);
+        let unreadable = self.unreadable(&read).await?;
+        let (drift, known) = {
+            let mut catalog = lock(&self.catalog);
+            let drift = catalog.end_read(read, &unreadable);
+            (drift, catalog.services() + catalog.uncertain())
+        };
+        report_drift(&drift, known);
+        if !self.read_once.load(Ordering::Relaxed) {
+            self.find_maintained().await?;
+            self.read_once.store(true, Ordering::Relaxed);
+        }
         let running = self.source.list().await?;
         info!("Syncing services on {} containers", running.len());
         let mut all = lock(&self.catalog).containers();
         all.extend(running);
-        Ok(all.into_iter().collect())
+        Ok(all.into_iter().map(|id| (Job::Look(id), Duration::ZERO)).collect())
+    }
+
+    /// Ask the engine who it is. If it is another one than before, everything
+    /// has changed.
+    async fn identify(&self) -> Result<(), LookError> {
+        let engine = self.source.engine().await?;
+        let before = std::mem::replace(&mut *lock(&self.engine), engine.clone());
+        lock(&self.catalog).set_engine(engine.as_deref());
+        self.engine_unknown.store(false, Ordering::Relaxed);
+        if before.is_some() && before != engine {
+            warn!("this is another container engine than before");
+            lock(&self.guard).begin();
+        }
+        Ok(())
+    }
+
+    /// The daemon's services that a read lacks because the token may not read
+    /// them. An agent leaves such services out without a word; asked for one by
+    /// its ID, it says so.
+    async fn unreadable(
+        &self,
+        read: &BTreeMap<String, Registered>,
+    ) -> Result<HashSet<String>, LookError> {
+        let missing = lock(&self.catalog).missing(read);
+        // A rule is for names.
+        let by_name: BTreeMap<String, String> =
+            missing.iter().map(|(id, name)| (name.clone(), id.clone())).collect();
+        let lookups = by_name.into_iter().map(|(name, id)| {
+            let registry = self.registry.clone();
+            async move { (name, registry.has(&id).await) }
+        });
+        let lookups: Vec<_> = stream::iter(lookups).buffered(16).collect().await;
+        let mut forbidden = HashSet::new();
+        for (name, found) in lookups {
+            match found {
+                Ok(_) => {}
+                Err(RegistryError::Forbidden { .. }) => drop(forbidden.insert(name)),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if !forbidden.is_empty() {
+            error!(
+                services = missing.iter().filter(|(_, name)| forbidden.contains(name)).count(),
+                names = forbidden.len(),
+                "the token may not read what this daemon registered (service:read); it is left as \
+                 it was"
+            );
+        }
+        let missing = missing.into_iter().filter(|(_, name)| forbidden.contains(name));
+        Ok(missing.map(|(id, _)| id).collect())
+    }
+
+    /// Find out which services a former daemon of this host left in maintenance.
+    async fn find_maintained(&self) -> Result<(), LookError> {
+        let maintained = self.registry.maintenance().await?;
+        let ours = maintained.into_iter().filter(|(_, reason)| reason.starts_with(MAINTENANCE));
+        lock(&self.catalog).set_maintained(ours.map(|(id, _)| id));
+        Ok(())
+    }
+
+    /// See whether the registry still has what it was told.
+    pub(super) async fn watch(&self) -> Result<Next, LookError> {
+        let Some(sentinel) = lock(&self.catalog).sentinel() else { return Ok(Next::new()) };
+        if self.lookups_lie.load(Ordering::Relaxed) || self.registry.has(&sentinel).await? {
+            return Ok(Next::new());
+        }
+        let read = self.registry.read().await?;
+        if read.contains_key(&sentinel) {
+            self.lookups_lie.store(true, Ordering::Relaxed);
+            warn!("the registry does not find by its ID what it has; it is not watched");
+            return Ok(Next::new());
+        }
+        Ok(vec![(Job::Sync, Duration::ZERO)])
+    }
+
+    /// Report to the TTL checks of a container's services.
+    pub(super) async fn beat(&self, container: &ContainerId) -> Result<Next, LookError> {
+        let Some(beat) = lock(&self.beats).get(container).cloned() else { return Ok(Next::new()) };
+        for (service, checks) in &beat.services {
+            let registered = lock(&self.catalog).registered(&service.id).is_some();
+            if registered {
+                self.registry.beat(service, checks, beat.status, &beat.output).await?;
+            }
+        }
+        Ok(vec![(Job::Beat(container.clone()), beat.every)])
     }
 
     /// Remove what is left of containers that went while no daemon ran, where
     /// only all containers together can tell; what registrator left behind, only
     /// if that is wanted. All containers must have been looked at.
-    pub(super) async fn clean_up(&self) -> Result<(), LookError> {
+    pub(super) async fn clean_up(&self) -> Result<Next, LookError> {
         let addresses: Vec<_> = [&self.host.forced_address, &self.host.resolved_address]
             .into_iter()
             .filter_map(|address| address.as_deref())
@@ -127,40 +282,161 @@ impl Shared {
                 info!("dangling: {id}");
             }
         }
-        self.execute(&ContainerId("dangling".into()), plan).await
+        self.execute(&ContainerId("dangling".into()), plan).await?;
+        Ok(Next::new())
+    }
+
+    /// The trial of a change has seen every container.
+    pub(super) fn decide(&self) -> Next {
+        let catalog = lock(&self.catalog);
+        let verdict =
+            lock(&self.guard).decide(catalog.services(), |engine| catalog.is_absent(engine));
+        match verdict {
+            None => Next::new(),
+            Some(Verdict::Go(containers)) => looks(containers),
+            Some(Verdict::Hold(held)) => {
+                error!(
+                    services = ?held.services.iter().take(10).collect::<Vec<_>>(),
+                    "held: {held}; to carry it out, run `wharfinger apply --confirm`"
+                );
+                Next::new()
+            }
+        }
+    }
+
+    /// Somebody confirms what is held.
+    pub(super) fn confirm(&self) -> Next {
+        looks(lock(&self.guard).confirm())
     }
 
     /// Bring what is registered for a container up to date.
-    pub(super) async fn look_at(&self, id: &ContainerId) -> Result<(), LookError> {
+    pub(super) async fn look_at(&self, id: &ContainerId) -> Result<Next, LookError> {
+        let looked = self.look(id).await;
+        if looked.is_err() {
+            lock(&self.guard).not_judged(id);
+        }
+        looked
+    }
+
+    async fn look(&self, id: &ContainerId) -> Result<Next, LookError> {
         let container = self.source.inspect(id).await?;
-        let services = match &container {
-            Some(container) if container.state.is_running() => {
-                self.evaluate(container).await?.services
-            }
+        let offer = match &container {
+            Some(container) if container.state.is_running() => self.offer(container).await?,
             Some(container) if self.keeps(container) => {
                 debug!(container = id.short(), "ended with a failure; it keeps its services");
-                return Ok(());
+                self.forget(id);
+                return Ok(Next::new());
             }
-            _ => Vec::new(),
+            _ => {
+                self.forget(id);
+                Offer { by_life: true, ..Offer::default() }
+            }
         };
         if container.is_none() {
-            lock(&self.said).remove(id);
+            self.reports.forget(id);
         }
-        let (plan, rivals) = {
-            let mut catalog = lock(&self.catalog);
-            let name = container.as_ref().map_or("", |container| &container.name);
-            let concerned = catalog.claim(id, name, services);
-            let rivals: BTreeSet<_> = concerned
-                .iter()
-                .filter(|service| catalog.rivals(service).contains(&id))
-                .cloned()
-                .collect();
-            (plan(&catalog, &concerned), rivals)
+        let ending = offer.ending;
+        let Some(plan) = self.plan(id, container.as_ref(), offer) else { return Ok(Next::new()) };
+        self.execute(id, plan).await?;
+        let Some(container) = container.filter(|container| container.state.is_running()) else {
+            return Ok(Next::new());
         };
-        for service in rivals {
+        self.maintain(id, ending.is_some()).await?;
+        let mut next = self.note_beat(&container);
+        next.extend(ending.map(|left| (Job::Look(id.clone()), left)));
+        Ok(next)
+    }
+
+    fn forget(&self, id: &ContainerId) {
+        lock(&self.ending).remove(id);
+        lock(&self.beats).remove(id);
+    }
+
+    /// The plan for a container that offers this, unless it has to wait for the
+    /// bulk guard.
+    fn plan(&self, id: &ContainerId, container: Option<&Container>, offer: Offer) -> Option<Plan> {
+        let mut catalog = lock(&self.catalog);
+        let runs = container.is_some_and(|container| container.state.is_running());
+        catalog.note_life(id, runs);
+        let name = container.map_or("", |container| &container.name);
+        let concerned = catalog.claim(id, name, offer.services);
+        for service in concerned.iter().filter(|service| catalog.rivals(service).contains(&id)) {
             error!(container = id.short(), service, "the service ID is another container's");
         }
-        self.execute(id, plan).await
+        let plan = plan(&catalog, &concerned);
+        let removed: Vec<_> = plan.removed().map(ToString::to_string).collect();
+        let other = removed.iter().find_map(|id| catalog.other_engine(id)).map(ToString::to_string);
+        let (cause, counted) = match (container, other) {
+            (Some(_), _) if runs && !offer.by_life => (Cause::Pipeline, removed),
+            (None, Some(engine)) => (Cause::Engine(engine), removed),
+            _ => (Cause::Pipeline, Vec::new()),
+        };
+        let waits = lock(&self.guard).waits(id, cause, counted);
+        (!waits).then_some(plan)
+    }
+
+    /// What a running container offers.
+    async fn offer(&self, container: &Container) -> Result<Offer, LookError> {
+        let outcome = self.pipeline().evaluate(container, &self.host).await.map_err(Box::new)?;
+        let gate = self.lifecycle.gate(container);
+        self.reports.say(container, &outcome, gate.as_deref());
+        if gate.is_some() {
+            return Ok(Offer { by_life: true, ..Offer::default() });
+        }
+        let ending = self.ending(container);
+        if ending.is_some() && self.lifecycle.drain_by == DrainBy::Deregister {
+            return Ok(Offer { by_life: true, ending, ..Offer::default() });
+        }
+        let mut services = outcome.services;
+        self.lifecycle.add_checks(container, &mut services);
+        Ok(Offer { services, by_life: false, ending })
+    }
+
+    /// For how much longer a container counts as ending, if it was told to end.
+    fn ending(&self, container: &Container) -> Option<Duration> {
+        let drain = self.lifecycle.drain?;
+        let mut all = lock(&self.ending);
+        let left = all.get(&container.id)?.left(container, drain);
+        if left.is_none() {
+            all.remove(&container.id);
+        }
+        left
+    }
+
+    /// Put the services of an ending container into maintenance, and those of
+    /// one that lives on out of it.
+    async fn maintain(&self, container: &ContainerId, ending: bool) -> Result<(), LookError> {
+        let wanted = ending && self.lifecycle.drain_by == DrainBy::Maintenance;
+        let reason = format!("{MAINTENANCE}the container is ending");
+        let differing: Vec<_> = {
+            let catalog = lock(&self.catalog);
+            let services = catalog.offered(container);
+            let ids = services.iter().map(|service| service.id.clone());
+            ids.filter(|id| catalog.maintenance_differs(id, wanted)).collect()
+        };
+        for id in differing {
+            let reason = wanted.then_some(reason.as_str());
+            self.registry.set_maintenance(&id, reason).await?;
+            lock(&self.catalog).note_maintenance(&id, wanted);
+            let words = if wanted { "in maintenance" } else { "out of maintenance" };
+            info!("{words}: {} {id}", container.short());
+        }
+        Ok(())
+    }
+
+    /// Report from now on what is to be reported for a container.
+    fn note_beat(&self, container: &Container) -> Next {
+        let services = lock(&self.catalog).offered(&container.id);
+        let mut beats = lock(&self.beats);
+        let Some(beat) = self.lifecycle.beat(container, &services) else {
+            beats.remove(&container.id);
+            return Next::new();
+        };
+        if beats.get(&container.id) == Some(&beat) {
+            return Next::new();
+        }
+        beats.insert(container.id.clone(), beat);
+        vec![(Job::Beat(container.id.clone()), Duration::ZERO)]
     }
 
     /// Whether an ended container keeps its services by the rule of
@@ -171,131 +447,33 @@ impl Shared {
         self.deregister == Deregister::OnSuccess && ended && failed
     }
 
-    async fn evaluate(&self, container: &Container) -> Result<Outcome, LookError> {
-        let outcome = self.pipeline.evaluate(container, &self.host).await.map_err(Box::new)?;
-        self.say(container, &outcome);
-        Ok(outcome)
-    }
-
-    /// Log what became of a container, unless the same was said before.
-    fn say(&self, container: &Container, outcome: &Outcome) {
-        let mut hasher = DefaultHasher::new();
-        format!("{:?}{:?}{:?}", outcome.ignored, outcome.warnings, outcome.trace).hash(&mut hasher);
-        let digest = hasher.finish();
-        if lock(&self.said).insert(container.id.clone(), digest) == Some(digest) {
-            return;
-        }
-        let id = container.id.short();
-        for reason in &outcome.ignored {
-            info!("ignored: {id} {reason}");
-        }
-        for warning in &outcome.warnings {
-            warn!(container = id, name = container.name, "{warning}");
-        }
-        for trace in &outcome.trace {
-            for message in &trace.messages {
-                log(&container.id, &container.name, &trace.stage, message);
-            }
-            for (service, change) in &trace.changes {
-                debug!(container = id, stage = trace.stage, service, "{change}");
-            }
-        }
-        for veto in &outcome.vetoed {
-            // The built-in stage ignores; what others veto is news.
-            let (stage, reason) = (&veto.stage, &veto.reason);
-            if stage == "registrator" {
-                info!("ignored: {id} {reason}");
-            } else {
-                info!("vetoed: {id} {} by {stage}: {reason}", veto.service.id);
-            }
-        }
-    }
-
-    /// Carry out a plan. An action that fails does not hold up the others.
-    async fn execute(&self, container: &ContainerId, plan: Plan) -> Result<(), LookError> {
-        for conflict in plan.conflicts {
-            error!(
-                container = container.short(),
-                service = conflict.id,
-                "not registered: the ID is taken by {}",
-                conflict.taken_by
-            );
-        }
-        let mut first = Ok(());
-        for action in plan.actions {
-            let id = match &action {
-                Action::Register { service, .. } => service.id.clone(),
-                Action::Deregister { id, .. } => id.clone(),
-            };
-            let turn = lock(&self.turns).entry(id.clone()).or_default().clone();
-            let result = {
-                let _turn = turn.lock().await;
-                self.act(container, action).await
-            };
-            drop(turn);
-            lock(&self.turns).retain(|other, turn| *other != id || Arc::strong_count(turn) > 1);
-            if let Err(error) = result {
-                first = first.and(Err(error.into()));
-            }
-        }
-        first
-    }
-
-    async fn act(&self, container: &ContainerId, action: Action) -> Result<(), RegistryError> {
-        let (id, generation, service) = match &action {
-            Action::Register { service, generation, .. } => {
-                (&service.id, *generation, Some(service.clone()))
-            }
-            Action::Deregister { id, generation } => (id, *generation, None),
-        };
-        {
-            let mut catalog = lock(&self.catalog);
-            if !catalog.is_current(id, generation) {
-                debug!(service = id, "what is wanted has changed since the plan was made");
-                return Ok(());
-            }
-            catalog.begin_write(id);
-        }
-        let result = match &action {
-            Action::Register { service, reason: Reason::New, .. } => {
-                self.registry.register(service).await
-            }
-            Action::Register { service, .. } => self.registry.replace(service).await,
-            Action::Deregister { id, .. } => self.registry.deregister(id).await,
-        };
-        let mut catalog = lock(&self.catalog);
-        match &result {
-            Ok(()) => catalog.end_write(id, service),
-            Err(error) if !error.is_transient() => catalog.refuse_write(id),
-            // It may have been carried out, whatever was read meanwhile.
-            Err(_) => catalog.begin_write(id),
-        }
-        drop(catalog);
-        let short = container.short();
-        match (&result, &action) {
-            (Ok(()), Action::Register { reason: Reason::New, .. }) => info!("added: {short} {id}"),
-            (Ok(()), Action::Register { reason, .. }) => info!("{reason}: {short} {id}"),
-            (Ok(()), Action::Deregister { .. }) => info!("removed: {short} {id}"),
-            (Err(_), _) => {}
-        }
-        result
+    /// The containers that the guard let wait are no longer to be waited for.
+    pub(super) fn all_services(&self) -> BTreeSet<String> {
+        lock(&self.catalog).ours()
     }
 }
 
-/// Write a stage's message to the log.
-fn log(container: &ContainerId, name: &str, stage: &str, message: &Message) {
-    let (id, text) = (container.short(), &message.text);
-    match message.level {
-        Level::Error => error!(container = id, name, stage, "{text}"),
-        Level::Warn => warn!(container = id, name, stage, "{text}"),
-        Level::Info => info!(container = id, name, stage, "{text}"),
-        Level::Debug => debug!(container = id, name, stage, "{text}"),
-        Level::Trace => tracing::trace!(container = id, name, stage, "{text}"),
+fn looks(containers: Vec<ContainerId>) -> Next {
+    containers.into_iter().map(|id| (Job::Look(id), Duration::ZERO)).collect()
+}
+
+/// Say what others have changed of this daemon's services.
+fn report_drift(drift: &Drift, left: usize) {
+    if !drift.gone.is_empty() && left == 0 {
+        let lost = drift.gone.len();
+        warn!("the registry has lost all {lost} services of this daemon; registering them again");
+        return;
+    }
+    for id in &drift.gone {
+        warn!(service = id, "somebody else has deregistered it; registering it again");
+    }
+    for (id, fields) in &drift.changed {
+        warn!(service = id, fields = fields.join(", "), "somebody else has changed it; mending it");
     }
 }
 
 /// The state is whole whenever the lock is free; a panic elsewhere does not
 /// spoil it.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

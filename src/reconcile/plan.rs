@@ -38,6 +38,42 @@ pub enum Action {
     },
 }
 
+impl Plan {
+    /// The IDs of the services that are taken out.
+    pub(super) fn removed(&self) -> impl Iterator<Item = &str> {
+        let removals =
+            self.actions.iter().filter(|action| matches!(action, Action::Deregister { .. }));
+        removals.map(Action::id)
+    }
+}
+
+impl Action {
+    /// The ID of the service that is written.
+    pub fn id(&self) -> &str {
+        match self {
+            Action::Register { service, .. } => &service.id,
+            Action::Deregister { id, .. } => id,
+        }
+    }
+
+    /// The service that is registered, if one is.
+    pub fn service(&self) -> Option<&Arc<Service>> {
+        match self {
+            Action::Register { service, .. } => Some(service),
+            Action::Deregister { .. } => None,
+        }
+    }
+
+    /// What was known when this was planned.
+    pub fn generation(&self) -> u64 {
+        match self {
+            Action::Register { generation, .. } | Action::Deregister { generation, .. } => {
+                *generation
+            }
+        }
+    }
+}
+
 /// Why a service is registered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {

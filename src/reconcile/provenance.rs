@@ -11,6 +11,9 @@ pub const META_CONTAINER: &str = "wharfinger-container";
 /// Meta key: a digest of everything that was registered. It tells a change of
 /// the checks, which an agent does not say of its services.
 pub const META_DIGEST: &str = "wharfinger-digest";
+/// Meta key: a digest of the container engine's identity. A container that is
+/// not here may still run on the engine that it was registered for.
+pub const META_ENGINE: &str = "wharfinger-engine";
 
 /// Whose a registered service is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,11 +33,22 @@ pub(super) enum Owner {
 pub struct Provenance {
     /// This host's name.
     pub host: String,
+    /// A digest of the container engine's identity, if it has one.
+    pub engine: Option<String>,
     /// Whether marks are written.
     pub enabled: bool,
 }
 
 impl Provenance {
+    /// The marks of a host whose engine is not known.
+    pub fn new(host: &str, enabled: bool) -> Self {
+        Self { host: host.to_string(), engine: None, enabled }
+    }
+
+    /// Note the container engine's identity.
+    pub fn set_engine(&mut self, identity: Option<&str>) {
+        self.engine = identity.map(|identity| short_digest(identity.as_bytes()));
+    }
     /// The service with the marks, as it is to be registered.
     pub fn stamp(&self, container: &ContainerId, mut service: Service) -> Service {
         if self.enabled {
@@ -42,6 +56,9 @@ impl Provenance {
             service.meta.insert(META_HOST.into(), self.host.clone());
             service.meta.insert(META_CONTAINER.into(), container.0.clone());
             service.meta.insert(META_DIGEST.into(), digest);
+            if let Some(engine) = &self.engine {
+                service.meta.insert(META_ENGINE.into(), engine.clone());
+            }
         }
         service
     }
@@ -59,9 +76,12 @@ impl Provenance {
 }
 
 fn digest(service: &Service) -> String {
+    short_digest(&serde_json::to_vec(service).expect("a service has only string keys"))
+}
+
+fn short_digest(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    let text = serde_json::to_vec(service).expect("a service has only string keys");
-    let digest = Sha256::digest(&text);
+    let digest = Sha256::digest(bytes);
     digest.iter().take(8).fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

@@ -66,9 +66,14 @@ impl<K: Clone + Ord + Hash> Queue<K> {
         }
     }
 
-    /// Whether no key waits.
-    pub(super) fn is_empty(&self) -> bool {
-        self.due.is_empty() && self.again.is_empty()
+    /// Whether a key of this kind waits.
+    pub(super) fn waits(&self, kind: impl Fn(&K) -> bool) -> bool {
+        self.waiting.keys().chain(self.again.keys()).any(kind)
+    }
+
+    /// Whether `key` waits and its time has come.
+    pub(super) fn is_due(&self, key: &K, now: Instant) -> bool {
+        self.waiting.get(key).is_some_and(|due| *due <= now)
     }
 
     /// When the next key is due, of those that `admit` lets through.

@@ -1,7 +1,7 @@
 //! The planner's properties: a plan that is carried out leaves nothing to do,
 //! foreign services stay untouched, and a stale plan is not carried out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use proptest::{collection::vec, prelude::*};
 
@@ -45,7 +45,7 @@ fn container(n: u8) -> ContainerId {
 }
 
 fn catalog(provenance: bool) -> Catalog {
-    Catalog::new(Provenance { host: "h".into(), enabled: provenance })
+    Catalog::new(Provenance::new("h", provenance))
 }
 
 /// Carry a plan out on a registry, as the executor does.
@@ -70,7 +70,7 @@ fn apply(catalog: &mut Catalog, registry: &mut BTreeMap<String, Registered>, pla
 
 fn read(catalog: &mut Catalog, registry: &BTreeMap<String, Registered>) {
     catalog.begin_read();
-    catalog.end_read(registry.clone());
+    catalog.end_read(registry.clone(), &HashSet::new());
 }
 
 /// A step of a host's life: a container offers these services from now on.
@@ -193,7 +193,7 @@ fn a_write_during_a_read_is_newer_than_the_read() {
     let mut registry = BTreeMap::new();
     catalog.begin_read();
     look(&mut catalog, &mut registry, 1, &[(0, 0)]);
-    catalog.end_read(BTreeMap::new());
+    catalog.end_read(BTreeMap::new(), &HashSet::new());
     let concerned = claim(&mut catalog, 1, &[(0, 0)]);
     assert_eq!(plan(&catalog, &concerned).actions, vec![]);
 }

@@ -2,6 +2,7 @@
 //! `…/deregister/<id>`, and reads of `/v1/agent/services`.
 
 pub mod body;
+mod checks;
 mod config;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -10,13 +11,16 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use tracing::warn;
 
 use super::{Registered, Registry, RegistryError};
-use crate::service::{Check, CheckKind, Service};
+use crate::service::{Check, CheckKind, CheckStatus, Service};
 
+use checks::AgentCheck;
 pub use config::{ConsulConfig, ConsulError};
 
 /// The time for a whole call; a Consul agent answers within milliseconds
 /// unless its cluster is electing a leader.
 const TIMEOUT: Duration = Duration::from_secs(15);
+/// The time for a call that asks for no work.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A Consul agent.
@@ -234,5 +238,78 @@ impl Registry for Consul {
             Err(RegistryError::Refused { status: 404, .. }) => Ok(()),
             other => other.map(drop),
         }
+    }
+
+    async fn has(&self, id: &str) -> Result<bool, RegistryError> {
+        let permission = "service:read on the service's name";
+        let call = Call { attempt: "look up service", subject: id, permission };
+        let request = self
+            .request(Method::GET, &["v1", "agent", "service", id])
+            .map_err(|e| call.unreachable(e))?
+            .timeout(LOOKUP_TIMEOUT);
+        match self.send(call, request).await {
+            Ok(_) => Ok(true),
+            Err(RegistryError::Refused { status: 404, .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn may_forget(&self) -> bool {
+        true
+    }
+
+    async fn set_maintenance(&self, id: &str, reason: Option<&str>) -> Result<(), RegistryError> {
+        let permission = "service:write on the service's name";
+        let attempt = match reason {
+            Some(_) => "put into maintenance service",
+            None => "take out of maintenance service",
+        };
+        let call = Call { attempt, subject: id, permission };
+        let enable = reason.is_some().to_string();
+        let request = self
+            .request(Method::PUT, &["v1", "agent", "service", "maintenance", id])
+            .map_err(|e| call.unreachable(e))?
+            .query(&[("enable", enable.as_str()), ("reason", reason.unwrap_or_default())]);
+        match self.send(call, request).await {
+            // What is gone is in no maintenance.
+            Err(RegistryError::Refused { status: 404, .. }) if reason.is_none() => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    async fn maintenance(&self) -> Result<BTreeMap<String, String>, RegistryError> {
+        let call = Call {
+            attempt: "read the agent's checks",
+            subject: "",
+            permission: "service_prefix \"\" { policy = \"read\" }",
+        };
+        let request = self
+            .request(Method::GET, &["v1", "agent", "checks"])
+            .map_err(|e| call.unreachable(e))?;
+        let response = self.send(call, request).await?;
+        let read: BTreeMap<String, AgentCheck> =
+            response.json().await.map_err(|error| call.unreachable(error))?;
+        Ok(checks::maintenance(read))
+    }
+
+    async fn beat(
+        &self,
+        service: &Service,
+        checks: &[usize],
+        status: CheckStatus,
+        output: &str,
+    ) -> Result<(), RegistryError> {
+        let permission = format!("service {:?} {{ policy = \"write\" }}", service.name);
+        for place in checks {
+            let check = checks::id(service, *place);
+            let call =
+                Call { attempt: "report to check", subject: &check, permission: &permission };
+            let request = self
+                .request(Method::PUT, &["v1", "agent", "check", "update", &check])
+                .map_err(|e| call.unreachable(e))?
+                .json(&checks::update(status, output));
+            self.send(call, request).await?;
+        }
+        Ok(())
     }
 }

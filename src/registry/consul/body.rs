@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::checks::word;
 use crate::{
     registry::Registered,
-    service::{self, CheckKind, CheckStatus, Service},
+    service::{self, CheckKind, Service},
 };
 
 /// The body of `PUT /v1/agent/service/register` for a service.
@@ -154,11 +155,7 @@ impl<'a> From<&'a service::Check> for Check<'a> {
             notes: check.notes.as_deref(),
             interval: check.interval.as_deref(),
             timeout: check.timeout.as_deref(),
-            status: check.initial_status.map(|status| match status {
-                CheckStatus::Passing => "passing",
-                CheckStatus::Warning => "warning",
-                CheckStatus::Critical => "critical",
-            }),
+            status: check.initial_status.map(word),
             success_before_passing: check.success_before_passing,
             failures_before_critical: check.failures_before_critical,
             deregister_critical_service_after: check.deregister_after.as_deref(),

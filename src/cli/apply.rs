@@ -1,0 +1,51 @@
+//! `wharfinger apply`: see, and with `--confirm` carry out, what the bulk guard of
+//! the running daemon holds.
+
+use std::{fmt::Write as _, path::PathBuf};
+
+use clap::Args;
+
+use crate::{
+    control::{self, Answer, ControlError, Request},
+    reconcile::Held,
+};
+
+/// The flags of `apply`.
+#[derive(Debug, Clone, Args)]
+pub struct ApplyArgs {
+    /// Carry out what is held. Without it, it is only shown.
+    #[arg(long)]
+    pub confirm: bool,
+
+    /// The control socket of the daemon, if it is not where it usually is.
+    #[arg(long, value_name = "PATH", env = "WHARFINGER_CONTROL")]
+    pub control: Option<PathBuf>,
+}
+
+/// What is held, or was until it was confirmed, as text for the standard output;
+/// and whether something still is.
+///
+/// # Errors
+///
+/// No daemon listens, or it does not answer.
+pub async fn apply(args: &ApplyArgs) -> Result<(String, bool), ControlError> {
+    let request = if args.confirm { Request::Confirm } else { Request::Held };
+    let held = match control::ask(args.control.as_deref(), &request).await? {
+        Answer::Held(held) => held,
+        Answer::Error(words) => return Err(ControlError::Refused(words)),
+    };
+    let Some(held) = held else { return Ok(("Nothing is held.\n".into(), false)) };
+    let text = match args.confirm {
+        true => format!("Confirmed: {held}.\n"),
+        false => format!("{}To carry it out: wharfinger apply --confirm\n", list(&held)),
+    };
+    Ok((text, !args.confirm))
+}
+
+fn list(held: &Held) -> String {
+    let mut text = format!("Held: {held}:\n");
+    for service in &held.services {
+        let _ = writeln!(text, "  - {service}");
+    }
+    text
+}

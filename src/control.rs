@@ -1,0 +1,227 @@
+//! The daemon's control socket: how other commands ask a running daemon and tell
+//! it what only a person can decide.
+//!
+//! It is a Unix socket in a folder that only its user may enter, and only its
+//! user and root are answered. A request is a line of JSON, and so is the
+//! answer; a connection may carry several. The protocol is for this program's
+//! own commands of the same version.
+
+use std::{
+    env, io,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::{UnixListener, UnixStream},
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{debug, warn};
+
+use crate::reconcile::{Handle, Held};
+
+/// What is asked of a daemon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Request {
+    /// What the bulk guard holds.
+    Held,
+    /// Carry out what the bulk guard holds.
+    Confirm,
+}
+
+/// What the daemon says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// What the bulk guard holds, or held until it was confirmed.
+    Held(Option<Held>),
+    /// The request makes no sense, or cannot be answered.
+    Error(String),
+}
+
+/// Why a daemon could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// No daemon listens.
+    #[error("no daemon listens at {}", .0.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" or "))]
+    Nobody(Vec<PathBuf>),
+    /// The connection broke, or nothing came.
+    #[error("cannot ask the daemon at {}", .0.display())]
+    Io(PathBuf, #[source] io::Error),
+    /// The answer makes no sense; it is another version.
+    #[error("the daemon at {} is of another version", .0.display())]
+    Answer(PathBuf, #[source] serde_json::Error),
+    /// The daemon refused.
+    #[error("the daemon says: {0}")]
+    Refused(String),
+}
+
+/// The longest line of either side.
+const LONGEST: u64 = 16 * 1024 * 1024;
+/// The time for an answer.
+const LIMIT: Duration = Duration::from_secs(10);
+const FILE: &str = "control.sock";
+
+/// Where the socket may be, the best place first.
+fn places() -> Vec<PathBuf> {
+    let runtime = env::var_os("XDG_RUNTIME_DIR").filter(|path| !path.is_empty());
+    let runtime = runtime.map(|path| Path::new(&path).join("wharfinger"));
+    let temporary = env::temp_dir().join(format!("wharfinger-{}", own_user()));
+    let folders = runtime.into_iter().chain(["/run/wharfinger".into(), temporary]);
+    folders.map(|folder| folder.join(FILE)).collect()
+}
+
+fn own_user() -> u32 {
+    std::fs::metadata("/proc/self").map_or(u32::MAX, |own| own.uid())
+}
+
+/// Ask a running daemon; at the given path, or where it usually is.
+///
+/// # Errors
+///
+/// See [`ControlError`].
+pub async fn ask(path: Option<&Path>, request: &Request) -> Result<Answer, ControlError> {
+    let places = path.map_or_else(places, |path| vec![path.to_path_buf()]);
+    for place in &places {
+        let Ok(stream) = UnixStream::connect(place).await else { continue };
+        let failed = |error| ControlError::Io(place.clone(), error);
+        let answer = timeout(LIMIT, exchange(stream, request))
+            .await
+            .map_err(|_| failed(io::ErrorKind::TimedOut.into()))?
+            .map_err(failed)?;
+        return match serde_json::from_str(&answer) {
+            Ok(Answer::Error(words)) => Err(ControlError::Refused(words)),
+            Ok(answer) => Ok(answer),
+            Err(error) => Err(ControlError::Answer(place.clone(), error)),
+        };
+    }
+    Err(ControlError::Nobody(places))
+}
+
+async fn exchange(mut stream: UnixStream, request: &Request) -> io::Result<String> {
+    stream.write_all(&line(request)).await?;
+    let mut answer = String::new();
+    BufReader::new(stream.take(LONGEST)).read_line(&mut answer).await?;
+    Ok(answer)
+}
+
+fn line(value: &impl Serialize) -> Vec<u8> {
+    let mut line = serde_json::to_vec(value).expect("it has only string keys");
+    line.push(b'\n');
+    line
+}
+
+/// The daemon's side of the socket.
+#[derive(Debug)]
+pub struct Control {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Control {
+    /// Listen at a path, or at the best place that can be had.
+    ///
+    /// # Errors
+    ///
+    /// The socket cannot be made there, or another daemon listens there.
+    pub async fn listen(path: Option<&Path>) -> io::Result<Self> {
+        let places = path.map_or_else(places, |path| vec![path.to_path_buf()]);
+        let mut last = io::Error::from(io::ErrorKind::NotFound);
+        for path in places {
+            match bind(&path).await {
+                Ok(listener) => return Ok(Self { listener, path }),
+                Err(error) => {
+                    debug!(path = %path.display(), %error, "no control socket here");
+                    last = io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+                }
+            }
+        }
+        Err(last)
+    }
+
+    /// Where it listens.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Answer until `stop`, then take the socket away.
+    pub async fn serve(self, handle: Handle, stop: CancellationToken) {
+        let connections = TaskTracker::new();
+        let user = own_user();
+        loop {
+            let accepted = tokio::select! {
+                () = stop.cancelled() => break,
+                accepted = self.listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, _)) if is_allowed(&stream, user) => {
+                    let (handle, stop) = (handle.clone(), stop.clone());
+                    connections.spawn(async move {
+                        tokio::select! {
+                            () = stop.cancelled() => {}
+                            () = serve(stream, &handle) => {}
+                        }
+                    });
+                }
+                Ok(_) => warn!("somebody else's request on the control socket was refused"),
+                Err(error) => {
+                    warn!(%error, "the control socket does not answer for a second");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+        }
+        connections.close();
+        connections.wait().await;
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            debug!(%error, "the control socket stays behind");
+        }
+    }
+}
+
+/// Listen at a path. A socket there that nobody listens at any more is replaced.
+async fn bind(path: &Path) -> io::Result<UnixListener> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    if UnixStream::connect(path).await.is_ok() {
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, "another daemon listens there"));
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+fn is_allowed(stream: &UnixStream, user: u32) -> bool {
+    stream.peer_cred().is_ok_and(|peer| peer.uid() == user || peer.uid() == 0)
+}
+
+async fn serve(stream: UnixStream, handle: &Handle) {
+    let (reader, mut writer) = stream.into_split();
+    let mut lines = BufReader::new(reader.take(LONGEST)).lines();
+    while let Ok(Some(text)) = lines.next_line().await {
+        let answer = match serde_json::from_str(&text) {
+            Ok(request) => answer(request, handle).await,
+            Err(error) => Answer::Error(format!("the request makes no sense: {error}")),
+        };
+        if writer.write_all(&line(&answer)).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn answer(request: Request, handle: &Handle) -> Answer {
+    let held = match request {
+        Request::Held => handle.held().await,
+        Request::Confirm => handle.confirm().await,
+    };
+    held.map_or_else(|error| Answer::Error(error.to_string()), Answer::Held)
+}

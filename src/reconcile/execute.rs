@@ -1,0 +1,108 @@
+//! Carrying a plan out.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt as _, stream};
+use tracing::{debug, error, info, warn};
+
+use super::{
+    Action, Plan, Reason, error_chain,
+    lifecycle::{MAINTENANCE, OnExit},
+    look::{LookError, Shared, lock},
+};
+use crate::{container::ContainerId, registry::RegistryError};
+
+impl Shared {
+    /// Carry out a plan. An action that fails does not hold up the others.
+    pub(super) async fn execute(
+        &self,
+        container: &ContainerId,
+        plan: Plan,
+    ) -> Result<(), LookError> {
+        for conflict in plan.conflicts {
+            error!(
+                container = container.short(),
+                service = conflict.id,
+                "not registered: the ID is taken by {}",
+                conflict.taken_by
+            );
+        }
+        let mut first = Ok(());
+        for action in plan.actions {
+            let id = action.id().to_string();
+            let turn = lock(&self.turns).entry(id.clone()).or_default().clone();
+            let result = {
+                let _turn = turn.lock().await;
+                self.act(container, action).await
+            };
+            drop(turn);
+            lock(&self.turns).retain(|other, turn| *other != id || Arc::strong_count(turn) > 1);
+            if let Err(error) = result {
+                first = first.and(Err(error.into()));
+            }
+        }
+        first
+    }
+
+    async fn act(&self, container: &ContainerId, action: Action) -> Result<(), RegistryError> {
+        let id = action.id();
+        {
+            let mut catalog = lock(&self.catalog);
+            if !catalog.is_current(id, action.generation()) {
+                debug!(service = id, "what is wanted has changed since the plan was made");
+                return Ok(());
+            }
+            catalog.begin_write(id);
+        }
+        let result = match &action {
+            Action::Register { service, reason: Reason::New, .. } => {
+                self.registry.register(service).await
+            }
+            Action::Register { service, .. } => self.registry.replace(service).await,
+            Action::Deregister { id, .. } => self.registry.deregister(id).await,
+        };
+        let mut catalog = lock(&self.catalog);
+        match &result {
+            Ok(()) => catalog.end_write(id, action.service().cloned()),
+            Err(error) if !error.is_transient() => catalog.refuse_write(id),
+            // It may have been carried out, whatever was read meanwhile.
+            Err(_) => catalog.begin_write(id),
+        }
+        drop(catalog);
+        let short = container.short();
+        match (&result, &action) {
+            (Ok(()), Action::Register { reason: Reason::New, .. }) => info!("added: {short} {id}"),
+            (Ok(()), Action::Register { reason, .. }) => info!("{reason}: {short} {id}"),
+            (Ok(()), Action::Deregister { .. }) => info!("removed: {short} {id}"),
+            (Err(_), _) => {}
+        }
+        result
+    }
+
+    /// Do with all services what is to be done when the daemon ends.
+    pub(super) async fn leave(&self, on_exit: OnExit) {
+        if on_exit == OnExit::Leave {
+            return;
+        }
+        let all = self.all_services();
+        let count = all.len();
+        let reason = format!("{MAINTENANCE}the daemon has ended");
+        stream::iter(all)
+            .for_each_concurrent(16, async |id| {
+                let done = match on_exit {
+                    OnExit::Leave => return,
+                    OnExit::Maintenance => self.registry.set_maintenance(&id, Some(&reason)).await,
+                    OnExit::Deregister => self.registry.deregister(&id).await,
+                };
+                if let Err(error) = done {
+                    warn!(service = id, error = error_chain(&error), "left as it is");
+                }
+            })
+            .await;
+        let words = match on_exit {
+            OnExit::Deregister => "deregistered",
+            _ => "in maintenance",
+        };
+        info!("{words}: {count} services, as lifecycle.on-exit says");
+    }
+}

@@ -1,0 +1,319 @@
+//! The bulk guard: what a change of the configuration, of a plugin or of the
+//! connection would take out of the catalog is counted before anything is done,
+//! and held if it is too much to be meant.
+//!
+//! A change begins a trial. During the trial every container is looked at; a
+//! plan that would take out a service of a container that still runs waits. Then
+//! the guard decides on all of them together: either they are carried out, or
+//! they are held until somebody confirms, and until then the containers keep
+//! what they have. Once a trial has been passed, nothing waits any more: what is
+//! taken out from then on, events of containers have caused.
+//!
+//! That containers end is no such change. But if the container engine is another
+//! one than that for which services were registered, and none of its containers
+//! is here, then the connection is the change, and it is counted.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::container::ContainerId;
+
+/// How much may be taken out at once.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct GuardLimits {
+    /// The percentage of the host's services that may go without confirmation.
+    pub share: u8,
+    /// Fewer services than this may always go.
+    pub least: usize,
+    /// What would be held is confirmed beforehand.
+    #[serde(skip)]
+    pub confirmed: bool,
+}
+
+impl Default for GuardLimits {
+    fn default() -> Self {
+        Self { share: 50, least: 5, confirmed: false }
+    }
+}
+
+impl GuardLimits {
+    /// What makes no sense in them, with the key's name.
+    pub fn fault(&self) -> Option<String> {
+        (self.share > 100).then(|| format!("guard.share: {} is no percentage", self.share))
+    }
+}
+
+/// What is held until somebody confirms it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The IDs of the services that would go.
+    pub services: BTreeSet<String>,
+    /// How many services the host had when that was decided.
+    pub of: usize,
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} of {} services would be deregistered or renamed",
+            self.services.len(),
+            self.of
+        )
+    }
+}
+
+/// Why a service would be taken out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// Its container runs, but no longer offers it.
+    Pipeline,
+    /// Its container is not here, and it was registered for this other engine.
+    Engine(String),
+}
+
+#[derive(Debug)]
+pub(super) struct Guard {
+    limits: GuardLimits,
+    phase: Phase,
+    /// Whose plans wait: the services that would go, and why.
+    waiting: BTreeMap<ContainerId, (Cause, Vec<String>)>,
+    /// Containers that could not be judged in the trial.
+    unjudged: BTreeSet<ContainerId>,
+    /// What went by the trial's decision, and since for containers that could
+    /// only be judged later.
+    gone: usize,
+    services: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    Trial,
+    Held,
+}
+
+/// What the guard decided on a trial.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// These containers are to be looked at again, now for good.
+    Go(Vec<ContainerId>),
+    /// It is too much.
+    Hold(Held),
+}
+
+impl Guard {
+    /// A guard that begins with a trial: what changed while no daemon ran is not
+    /// known.
+    pub(super) fn new(limits: GuardLimits) -> Self {
+        Self {
+            limits,
+            phase: Phase::Trial,
+            waiting: BTreeMap::new(),
+            unjudged: BTreeSet::new(),
+            gone: 0,
+            services: 0,
+        }
+    }
+
+    /// Something has changed that may change everything. A confirmation was for
+    /// what was known then.
+    pub(super) fn begin(&mut self) {
+        let limits = GuardLimits { confirmed: false, ..self.limits };
+        *self = Self::new(limits);
+    }
+
+    /// Whether a plan that takes these services out has to wait.
+    pub(super) fn waits(
+        &mut self,
+        container: &ContainerId,
+        cause: Cause,
+        ids: Vec<String>,
+    ) -> bool {
+        if ids.is_empty() {
+            self.waiting.remove(container);
+            self.unjudged.remove(container);
+            if self.phase == Phase::Held && self.waiting.is_empty() {
+                self.phase = Phase::Open;
+            }
+            return false;
+        }
+        match self.phase {
+            Phase::Trial => {}
+            Phase::Held if self.waiting.contains_key(container) => {}
+            Phase::Open | Phase::Held => {
+                if !self.unjudged.remove(container) {
+                    return false;
+                }
+                self.gone += ids.len();
+                if self.limits.confirmed || !self.is_bulk(self.gone) {
+                    return false;
+                }
+                self.phase = Phase::Held;
+            }
+        }
+        self.waiting.insert(container.clone(), (cause, ids));
+        true
+    }
+
+    /// Whether a trial has begun that was not decided yet.
+    pub(super) fn is_trial(&self) -> bool {
+        self.phase == Phase::Trial
+    }
+
+    /// A container could not be judged: it is judged when it can be.
+    pub(super) fn not_judged(&mut self, container: &ContainerId) {
+        if self.phase == Phase::Trial {
+            self.unjudged.insert(container.clone());
+        }
+    }
+
+    /// The trial has seen all containers of a host with so many `services`.
+    /// `is_absent` says of another engine whether none of its containers is here.
+    pub(super) fn decide(
+        &mut self,
+        services: usize,
+        is_absent: impl Fn(&str) -> bool,
+    ) -> Option<Verdict> {
+        if self.phase != Phase::Trial {
+            return None;
+        }
+        let counts = |cause: &Cause| match cause {
+            Cause::Pipeline => true,
+            Cause::Engine(engine) => is_absent(engine),
+        };
+        self.services = services;
+        let counted = self.waiting.values().filter(|(cause, _)| counts(cause));
+        self.gone = counted.map(|(_, ids)| ids.len()).sum();
+        if self.limits.confirmed || !self.is_bulk(self.gone) {
+            self.phase = Phase::Open;
+            return Some(Verdict::Go(self.release()));
+        }
+        self.phase = Phase::Held;
+        self.held().map(Verdict::Hold)
+    }
+
+    /// Somebody confirms what is held: the containers to be looked at again.
+    pub(super) fn confirm(&mut self) -> Vec<ContainerId> {
+        if self.phase != Phase::Held {
+            return Vec::new();
+        }
+        self.phase = Phase::Open;
+        self.unjudged.clear();
+        self.release()
+    }
+
+    /// What is held now.
+    pub(super) fn held(&self) -> Option<Held> {
+        let services: BTreeSet<_> =
+            self.waiting.values().flat_map(|(_, ids)| ids.clone()).collect();
+        let held = self.phase == Phase::Held && !services.is_empty();
+        held.then_some(Held { services, of: self.services })
+    }
+
+    fn release(&mut self) -> Vec<ContainerId> {
+        std::mem::take(&mut self.waiting).into_keys().collect()
+    }
+
+    fn is_bulk(&self, gone: usize) -> bool {
+        gone >= self.limits.least.max(1)
+            && gone * 100 > self.services * usize::from(self.limits.share)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn container(n: usize) -> ContainerId {
+        ContainerId(format!("{n:064}"))
+    }
+
+    fn removal(n: usize) -> Vec<String> {
+        vec![format!("s{n}")]
+    }
+
+    /// A trial in which so many of so many services would go.
+    fn trial(gone: usize, of: usize, cause: &Cause) -> (Guard, Option<Verdict>) {
+        let mut guard = Guard::new(GuardLimits::default());
+        for n in 0..gone {
+            assert!(guard.waits(&container(n), cause.clone(), removal(n)));
+        }
+        let verdict = guard.decide(of, |engine| engine == "absent");
+        (guard, verdict)
+    }
+
+    #[test]
+    fn what_is_more_than_the_share_and_not_few_is_held() {
+        for (gone, of, held) in [
+            (0, 0, false),
+            (4, 4, false),
+            (5, 9, true),
+            (5, 10, false),
+            (6, 10, true),
+            (50, 50, true),
+        ] {
+            let (_, verdict) = trial(gone, of, &Cause::Pipeline);
+            assert_eq!(matches!(verdict, Some(Verdict::Hold(_))), held, "{gone} of {of}");
+        }
+    }
+
+    #[test]
+    fn what_is_held_waits_until_it_is_confirmed_and_the_rest_does_not() {
+        let (mut guard, _) = trial(6, 6, &Cause::Pipeline);
+        assert!(guard.waits(&container(1), Cause::Pipeline, removal(1)));
+        assert!(!guard.waits(&container(9), Cause::Pipeline, removal(9)));
+        assert_eq!(guard.held().map(|held| held.services.len()), Some(6));
+        assert_eq!(guard.confirm().len(), 6);
+        assert_eq!(guard.held(), None);
+        assert!(!guard.waits(&container(1), Cause::Pipeline, removal(1)));
+    }
+
+    #[test]
+    fn a_container_that_offers_again_what_it_has_is_no_longer_held() {
+        let (mut guard, _) = trial(6, 6, &Cause::Pipeline);
+        for n in 0..6 {
+            assert!(!guard.waits(&container(n), Cause::Pipeline, Vec::new()));
+        }
+        assert_eq!(guard.held(), None);
+    }
+
+    #[test]
+    fn the_containers_of_an_engine_that_is_not_here_count_and_others_do_not() {
+        let (_, verdict) = trial(6, 6, &Cause::Engine("absent".into()));
+        assert!(matches!(verdict, Some(Verdict::Hold(_))));
+        let (_, verdict) = trial(6, 6, &Cause::Engine("renamed".into()));
+        assert!(matches!(verdict, Some(Verdict::Go(containers)) if containers.len() == 6));
+    }
+
+    #[test]
+    fn what_could_not_be_judged_in_the_trial_is_counted_afterwards() {
+        let mut guard = Guard::new(GuardLimits::default());
+        for n in 0..8 {
+            guard.not_judged(&container(n));
+        }
+        assert_eq!(guard.decide(8, |_| false), Some(Verdict::Go(Vec::new())));
+        let waits: Vec<_> =
+            (0..8).map(|n| guard.waits(&container(n), Cause::Pipeline, removal(n))).collect();
+        assert_eq!(waits, [false, false, false, false, true, true, true, true]);
+    }
+
+    #[test]
+    fn a_confirmation_beforehand_is_for_one_change() {
+        let mut guard = Guard::new(GuardLimits { confirmed: true, ..GuardLimits::default() });
+        for n in 0..6 {
+            guard.waits(&container(n), Cause::Pipeline, removal(n));
+        }
+        assert!(matches!(guard.decide(6, |_| false), Some(Verdict::Go(_))));
+        guard.begin();
+        for n in 0..6 {
+            guard.waits(&container(n), Cause::Pipeline, removal(n));
+        }
+        assert!(matches!(guard.decide(6, |_| false), Some(Verdict::Hold(_))));
+    }
+}

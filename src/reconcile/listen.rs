@@ -1,0 +1,182 @@
+//! Listening to the source's events, so that a lost or deaf connection loses
+//! nothing.
+//!
+//! A stream that ends is opened again, and everything is looked at, since what
+//! happened meanwhile is not known. A stream on which nothing comes may be quiet
+//! or deaf, which cannot be told apart; so after a quiet time the source is asked
+//! whether it is there, and a second stream is opened from the moment on up to
+//! which everything is known. For a short time both are listened to, so that
+//! nothing falls between even if the source cannot look back.
+
+use std::{sync::Arc, time::Duration};
+
+use backon::{BackoffBuilder as _, ExponentialBackoff};
+use futures_util::{StreamExt as _, stream::BoxStream};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::{FAST_CAP, error_chain, fast};
+use crate::{
+    container::ContainerId,
+    docker::{Event, Moment, Source, SourceError},
+};
+
+/// After this long without an event a stream is renewed.
+const QUIET: Duration = Duration::from_secs(10);
+/// How long the old stream is listened to beside the new one.
+const OVERLAP: Duration = Duration::from_secs(1);
+
+/// What the listener has to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum News {
+    /// A container is to be looked at again.
+    Changed(ContainerId),
+    /// A signal of this number was sent to a container.
+    Signalled(ContainerId, i64),
+    /// What happened is not known: everything is to be looked at.
+    Unknown,
+    /// The connection was lost: the source may be another one now.
+    Reconnected,
+}
+
+type Events = BoxStream<'static, Result<Event, SourceError>>;
+
+/// Pass events on until `stop`.
+pub(super) async fn listen(
+    source: Arc<dyn Source>,
+    sender: mpsc::Sender<News>,
+    stop: CancellationToken,
+) {
+    let mut delays = fast().build();
+    info!("Listening for Docker events ...");
+    loop {
+        let mut listener = Listener::open(&*source);
+        let lost = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            lost = listener.pass_on(&*source, &sender, &mut delays) => lost,
+        };
+        match lost {
+            Lost::Failed(error) => {
+                warn!(error = error_chain(&error), "lost Docker's events; connecting again");
+            }
+            Lost::Ended => warn!("Docker ended the stream of events; connecting again"),
+            Lost::NobodyListens => return,
+        }
+        let delay = delays.next().unwrap_or(FAST_CAP);
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = sleep(delay) => {}
+        }
+        if sender.send(News::Reconnected).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Why a connection is given up.
+enum Lost {
+    Failed(SourceError),
+    Ended,
+    NobodyListens,
+}
+
+struct Listener {
+    events: Events,
+    /// Up to this moment everything is known.
+    known: Moment,
+    /// The stream before this one, and until when it is listened to.
+    old: Option<(Events, Instant)>,
+    /// When the stream was opened, if in the place of a quiet one.
+    renewed: Option<Moment>,
+}
+
+impl Listener {
+    fn open(source: &dyn Source) -> Self {
+        let known = Moment::now();
+        Self { events: source.events(Some(known)), known, old: None, renewed: None }
+    }
+
+    async fn pass_on(
+        &mut self,
+        source: &dyn Source,
+        sender: &mpsc::Sender<News>,
+        delays: &mut ExponentialBackoff,
+    ) -> Lost {
+        loop {
+            let quiet_at = Instant::now() + QUIET;
+            let old_ends = self.old.as_ref().map_or(quiet_at, |(_, until)| *until);
+            let event = tokio::select! {
+                biased;
+                event = next(&mut self.old) => event,
+                event = self.events.next() => match event {
+                    Some(Ok(event)) => {
+                        if self.was_missed(&event) && sender.send(News::Unknown).await.is_err() {
+                            return Lost::NobodyListens;
+                        }
+                        Some(event)
+                    }
+                    Some(Err(error)) => return Lost::Failed(error),
+                    None => return Lost::Ended,
+                },
+                () = sleep_until(old_ends), if self.old.is_some() => {
+                    self.old = None;
+                    None
+                }
+                () = sleep_until(quiet_at) => match self.renew(source).await {
+                    Ok(()) => None,
+                    Err(error) => return Lost::Failed(error),
+                },
+            };
+            let Some(event) = event else { continue };
+            *delays = fast().build();
+            self.known = event.at.map_or(self.known, |at| self.known.max(at.next()));
+            let news = match event.signal {
+                Some(signal) => News::Signalled(event.container, signal),
+                None => News::Changed(event.container),
+            };
+            if sender.send(news).await.is_err() {
+                return Lost::NobodyListens;
+            }
+        }
+    }
+
+    /// Whether an event of the new stream is one that the old one was deaf to.
+    /// Then there may have been more of them than the source remembers.
+    fn was_missed(&mut self, event: &Event) -> bool {
+        let missed = match (self.renewed, event.at) {
+            (Some(renewed), Some(at)) => at >= self.known && at < renewed,
+            _ => false,
+        };
+        if missed {
+            self.renewed = None;
+            warn!("Docker's events had stopped coming; looking at all containers");
+        }
+        missed
+    }
+
+    async fn renew(&mut self, source: &dyn Source) -> Result<(), SourceError> {
+        source.ping().await?;
+        debug!("no event for a while; opening a new stream");
+        self.renewed = Some(Moment::now());
+        let quiet = std::mem::replace(&mut self.events, source.events(Some(self.known)));
+        self.old = Some((quiet, Instant::now() + OVERLAP));
+        Ok(())
+    }
+}
+
+/// The next event of the old stream. That it ends does not matter.
+async fn next(old: &mut Option<(Events, Instant)>) -> Option<Event> {
+    if let Some((events, _)) = old {
+        if let Some(Ok(event)) = events.next().await {
+            return Some(event);
+        }
+        *old = None;
+    }
+    std::future::pending().await
+}

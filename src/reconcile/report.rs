@@ -1,0 +1,91 @@
+//! What the log says of containers: each thing once, until it changes.
+
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::Mutex,
+};
+
+use tracing::{debug, error, info, warn};
+
+use super::look::{LookError, lock};
+use crate::{
+    container::{Container, ContainerId},
+    pipeline::{Level, Message, Outcome},
+};
+
+/// A digest of what was last said of each container.
+#[derive(Debug, Default)]
+pub(super) struct Reports(Mutex<HashMap<ContainerId, u64>>);
+
+impl Reports {
+    /// Say what became of a container, and why it is not offered although the
+    /// pipeline has let it pass.
+    pub(super) fn say(&self, container: &Container, outcome: &Outcome, gate: Option<&str>) {
+        let digest = digest(outcome, gate);
+        if lock(&self.0).insert(container.id.clone(), digest) == Some(digest) {
+            return;
+        }
+        let id = container.id.short();
+        for reason in &outcome.ignored {
+            info!("ignored: {id} {reason}");
+        }
+        for warning in &outcome.warnings {
+            warn!(container = id, name = container.name, "{warning}");
+        }
+        for trace in &outcome.trace {
+            for message in &trace.messages {
+                log(&container.id, &container.name, &trace.stage, message);
+            }
+            for (service, change) in &trace.changes {
+                debug!(container = id, stage = trace.stage, service, "{change}");
+            }
+        }
+        for veto in &outcome.vetoed {
+            // The built-in stage ignores; what others veto is news.
+            let (stage, reason) = (&veto.stage, &veto.reason);
+            if stage == "registrator" {
+                info!("ignored: {id} {reason}");
+            } else {
+                info!("vetoed: {id} {} by {stage}: {reason}", veto.service.id);
+            }
+        }
+        if let Some(gate) = gate {
+            info!("not registered: {id} {gate}");
+        }
+    }
+
+    pub(super) fn forget(&self, id: &ContainerId) {
+        lock(&self.0).remove(id);
+    }
+}
+
+fn digest(outcome: &Outcome, gate: Option<&str>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (&outcome.ignored, &outcome.warnings, gate).hash(&mut hasher);
+    format!("{:?}", outcome.trace).hash(&mut hasher);
+    hasher.finish()
+}
+
+impl LookError {
+    /// Write what the stages said up to the failure to the log.
+    pub(super) fn log_messages(&self) {
+        if let Self::Pipeline(error) = self {
+            for (stage, message) in &error.messages {
+                log(&error.container, &error.name, stage, message);
+            }
+        }
+    }
+}
+
+/// Write a stage's message to the log.
+fn log(container: &ContainerId, name: &str, stage: &str, message: &Message) {
+    let (id, text) = (container.short(), &message.text);
+    match message.level {
+        Level::Error => error!(container = id, name, stage, "{text}"),
+        Level::Warn => warn!(container = id, name, stage, "{text}"),
+        Level::Info => info!(container = id, name, stage, "{text}"),
+        Level::Debug => debug!(container = id, name, stage, "{text}"),
+        Level::Trace => tracing::trace!(container = id, name, stage, "{text}"),
+    }
+}

@@ -1,0 +1,54 @@
+//! Consul's checks, as far as the daemon reports to them or reads them.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::service::{CheckStatus, Service};
+
+/// What Consul puts before a service's ID to name the check that stands for its
+/// maintenance.
+const MAINTENANCE: &str = "_service_maintenance:";
+
+/// An entry of `GET /v1/agent/checks`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct AgentCheck {
+    /// For the check of a maintenance, its reason.
+    #[serde(default)]
+    notes: String,
+}
+
+/// The services that are in maintenance, by ID, with the reasons.
+pub(super) fn maintenance(checks: BTreeMap<String, AgentCheck>) -> BTreeMap<String, String> {
+    checks
+        .into_iter()
+        .filter_map(|(id, check)| Some((id.strip_prefix(MAINTENANCE)?.to_string(), check.notes)))
+        .collect()
+}
+
+/// The ID of the check at this place among a service's checks. Where a check is
+/// given none, Consul makes one of the service's ID, and of the place if there
+/// are several.
+pub(super) fn id(service: &Service, place: usize) -> String {
+    let given = service.checks.get(place).and_then(|check| check.id.clone());
+    given.unwrap_or_else(|| match service.checks.len() {
+        0 | 1 => format!("service:{}", service.id),
+        _ => format!("service:{}:{}", service.id, place + 1),
+    })
+}
+
+/// The body of `PUT /v1/agent/check/update/<id>`.
+pub(super) fn update(status: CheckStatus, output: &str) -> Value {
+    json!({ "Status": word(status), "Output": output })
+}
+
+/// Consul's word for a check's state.
+pub(super) fn word(status: CheckStatus) -> &'static str {
+    match status {
+        CheckStatus::Passing => "passing",
+        CheckStatus::Warning => "warning",
+        CheckStatus::Critical => "critical",
+    }
+}
