@@ -364,11 +364,11 @@ impl Shared {
             error!(container = id.short(), service, "the service ID is another container's");
         }
         let plan = plan(&catalog, &concerned);
-        let removed: Vec<_> = plan.removed().map(ToString::to_string).collect();
-        let other = removed.iter().find_map(|id| catalog.other_engine(id)).map(ToString::to_string);
+        let taken: Vec<_> = plan.taken().map(ToString::to_string).collect();
+        let other = taken.iter().find_map(|id| catalog.other_engine(id)).map(ToString::to_string);
         let (cause, counted) = match (container, other) {
-            (Some(_), _) if runs && !offer.by_life => (Cause::Pipeline, removed),
-            (None, Some(engine)) => (Cause::Engine(engine), removed),
+            (Some(_), _) if runs && !offer.by_life => (Cause::Pipeline, taken),
+            (None, Some(engine)) => (Cause::Engine(engine), taken),
             _ => (Cause::Pipeline, Vec::new()),
         };
         let waits = lock(&self.guard).waits(id, cause, counted);
@@ -447,7 +447,7 @@ impl Shared {
         self.deregister == Deregister::OnSuccess && ended && failed
     }
 
-    /// The containers that the guard let wait are no longer to be waited for.
+    /// The IDs of all services of this daemon.
     pub(super) fn all_services(&self) -> BTreeSet<String> {
         lock(&self.catalog).ours()
     }

@@ -39,11 +39,16 @@ pub enum Action {
 }
 
 impl Plan {
-    /// The IDs of the services that are taken out.
-    pub(super) fn removed(&self) -> impl Iterator<Item = &str> {
-        let removals =
-            self.actions.iter().filter(|action| matches!(action, Action::Deregister { .. }));
-        removals.map(Action::id)
+    /// The IDs of the services that are taken out, or whose name nobody will find
+    /// any more.
+    pub(super) fn taken(&self) -> impl Iterator<Item = &str> {
+        let taken = self.actions.iter().filter(|action| match action {
+            Action::Deregister { .. } => true,
+            Action::Register { reason, .. } => {
+                matches!(reason, Reason::Changed(fields) if fields.contains(&"name"))
+            }
+        });
+        taken.map(Action::id)
     }
 }
 

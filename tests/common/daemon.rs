@@ -47,6 +47,7 @@ impl Daemon {
             .mark(&mut command)
             .process_group(0)
             .env("HOME", guard.dir())
+            .env("WHARFINGER_CONTROL", guard.dir().join("control.sock"))
             .envs(env.iter().copied())
             .args(args)
             .stdin(Stdio::null())

@@ -14,6 +14,7 @@ pub mod dockerd;
 pub mod fake_docker;
 pub mod guard;
 pub mod http;
+pub mod lab;
 pub mod ports;
 pub mod recording_consul;
 pub mod wait;
