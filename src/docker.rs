@@ -235,9 +235,16 @@ impl Source for Docker {
     }
 
     async fn engine(&self) -> Result<Option<String>, SourceError> {
-        let info =
-            within(LIMIT, || "ask Docker for its identity".into(), self.client.info()).await?;
-        Ok(info.id.filter(|id| !id.is_empty()))
+        let answer = self.client.info();
+        match within(LIMIT, || "ask Docker for its identity".into(), answer).await {
+            Ok(info) => Ok(info.id.filter(|id| !id.is_empty())),
+            // A proxy in front of the socket may not let this pass.
+            Err(SourceError::Docker {
+                source: Error::DockerResponseServerError { status_code: 400..500, .. },
+                ..
+            }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use tracing::{debug, error, info, warn};
 use super::{
     Action, Deregister, Job, Options, Plan, Provenance,
     catalog::{Catalog, Drift},
+    error_chain,
     guard::{Cause, Guard, Verdict},
     lifecycle::{Beat, DrainBy, Ending, Lifecycle, MAINTENANCE},
     plan::{cleanup, leftovers, plan},
@@ -228,7 +229,15 @@ impl Shared {
 
     /// Find out which services a former daemon of this host left in maintenance.
     async fn find_maintained(&self) -> Result<(), LookError> {
-        let maintained = self.registry.maintenance().await?;
+        let maintained = match self.registry.maintenance().await {
+            Ok(maintained) => maintained,
+            Err(error) if error.is_transient() => return Err(error.into()),
+            Err(error) => {
+                let error = error_chain(&error);
+                warn!(error, "services that a former daemon left in maintenance stay in it");
+                return Ok(());
+            }
+        };
         let ours = maintained.into_iter().filter(|(_, reason)| reason.starts_with(MAINTENANCE));
         lock(&self.catalog).set_maintained(ours.map(|(id, _)| id));
         Ok(())
