@@ -53,6 +53,11 @@ pub trait Source: Send + Sync {
     /// without an end; see [`Source::ping`].
     fn events(&self, since: Option<Moment>) -> BoxStream<'static, Result<Event, SourceError>>;
 
+    /// The moment that it is now by the source's clock, as far as that is known.
+    fn now(&self) -> Moment {
+        Moment::now()
+    }
+
     /// Whether the source answers at all.
     ///
     /// # Errors

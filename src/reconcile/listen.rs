@@ -98,7 +98,7 @@ struct Listener {
 
 impl Listener {
     fn open(source: &dyn Source) -> Self {
-        let known = Moment::now();
+        let known = source.now();
         Self { events: source.events(Some(known)), known, old: None, renewed: None }
     }
 
@@ -163,7 +163,7 @@ impl Listener {
     async fn renew(&mut self, source: &dyn Source) -> Result<(), SourceError> {
         source.ping().await?;
         debug!("no event for a while; opening a new stream");
-        self.renewed = Some(Moment::now());
+        self.renewed = Some(source.now());
         let quiet = std::mem::replace(&mut self.events, source.events(Some(self.known)));
         self.old = Some((quiet, Instant::now() + OVERLAP));
         Ok(())
