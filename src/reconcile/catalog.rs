@@ -27,6 +27,12 @@ pub(super) struct Catalog {
     marked: HashMap<ContainerId, BTreeSet<String>>,
     /// IDs of which the last write may or may not have been carried out.
     uncertain: HashSet<String>,
+    /// IDs that are being written, and whether they were uncertain before.
+    writing: HashMap<String, bool>,
+    /// What a read showed of IDs that were being written.
+    overlapped: HashMap<String, Option<Registered>>,
+    /// What was last to be written under an uncertain ID.
+    attempted: HashMap<String, Arc<Service>>,
     /// Containers of this engine that were looked at and do not run.
     ended: HashSet<ContainerId>,
     /// Services that this host's daemon has put into maintenance; false if that
@@ -37,8 +43,9 @@ pub(super) struct Catalog {
     /// When the claims on an ID last changed, by a clock that only counts.
     generations: HashMap<String, u64>,
     clock: u64,
-    /// IDs that were written since the current read began.
-    written_since: Option<HashSet<String>>,
+    /// IDs of which a write overlaps the current read, and whether it may have
+    /// changed something.
+    written_since: Option<HashMap<String, bool>>,
 }
 
 /// How a read differs from what this daemon left in the registry.
@@ -68,6 +75,9 @@ impl Catalog {
             registered: HashMap::new(),
             marked: HashMap::new(),
             uncertain: HashSet::new(),
+            writing: HashMap::new(),
+            overlapped: HashMap::new(),
+            attempted: HashMap::new(),
             ended: HashSet::new(),
             maintained: HashMap::new(),
             names: HashMap::new(),
@@ -257,7 +267,7 @@ impl Catalog {
     /// written meanwhile, with their names.
     pub(super) fn missing(&self, read: &BTreeMap<String, Registered>) -> Vec<(String, String)> {
         let newer =
-            |id: &String| self.written_since.as_ref().is_some_and(|written| written.contains(id));
+            |id: &String| self.written_since.as_ref().is_some_and(|all| all.contains_key(id));
         let missing = self.registered.iter().filter(|(id, entry)| {
             self.is_ours(entry)
                 && !read.contains_key(*id)
@@ -308,18 +318,40 @@ impl Catalog {
         self.generation(id) == generation
     }
 
+    /// The container for which there is, or may be, something under an ID, if
+    /// there is a mark that says so.
+    pub(super) fn container_of(&self, id: &str) -> Option<ContainerId> {
+        let attempted = self.attempted.get(id).map(|service| Registered::from(&**service));
+        let marked = self.registered(id).or(attempted.as_ref())?;
+        match self.owner(marked) {
+            Owner::Ours(container) => Some(container),
+            _ => None,
+        }
+    }
+
+    /// The services that a container wants.
+    pub(super) fn wanted_by(&self, container: &ContainerId) -> Vec<&Arc<Service>> {
+        let ids = self.by_container.get(container).into_iter().flatten();
+        ids.filter_map(|id| self.claims.get(id)?.get(container)).collect()
+    }
+
     /// A write is about to be sent.
-    pub(super) fn begin_write(&mut self, id: &str) {
-        self.uncertain.insert(id.to_string());
+    pub(super) fn begin_write(&mut self, id: &str, service: Option<&Arc<Service>>) {
+        let again = !self.uncertain.insert(id.to_string());
+        self.writing.insert(id.to_string(), again);
+        if let Some(service) = service {
+            self.attempted.insert(id.to_string(), service.clone());
+        }
+        if let Some(written) = &mut self.written_since {
+            written.entry(id.to_string()).or_insert(false);
+        }
     }
 
     /// A write was carried out: the service is registered, or with none taken
     /// out.
     pub(super) fn end_write(&mut self, id: &str, service: Option<Arc<Service>>) {
-        self.uncertain.remove(id);
-        if let Some(written) = &mut self.written_since {
-            written.insert(id.to_string());
-        }
+        self.lose_write(id);
+        self.is_certain(id);
         match service {
             Some(service) => {
                 // To replace a service's checks may take it out of maintenance.
@@ -339,18 +371,54 @@ impl Catalog {
         }
     }
 
-    /// The registry refused a write, so that nothing has changed.
+    /// The registry refused a write, so that nothing has changed, and a read
+    /// meanwhile was true. What an earlier write did is as uncertain as before.
     pub(super) fn refuse_write(&mut self, id: &str) {
+        let read = self.overlapped.remove(id);
+        if self.writing.remove(id) != Some(false) {
+            return;
+        }
+        self.is_certain(id);
+        match read {
+            Some(Some(registered)) => self.take_over(id, registered),
+            Some(None) => self.remove(id),
+            None => {}
+        }
+    }
+
+    /// It is not known whether a write was carried out, whatever was read
+    /// meanwhile.
+    pub(super) fn lose_write(&mut self, id: &str) {
+        self.writing.remove(id);
+        self.overlapped.remove(id);
+        if let Some(written) = &mut self.written_since {
+            written.insert(id.to_string(), true);
+        }
+    }
+
+    fn is_certain(&mut self, id: &str) {
         self.uncertain.remove(id);
+        self.attempted.remove(id);
+    }
+
+    /// Whether there is certainly something under an ID.
+    pub(super) fn is_registered(&self, id: &str) -> bool {
+        self.registered.contains_key(id) && !self.is_uncertain(id)
+    }
+
+    /// What this daemon has, or may have, registered under an ID.
+    pub(super) fn perhaps_written(&self, id: &str) -> Option<&Arc<Service>> {
+        self.written(id).or_else(|| self.attempted.get(id))
     }
 
     /// A read of the whole registry is about to be sent.
     pub(super) fn begin_read(&mut self) {
-        self.written_since = Some(HashSet::new());
+        self.written_since = Some(self.writing.keys().map(|id| (id.clone(), false)).collect());
     }
 
     /// Take over what was read, and say what others have changed. Where this
-    /// daemon wrote meanwhile, its own knowledge is newer than the read's, and
+    /// daemon wrote meanwhile, its own knowledge is newer than the read's, even
+    /// if it is that it does not know; and
     /// what may not be read stays as it is known.
     pub(super) fn end_read(
         &mut self,
@@ -360,7 +428,16 @@ impl Catalog {
         let missing = self.missing(&read).into_iter().map(|(id, _)| id);
         let gone: Vec<_> = missing.filter(|id| !unreadable.contains(id)).collect();
         let mut drift = Drift { gone, changed: Vec::new() };
-        let newer = self.written_since.take().unwrap_or_default();
+        let mut newer = HashSet::new();
+        for (id, changed) in self.written_since.take().unwrap_or_default() {
+            let writing = self.writing.contains_key(&id);
+            if writing && !changed {
+                self.overlapped.insert(id.clone(), read.get(&id).cloned());
+            }
+            if writing || changed {
+                newer.insert(id);
+            }
+        }
         let stays = |id: &String| newer.contains(id) || unreadable.contains(id);
         let known: Vec<_> = self.registered.keys().cloned().collect();
         for id in known.iter().filter(|id| !read.contains_key(*id) && !stays(id)) {
@@ -371,19 +448,25 @@ impl Catalog {
             if newer.contains(&id) {
                 continue;
             }
-            // What was written is remembered for as long as nobody changed it.
-            let written = self.written(&id).cloned();
-            let fields = written.as_ref().map(|written| differences(written, &registered));
-            if let Some(fields) = fields.as_ref().filter(|fields| !fields.is_empty())
+            let fields = self.written(&id).map(|written| differences(written, &registered));
+            if let Some(fields) = fields.filter(|fields| !fields.is_empty())
                 && !self.uncertain.contains(&id)
             {
-                drift.changed.push((id.clone(), fields.clone()));
+                drift.changed.push((id.clone(), fields));
             }
-            let written = written.filter(|_| fields.is_some_and(|fields| fields.is_empty()));
-            self.uncertain.remove(&id);
-            self.put(&id, Entry { registered, written });
+            self.take_over(&id, registered);
         }
+        self.uncertain.retain(|id| stays(id));
+        self.attempted.retain(|id, _| stays(id));
         drift
+    }
+
+    /// Note what a read showed. What was written is remembered for as long as
+    /// nobody changed it; so is what may have been, and shows.
+    fn take_over(&mut self, id: &str, registered: Registered) {
+        let mut writes = self.attempted.get(id).into_iter().chain(self.written(id));
+        let written = writes.find(|one| differences(one, &registered).is_empty()).cloned();
+        self.put(id, Entry { registered, written });
     }
 
     /// Everything that is registered.

@@ -10,7 +10,7 @@ use super::{
     lifecycle::{MAINTENANCE, OnExit},
     look::{LookError, Shared, lock},
 };
-use crate::{container::ContainerId, registry::RegistryError};
+use crate::container::ContainerId;
 
 impl Shared {
     /// Carry out a plan. An action that fails does not hold up the others.
@@ -38,13 +38,13 @@ impl Shared {
             drop(turn);
             lock(&self.turns).retain(|other, turn| *other != id || Arc::strong_count(turn) > 1);
             if let Err(error) = result {
-                first = first.and(Err(error.into()));
+                first = first.and(Err(error));
             }
         }
         first
     }
 
-    async fn act(&self, container: &ContainerId, action: Action) -> Result<(), RegistryError> {
+    async fn act(&self, container: &ContainerId, action: Action) -> Result<(), LookError> {
         let id = action.id();
         {
             let mut catalog = lock(&self.catalog);
@@ -52,12 +52,14 @@ impl Shared {
                 debug!(service = id, "what is wanted has changed since the plan was made");
                 return Ok(());
             }
-            catalog.begin_write(id);
+            if let Some(heir) = action.heir().filter(|heir| !catalog.is_registered(heir)) {
+                return Err(LookError::Held { id: id.to_string(), heir: heir.to_string() });
+            }
+            catalog.begin_write(id, action.service());
         }
         let result = match &action {
-            Action::Register { service, reason: Reason::New, .. } => {
-                self.registry.register(service).await
-            }
+            // Also what is new to this daemon may have checks in the registry: of
+            // a write that reached it late, or of a service that it did not show.
             Action::Register { service, .. } => self.registry.replace(service).await,
             Action::Deregister { id, .. } => self.registry.deregister(id).await,
         };
@@ -65,8 +67,7 @@ impl Shared {
         match &result {
             Ok(()) => catalog.end_write(id, action.service().cloned()),
             Err(error) if !error.is_transient() => catalog.refuse_write(id),
-            // It may have been carried out, whatever was read meanwhile.
-            Err(_) => catalog.begin_write(id),
+            Err(_) => catalog.lose_write(id),
         }
         drop(catalog);
         let short = container.short();
@@ -76,7 +77,7 @@ impl Shared {
             (Ok(()), Action::Deregister { .. }) => info!("removed: {short} {id}"),
             (Err(_), _) => {}
         }
-        result
+        result.map_err(LookError::from)
     }
 
     /// Do with all services what is to be done when the daemon ends.

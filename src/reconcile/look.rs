@@ -40,6 +40,8 @@ pub(super) enum LookError {
     Pipeline(#[from] Box<PipelineError>),
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    #[error("{id} stays until {heir} is registered, which takes its place")]
+    Held { id: String, heir: String },
     #[error("the work on it ended badly")]
     Panicked(#[source] tokio::task::JoinError),
 }
@@ -48,7 +50,8 @@ impl LookError {
     /// Whether trying again soon may help without anyone doing anything.
     pub(super) fn is_transient(&self) -> bool {
         match self {
-            Self::Source(SourceError::Docker { .. } | SourceError::Silent { .. }) => true,
+            Self::Source(SourceError::Docker { .. } | SourceError::Silent { .. })
+            | Self::Held { .. } => true,
             Self::Registry(error) => error.is_transient(),
             Self::Source(SourceError::Inspect(..)) | Self::Pipeline(_) | Self::Panicked(_) => false,
         }
@@ -251,6 +254,12 @@ impl Shared {
         }
         let read = self.registry.read().await?;
         if read.contains_key(&sentinel) {
+            // It may have been registered again between the two.
+            if self.registry.has(&sentinel).await?
+                || lock(&self.catalog).sentinel().as_ref() != Some(&sentinel)
+            {
+                return Ok(Next::new());
+            }
             self.lookups_lie.store(true, Ordering::Relaxed);
             warn!("the registry does not find by its ID what it has; it is not watched");
             return Ok(Next::new());

@@ -33,6 +33,9 @@ pub enum Action {
     Deregister {
         /// Its ID.
         id: String,
+        /// The ID under which the same service is to be registered first. For
+        /// as long as it is not, this one stays.
+        heir: Option<String>,
         /// What was known when this was planned.
         generation: u64,
     },
@@ -66,6 +69,14 @@ impl Action {
         match self {
             Action::Register { service, .. } => Some(service),
             Action::Deregister { .. } => None,
+        }
+    }
+
+    /// The ID that has to be registered before this is done.
+    pub fn heir(&self) -> Option<&str> {
+        match self {
+            Action::Register { .. } => None,
+            Action::Deregister { heir, .. } => heir.as_deref(),
         }
     }
 
@@ -113,10 +124,13 @@ pub struct Conflict {
 }
 
 /// The plan for these service IDs.
-pub(super) fn plan<'a>(catalog: &Catalog, ids: impl IntoIterator<Item = &'a String>) -> Plan {
+pub(super) fn plan<'a>(
+    catalog: &Catalog,
+    ids: impl IntoIterator<Item = &'a String> + Clone,
+) -> Plan {
     let mut plan = Plan::default();
     let mut removals = Vec::new();
-    for id in ids {
+    for id in ids.clone() {
         match decide(catalog, id) {
             Decision::Nothing => {}
             Decision::Register(service, reason) => plan.actions.push(Action::Register {
@@ -124,8 +138,11 @@ pub(super) fn plan<'a>(catalog: &Catalog, ids: impl IntoIterator<Item = &'a Stri
                 reason,
                 generation: catalog.generation(id),
             }),
-            Decision::Deregister => removals
-                .push(Action::Deregister { id: id.clone(), generation: catalog.generation(id) }),
+            Decision::Deregister => removals.push(Action::Deregister {
+                id: id.clone(),
+                heir: heir(catalog, id, ids.clone()),
+                generation: catalog.generation(id),
+            }),
             Decision::Conflict(taken_by) => {
                 plan.conflicts.push(Conflict { id: id.clone(), taken_by });
             }
@@ -133,6 +150,34 @@ pub(super) fn plan<'a>(catalog: &Catalog, ids: impl IntoIterator<Item = &'a Stri
     }
     plan.actions.append(&mut removals);
     plan
+}
+
+/// The ID under which a service is wanted that has another ID so far: one of its
+/// container's, or if that is not known one of these. It stands for the same port of the container, as far as this daemon
+/// remembers; else it is reached at the same address and port.
+fn heir<'a>(
+    catalog: &Catalog,
+    id: &str,
+    ids: impl IntoIterator<Item = &'a String>,
+) -> Option<String> {
+    // What another container offers does not take its place.
+    let theirs = catalog.container_of(id).map(|container| catalog.wanted_by(&container));
+    let port = |service: &Service| {
+        service.origin.as_ref().map(|origin| (origin.container_port, origin.protocol))
+    };
+    let remembered = catalog.perhaps_written(id).and_then(|written| port(written));
+    let reached = catalog.registered(id).map(|old| (&old.address, old.port));
+    let is_heir = |new: &Service| match remembered {
+        Some(remembered) => port(new) == Some(remembered),
+        None => new.port != 0 && reached == Some((&new.address, new.port)),
+    };
+    match theirs {
+        Some(services) => services.iter().find(|new| is_heir(new)).map(|new| new.id.clone()),
+        None => {
+            let is_heir = |id: &&String| catalog.wanted(id).is_some_and(|new| is_heir(new));
+            ids.into_iter().find(is_heir).cloned()
+        }
+    }
 }
 
 /// What `-cleanup` removes: unmarked entries that registrator left behind on this
@@ -165,8 +210,11 @@ fn removal(catalog: &Catalog, unwanted: impl Fn(&&Registered) -> bool) -> Plan {
     let mut ids: Vec<_> =
         catalog.all_registered().filter(unwanted).map(|registered| &registered.id).collect();
     ids.sort_unstable();
-    let action =
-        |id: &String| Action::Deregister { id: id.clone(), generation: catalog.generation(id) };
+    let action = |id: &String| Action::Deregister {
+        id: id.clone(),
+        heir: None,
+        generation: catalog.generation(id),
+    };
     Plan { actions: ids.into_iter().map(action).collect(), conflicts: Vec::new() }
 }
 

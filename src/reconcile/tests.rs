@@ -58,7 +58,7 @@ fn apply(catalog: &mut Catalog, registry: &mut BTreeMap<String, Registered>, pla
                     catalog.end_write(&service.id, Some(service.clone()));
                 }
             }
-            Action::Deregister { id, generation } => {
+            Action::Deregister { id, generation, .. } => {
                 if catalog.is_current(id, *generation) {
                     registry.remove(id);
                     catalog.end_write(id, None);
@@ -182,9 +182,56 @@ fn a_service_is_registered_under_its_new_id_before_the_old_one_goes() {
 fn an_uncertain_write_is_made_again() {
     let mut catalog = catalog(true);
     let concerned = claim(&mut catalog, 1, &[(0, 0)]);
-    catalog.begin_write("s0");
+    catalog.begin_write("s0", None);
     let plan = plan(&catalog, &concerned);
     assert!(matches!(&plan.actions[..], [Action::Register { reason: Reason::Uncertain, .. }]));
+}
+
+#[test]
+fn a_lost_write_stays_uncertain_whatever_was_read_meanwhile() {
+    let mut catalog = catalog(true);
+    let mut registry = BTreeMap::new();
+    look(&mut catalog, &mut registry, 1, &[(0, 0)]);
+    // The container ends. The read is answered before the write is carried out,
+    // of which the daemon only learns that its answer did not come.
+    claim(&mut catalog, 1, &[]);
+    catalog.begin_write("s0", None);
+    catalog.begin_read();
+    catalog.lose_write("s0");
+    catalog.end_read(registry.clone(), &HashSet::new());
+    let concerned = claim(&mut catalog, 1, &[(0, 0)]);
+    let plan = plan(&catalog, &concerned);
+    assert!(matches!(&plan.actions[..], [Action::Register { reason: Reason::Uncertain, .. }]));
+}
+
+#[test]
+fn a_refused_write_says_nothing_of_the_lost_one_before_it() {
+    let mut catalog = catalog(true);
+    let concerned = claim(&mut catalog, 1, &[(0, 0)]);
+    catalog.begin_write("s0", None);
+    catalog.lose_write("s0");
+    catalog.begin_write("s0", None);
+    catalog.refuse_write("s0");
+    let plan = plan(&catalog, &concerned);
+    assert!(matches!(&plan.actions[..], [Action::Register { reason: Reason::Uncertain, .. }]));
+}
+
+#[test]
+fn a_service_that_changes_its_id_waits_for_its_heir() {
+    let mut catalog = catalog(true);
+    let mut registry = BTreeMap::new();
+    look(&mut catalog, &mut registry, 1, &[(0, 0)]);
+    let concerned = claim(&mut catalog, 1, &[(1, 0)]);
+    let heirs: Vec<_> = plan(&catalog, &concerned)
+        .actions
+        .iter()
+        .filter_map(|action| action.heir().map(String::from))
+        .collect();
+    assert_eq!(heirs, ["s1"]);
+    assert!(!catalog.is_registered("s1"));
+    // It may be there, which is not enough.
+    catalog.begin_write("s1", None);
+    assert!(!catalog.is_registered("s1"));
 }
 
 #[test]
