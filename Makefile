@@ -15,7 +15,7 @@ BASH_SCRIPTS := .ci/run $(wildcard tests/demo/*.sh)
 
 # Cargo uses all processors by itself.
 .NOTPARALLEL:
-.PHONY: help build plugins dist image demo test lint clean
+.PHONY: help build plugins dist image demo test sim lint clean
 .PHONY: environment check-format check-scripts check-clippy test-plugins test-daemon
 
 help: ## List the targets
@@ -53,6 +53,10 @@ test: ## Install what is missing, build and run all tests
 		$(MAKE) --no-print-directory $$part || failed="$$failed $$part"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "make test: failed:$$failed" >&2; exit 1; fi
+
+sim: ## Simulate the loop in many worlds (SEEDS=10000), or in one and show it (SEED=n)
+	SEED=$(SEED) SEEDS=$(or $(SEEDS),$(if $(SEED),,10000)) \
+		$(CARGO) test --release --locked --lib sim::every_seed -- --nocapture
 
 lint: check-format check-scripts check-clippy ## Check the format, the scripts and, with Clippy, the code
 

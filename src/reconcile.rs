@@ -42,6 +42,8 @@ use listen::{News, listen};
 use look::{Shared, lock};
 
 #[cfg(test)]
+mod sim;
+#[cfg(test)]
 mod tests;
 
 pub use guard::{GuardLimits, Held};

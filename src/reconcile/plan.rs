@@ -149,6 +149,8 @@ pub(super) fn plan<'a>(
         }
     }
     plan.actions.append(&mut removals);
+    #[cfg(test)]
+    super::sim::spoil(catalog, &mut plan);
     plan
 }
 

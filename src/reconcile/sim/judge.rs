@@ -1,0 +1,226 @@
+//! The judge: knows what each life of the daemon was shown, and so what it may
+//! write, and what the catalog must be in the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tokio::time::Instant;
+
+use super::{
+    Sim,
+    agent::{Entry, Write, Writer},
+    stages, world,
+};
+use crate::{
+    container::{Container, ContainerId, State},
+    reconcile::Provenance,
+    service::Service,
+};
+
+/// What the current life of the daemon was shown.
+#[derive(Debug, Default)]
+pub(super) struct Judge {
+    /// What each container offered when it was last looked at with success;
+    /// no container if it had ended.
+    claims: BTreeMap<ContainerId, (Option<Container>, Vec<Service>)>,
+    /// When the last whole read was answered by the agent.
+    read_at: Option<Instant>,
+    /// Foreign services that this read showed, and that the daemon itself has
+    /// not written to since before it.
+    foreign: BTreeSet<String>,
+    /// What it has tried to register.
+    tried: BTreeSet<String>,
+    /// What is being written.
+    sent: Vec<String>,
+    /// When the last write of an ID was answered.
+    answered: BTreeMap<String, Instant>,
+}
+
+impl Sim {
+    fn stamp(&self, container: &Container, services: Vec<Service>) -> Vec<Service> {
+        let marks = Provenance::new(world::HOST, self.profile.provenance);
+        services.into_iter().map(|service| marks.stamp(&container.id, service)).collect()
+    }
+
+    /// The pipeline has decided on a container.
+    pub(super) fn claimed(&mut self, container: &Container, services: Vec<Service>) {
+        let services = self.stamp(container, services);
+        self.judge.claims.insert(container.id.clone(), (Some(container.clone()), services));
+    }
+
+    /// The daemon learns what a container is like. One that has ended offers
+    /// nothing, unless the rule is that it keeps what it has.
+    pub(super) fn inspected(&mut self, id: &ContainerId, container: Option<&Container>) {
+        let decided_later = container.is_some_and(|one| one.state.is_running() || self.keeps(one));
+        if !decided_later {
+            self.judge.claims.insert(id.clone(), (None, Vec::new()));
+        }
+    }
+
+    fn keeps(&self, container: &Container) -> bool {
+        let ended = matches!(container.state, State::Exited | State::Dead);
+        self.profile.on_success && ended && container.exit_code == 1
+    }
+
+    fn is_kept(&self, entry: &Entry) -> bool {
+        let container = entry.container.as_ref().and_then(|id| self.world.containers.get(id));
+        container.is_some_and(|container| self.keeps(container))
+    }
+
+    /// The container for which a service is registered.
+    pub(super) fn claimant(&self, service: &Service) -> Option<ContainerId> {
+        let mut claims = self.judge.claims.iter();
+        claims.find(|(_, (_, services))| services.contains(service)).map(|(id, _)| id.clone())
+    }
+
+    /// The daemon has read what is registered.
+    pub(super) fn has_read(&mut self, began: Instant, at: Instant, seen: &BTreeMap<String, Entry>) {
+        self.judge.read_at = Some(at);
+        let unwritten = |id: &String| {
+            let answered = self.judge.answered.get(id);
+            !self.judge.sent.contains(id) && answered.is_none_or(|answered| *answered < began)
+        };
+        let foreign = seen.iter().filter(|(_, entry)| entry.writer == Writer::Foreign);
+        self.judge.foreign =
+            foreign.map(|(id, _)| id).filter(|id| unwritten(id)).cloned().collect();
+    }
+
+    /// The daemon learns what became of a write.
+    pub(super) fn answered(&mut self, id: &str) {
+        self.judge.answered.insert(id.to_string(), Instant::now());
+        if let Some(at) = self.judge.sent.iter().position(|sent| sent == id) {
+            self.judge.sent.swap_remove(at);
+        }
+    }
+
+    /// Whether a daemon may send this write now.
+    pub(super) fn judge_write(&mut self, write: &Write) {
+        self.agent.writes += 1;
+        self.judge.sent.push(write.id().to_string());
+        let known_foreign = self.judge.foreign.contains(write.id());
+        let entry = self.agent.entries.get(write.id());
+        if known_foreign && entry.is_some_and(|entry| entry.writer == Writer::Foreign) {
+            self.violate(format_args!("{} is foreign and is written to", write.id()));
+        }
+        match write {
+            Write::Register { service, container, .. } => {
+                self.judge_registration(service, container.as_ref());
+                self.judge.tried.insert(service.id.clone());
+            }
+            Write::Deregister(id) => self.judge_deregistration(id),
+        }
+    }
+
+    fn judge_registration(&mut self, service: &Service, container: Option<&ContainerId>) {
+        let Some(container) = container else {
+            return self.violate(format_args!("nobody offers {} like this", service.id));
+        };
+        let (snapshot, _) = &self.judge.claims[container];
+        if snapshot.as_ref().is_some_and(|snapshot| stages::vetoes(snapshot, service)) {
+            self.violate(format_args!("{} is vetoed and is registered", service.id));
+        }
+    }
+
+    fn judge_deregistration(&mut self, id: &str) {
+        let offering = |(_, services): &(_, Vec<Service>)| services.iter().any(|one| one.id == id);
+        if self.judge.claims.values().any(offering) {
+            return self.violate(format_args!("{id} is offered and is deregistered"));
+        }
+        let Some(entry) = self.agent.entries.get(id).cloned() else { return };
+        match (entry.writer, &entry.container) {
+            // Once it was to be adopted it goes with its container.
+            (Writer::Predecessor, _) if self.judge.tried.contains(id) => {}
+            (Writer::Predecessor, _) if !self.profile.cleanup => {
+                self.violate(format_args!("{id} is the predecessor's and is deregistered"));
+            }
+            (Writer::Daemon, Some(container)) => match self.judge.claims.get(container) {
+                None => self.violate(format_args!("{id} is deregistered unseen")),
+                Some((_, offered)) => {
+                    let same = |new: &&Service| stands_for(new) == stands_for(&entry.service);
+                    let heir = offered.iter().find(same).map(|service| service.id.clone());
+                    if let Some(heir) = heir
+                        && !self.was_known(&heir)
+                    {
+                        self.violate(format_args!("{id} goes before {heir} has come"));
+                    }
+                }
+            },
+            _ => {}
+        }
+    }
+
+    /// Whether the daemon can believe that a service is registered.
+    fn was_known(&self, id: &str) -> bool {
+        let since_read = |gone: &Instant| self.judge.read_at.is_some_and(|read| *gone >= read);
+        self.agent.entries.contains_key(id) || self.agent.gone.get(id).is_some_and(since_read)
+    }
+
+    /// Whether what registrator left may go: no container of the name in its ID
+    /// is known to offer such a service.
+    fn may_clean_up(&self, entry: &Entry) -> bool {
+        let name = entry.service.id.split(':').nth(1).unwrap_or_default();
+        let offers = |(container, services): &(Option<Container>, Vec<Service>)| {
+            container.as_ref().is_some_and(|container| container.name == name)
+                && services.iter().any(|service| service.name == entry.service.name)
+        };
+        self.profile.cleanup && !self.judge.claims.values().any(offers)
+    }
+
+    /// What all running containers offer, by ID; several where they are rivals.
+    fn expected(&self) -> BTreeMap<String, Vec<Service>> {
+        let host = stages::host(self.profile.internal);
+        let mut expected: BTreeMap<String, Vec<Service>> = BTreeMap::new();
+        for container in self.world.running() {
+            for service in self.stamp(container, stages::offered(container, &host)) {
+                expected.entry(service.id.clone()).or_default().push(service);
+            }
+        }
+        expected
+    }
+
+    /// Whether the catalog is what the running containers offer.
+    pub(super) fn judge_catalog(&mut self) {
+        let expected = self.expected();
+        let mut faults = Vec::new();
+        for (id, candidates) in &expected {
+            match self.agent.entries.get(id) {
+                None => faults.push(format!("{id} is missing")),
+                Some(entry) if entry.writer == Writer::Foreign => {}
+                // Whoever failed and keeps its services keeps their IDs.
+                Some(entry) if self.is_kept(entry) => {}
+                Some(entry) if candidates.iter().any(|one| same(one, &entry.service)) => {}
+                Some(entry) => {
+                    faults.push(format!("{id} is {:?}, not one of {candidates:?}", entry.service))
+                }
+            }
+        }
+        for (id, entry) in self.agent.entries.iter().filter(|(id, _)| !expected.contains_key(*id)) {
+            let surplus = match entry.writer {
+                Writer::Daemon => !self.is_kept(entry),
+                Writer::Predecessor => self.may_clean_up(entry),
+                Writer::Foreign => false,
+            };
+            if surplus {
+                faults.push(format!("{id} is too much"));
+            }
+        }
+        for fault in faults {
+            self.violate(format_args!("in the end {fault}"));
+        }
+    }
+}
+
+/// What the port of a service is, by which it is known again under another ID.
+fn stands_for(service: &Service) -> (Option<u16>, &str, u16) {
+    let port = service.origin.as_ref().map(|origin| origin.container_port);
+    (port, &service.address, service.port)
+}
+
+/// Whether what is registered is this service, in all that is registered of it.
+fn same(wanted: &Service, registered: &Service) -> bool {
+    let plain = |service: &Service| Service {
+        attributes: BTreeMap::new(),
+        origin: None,
+        ..service.clone()
+    };
+    plain(wanted) == plain(registered)
+}

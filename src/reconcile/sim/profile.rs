@@ -1,0 +1,134 @@
+//! What a seed decides before the first step: how the loop is run, and which
+//! faults there are. Each run has only some of them, so that one fault does not
+//! hide what another would show.
+
+use std::time::Duration;
+
+use crate::reconcile::{Deregister, GuardLimits, Options};
+
+/// How a run is set up.
+#[derive(Debug, Clone)]
+pub(super) struct Profile {
+    pub(super) provenance: bool,
+    pub(super) on_success: bool,
+    pub(super) resync: Option<Duration>,
+    pub(super) cleanup: bool,
+    pub(super) internal: bool,
+    pub(super) concurrency: usize,
+    pub(super) grace: Duration,
+    pub(super) steps: usize,
+    pub(super) faults: Faults,
+}
+
+/// How likely each fault is, at each occasion for it; 0 for never.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Faults {
+    /// A call takes seconds rather than milliseconds.
+    pub(super) slow: f64,
+    /// An event comes twice, or late and so perhaps after a younger one.
+    pub(super) duplicate: f64,
+    pub(super) delay: f64,
+    /// The stream of events ends, or stays open and says no more.
+    pub(super) disconnect: f64,
+    pub(super) silence: f64,
+    pub(super) list: f64,
+    pub(super) inspect: f64,
+    /// The registry cannot be read.
+    pub(super) read: f64,
+    /// A write is answered with an error and was not carried out; was; is later.
+    pub(super) lost: f64,
+    pub(super) half: f64,
+    pub(super) late: f64,
+    /// A write is refused for its content, or for the token.
+    pub(super) refused: f64,
+    pub(super) forbidden: f64,
+    /// The agent loses everything.
+    pub(super) amnesia: f64,
+    /// Somebody else changes or takes out what this daemon registered.
+    pub(super) meddling: f64,
+    /// The token can read nothing, which reads as if nothing were there.
+    pub(super) blind: f64,
+    /// The daemon is killed at some time, or in the middle of a write.
+    pub(super) crash: f64,
+    pub(super) crash_in_write: f64,
+    /// The daemon is told to stop, and started again later.
+    pub(super) stop: f64,
+    pub(super) stage: f64,
+    pub(super) slow_stage: f64,
+}
+
+impl Profile {
+    pub(super) fn draw(rng: &mut fastrand::Rng) -> Self {
+        let provenance = rng.u8(..8) > 0;
+        let resync = rng.bool().then(|| Duration::from_secs(rng.u64(5..100)));
+        Self {
+            provenance,
+            on_success: rng.u8(..4) == 0,
+            resync,
+            cleanup: rng.u8(..4) == 0,
+            internal: rng.u8(..4) == 0,
+            concurrency: *rng.choice(&[1, 2, 16]).expect("there are some"),
+            grace: Duration::from_millis(rng.u64(0..6000)),
+            steps: rng.usize(10..70),
+            faults: Faults::draw(rng, provenance),
+        }
+    }
+
+    pub(super) fn options(&self) -> Options {
+        Options {
+            deregister: if self.on_success { Deregister::OnSuccess } else { Deregister::Always },
+            resync: self.resync,
+            cleanup: self.cleanup,
+            concurrency: self.concurrency,
+            provenance: self.provenance,
+            grace: self.grace,
+            // What the bulk guard holds waits for people.
+            guard: GuardLimits { confirmed: true, ..GuardLimits::default() },
+            ..Options::default()
+        }
+    }
+}
+
+impl Faults {
+    fn draw(rng: &mut fastrand::Rng, provenance: bool) -> Self {
+        let mut some = |most: f64| if rng.u8(..3) == 0 { rng.f64() * most } else { 0.0 };
+        let faults = Self {
+            slow: some(0.3),
+            duplicate: some(0.5),
+            delay: some(0.5),
+            disconnect: some(0.1),
+            silence: some(0.05),
+            list: some(0.5),
+            inspect: some(0.5),
+            read: some(0.5),
+            lost: some(0.4),
+            half: some(0.4),
+            late: some(0.2),
+            refused: some(0.3),
+            forbidden: some(0.3),
+            amnesia: some(0.05),
+            meddling: some(0.2),
+            blind: some(0.05),
+            crash: some(0.1),
+            crash_in_write: some(0.1),
+            stop: some(0.1),
+            stage: some(0.4),
+            slow_stage: some(0.4),
+        };
+        if provenance {
+            return faults;
+        }
+        // Without marks a daemon knows its own by memory only: what somebody else
+        // wrote, or a daemon before it, or what came of a write that it had given
+        // up, is not its own any more.
+        Self {
+            meddling: 0.0,
+            crash: 0.0,
+            crash_in_write: 0.0,
+            stop: 0.0,
+            late: 0.0,
+            blind: 0.0,
+            ..faults
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Broken loops, which the simulation must find out: a registry that does what
+//! a broken executor would, and plans as a broken planner would make them.
+
+use std::{
+    cell::Cell,
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use crate::{
+    reconcile::{Action, Plan, catalog::Catalog},
+    registry::{Registered, Registry, RegistryError},
+    service::Service,
+};
+
+/// What is broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sabotage {
+    /// Nothing.
+    None,
+    /// The executor registers after it has deregistered.
+    OldBeforeNew,
+    /// A registration is left out and said to be done.
+    Omits,
+    /// A deregistration is left out and said to be done.
+    Keeps,
+    /// A deregistration takes out another service of the container, too.
+    Neighbour,
+    /// Whatever begins with this host's name is taken for its own.
+    Prefix,
+    /// What was written last is written again after each read.
+    Rewrites,
+    /// Checks that are gone are not taken out.
+    KeepsChecks,
+    /// The planner puts deregistrations first.
+    PlansRemovalsFirst,
+    /// The planner does not ask whose an unwanted service is.
+    PlansForeignRemovals,
+}
+
+thread_local! {
+    static PLANNER: Cell<Sabotage> = const { Cell::new(Sabotage::None) };
+}
+
+/// Break the planner of this thread, or mend it.
+pub(super) fn sabotage_plans(sabotage: Sabotage) {
+    PLANNER.set(sabotage);
+}
+
+/// What the broken planner would have planned.
+pub(in crate::reconcile) fn spoil(catalog: &Catalog, plan: &mut Plan) {
+    match PLANNER.get() {
+        Sabotage::PlansRemovalsFirst => {
+            plan.actions.reverse();
+            for action in &mut plan.actions {
+                if let Action::Deregister { heir, .. } = action {
+                    *heir = None;
+                }
+            }
+        }
+        Sabotage::PlansForeignRemovals => {
+            let unwanted = catalog.all_registered().filter(|one| catalog.wanted(&one.id).is_none());
+            let mut ids: Vec<_> = unwanted.map(|one| one.id.clone()).collect();
+            ids.sort();
+            plan.actions.extend(ids.into_iter().map(|id| {
+                let generation = catalog.generation(&id);
+                Action::Deregister { id, heir: None, generation }
+            }));
+        }
+        _ => {}
+    }
+}
+
+/// A registry that does what a broken loop would do.
+pub(super) struct Saboteur {
+    inner: Arc<dyn Registry>,
+    sabotage: Sabotage,
+    last: Mutex<Option<Service>>,
+}
+
+impl Saboteur {
+    pub(super) fn wrap(inner: Arc<dyn Registry>, sabotage: Sabotage) -> Arc<dyn Registry> {
+        Arc::new(Self { inner, sabotage, last: Mutex::default() })
+    }
+
+    fn last(&self) -> std::sync::MutexGuard<'_, Option<Service>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait::async_trait]
+impl Registry for Saboteur {
+    async fn probe(&self) -> Result<String, RegistryError> {
+        self.inner.probe().await
+    }
+
+    async fn read(&self) -> Result<BTreeMap<String, Registered>, RegistryError> {
+        let read = self.inner.read().await?;
+        let last = self.last().clone();
+        if let (Sabotage::Rewrites, Some(service)) = (self.sabotage, last) {
+            self.inner.replace(&service).await?;
+        }
+        if self.sabotage == Sabotage::Prefix {
+            for id in read.keys().filter(|id| id.starts_with("h:")) {
+                self.inner.deregister(id).await?;
+            }
+        }
+        Ok(read)
+    }
+
+    async fn has(&self, id: &str) -> Result<bool, RegistryError> {
+        self.inner.has(id).await
+    }
+
+    fn may_forget(&self) -> bool {
+        self.inner.may_forget()
+    }
+
+    async fn register(&self, service: &Service) -> Result<(), RegistryError> {
+        self.inner.register(service).await
+    }
+
+    async fn replace(&self, service: &Service) -> Result<(), RegistryError> {
+        *self.last() = Some(service.clone());
+        match self.sabotage {
+            Sabotage::Omits if service.id.ends_with(":443") => Ok(()),
+            Sabotage::KeepsChecks => self.inner.register(service).await,
+            Sabotage::OldBeforeNew => {
+                let (inner, service) = (self.inner.clone(), service.clone());
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    inner.replace(&service).await
+                });
+                Ok(())
+            }
+            _ => self.inner.replace(service).await,
+        }
+    }
+
+    async fn deregister(&self, id: &str) -> Result<(), RegistryError> {
+        match (self.sabotage, id.strip_suffix(":80")) {
+            (Sabotage::Keeps, _) => Ok(()),
+            (Sabotage::Neighbour, Some(container)) => {
+                self.inner.deregister(id).await?;
+                self.inner.deregister(&format!("{container}:443")).await
+            }
+            _ => self.inner.deregister(id).await,
+        }
+    }
+}

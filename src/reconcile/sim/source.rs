@@ -1,0 +1,148 @@
+//! The simulated Docker: its answers are true but late or none, and its stream
+//! of events is late, out of order, doubled, or at an end.
+
+use std::time::Duration;
+
+use bollard::errors::Error;
+use futures_util::{StreamExt as _, stream, stream::BoxStream};
+use tokio::{sync::mpsc, time::sleep};
+
+use super::{Ground, Sim};
+use crate::{
+    container::{Container, ContainerId},
+    docker::{self, Event, InspectFault, Moment, SourceError},
+};
+
+/// A stream of events that a daemon listens to.
+pub(super) type Stream = mpsc::UnboundedSender<Result<Event, SourceError>>;
+
+/// As many events Docker remembers for a new stream.
+const REMEMBERED: usize = 8;
+
+/// Docker, as one life of the daemon sees it.
+pub(super) struct Source {
+    pub(super) ground: Ground,
+    pub(super) incarnation: u32,
+}
+
+impl Source {
+    async fn travel(&self) {
+        self.ground.travel(self.incarnation).await;
+    }
+}
+
+fn failed(attempt: &str) -> SourceError {
+    SourceError::Docker { attempt: attempt.into(), source: Error::RequestTimeoutError }
+}
+
+#[async_trait::async_trait]
+impl docker::Source for Source {
+    async fn list(&self) -> Result<Vec<ContainerId>, SourceError> {
+        self.travel().await;
+        let answer = {
+            let mut sim = self.ground.lock();
+            let fault = sim.profile.faults.list;
+            if sim.fault(fault) {
+                sim.note(format_args!("list fails"));
+                Err(failed("list"))
+            } else {
+                Ok(sim.world.running().map(|container| container.id.clone()).collect())
+            }
+        };
+        self.travel().await;
+        answer
+    }
+
+    async fn inspect(&self, id: &ContainerId) -> Result<Option<Container>, SourceError> {
+        self.travel().await;
+        let answer = {
+            let mut sim = self.ground.lock();
+            let fault = sim.profile.faults.inspect;
+            if sim.fault(fault) {
+                sim.note(format_args!("inspect of {} fails", id.short()));
+                Err(if sim.rng.bool() {
+                    failed("inspect")
+                } else {
+                    SourceError::Inspect(id.clone(), InspectFault::Missing("sense"))
+                })
+            } else {
+                sim.note(format_args!("inspect {}", id.short()));
+                Ok(sim.world.containers.get(id).cloned())
+            }
+        };
+        self.travel().await;
+        if let Ok(container) = &answer {
+            self.ground.lock().inspected(id, container.as_ref());
+        }
+        answer
+    }
+
+    fn events(&self, since: Option<Moment>) -> BoxStream<'static, Result<Event, SourceError>> {
+        let mut sim = self.ground.lock();
+        if !sim.is_alive(self.incarnation) {
+            return stream::pending().boxed();
+        }
+        let (sender, mut receiver) = mpsc::unbounded_channel();
+        sim.note(format_args!("events are listened to"));
+        let since = since.unwrap_or_else(|| sim.now());
+        for event in sim.happened.iter().filter(|event| event.at >= Some(since)) {
+            let _ = sender.send(Ok(event.clone()));
+        }
+        sim.streams.push(sender);
+        stream::poll_fn(move |context| receiver.poll_recv(context)).boxed()
+    }
+
+    fn now(&self) -> Moment {
+        self.ground.lock().now()
+    }
+}
+
+impl Sim {
+    fn now(&self) -> Moment {
+        Moment(self.start.elapsed() + Duration::from_nanos(self.events))
+    }
+
+    /// Something happened to a container. Docker remembers it, and says so to
+    /// those who listen.
+    pub(super) fn announce(&mut self, id: &ContainerId) {
+        // No two events happen in the same nanosecond.
+        self.events += 1;
+        let at = Moment(self.start.elapsed() + Duration::from_nanos(self.events));
+        let event = Event { container: id.clone(), signal: None, at: Some(at) };
+        if self.happened.len() == REMEMBERED {
+            self.happened.pop_front();
+        }
+        self.happened.push_back(event.clone());
+        self.streams.retain(|stream| !stream.is_closed());
+        let faults = self.profile.faults.clone();
+        let copies = 1 + u8::from(self.fault(faults.duplicate));
+        for stream in self.streams.clone() {
+            for _ in 0..copies {
+                let late = self.fault(faults.delay);
+                let delay =
+                    if late { Duration::from_millis(self.rng.u64(..8000)) } else { self.blink() };
+                let (stream, event) = (stream.clone(), event.clone());
+                tokio::spawn(async move {
+                    sleep(delay).await;
+                    // Nobody may listen any more.
+                    let _ = stream.send(Ok(event));
+                });
+            }
+        }
+    }
+
+    /// The connections are lost, with what was under way on them.
+    pub(super) fn disconnect(&mut self) {
+        self.note(format_args!("the streams of events end"));
+        for stream in std::mem::take(&mut self.streams) {
+            let _ = stream.send(Err(failed("read events")));
+        }
+    }
+
+    /// The connections stay open, and nothing comes any more.
+    pub(super) fn silence(&mut self) {
+        self.note(format_args!("the streams of events fall silent"));
+        let silent = std::mem::take(&mut self.streams);
+        self.silent.extend(silent);
+    }
+}

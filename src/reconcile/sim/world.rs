@@ -1,0 +1,207 @@
+//! The containers of the simulated host, and what befalls them.
+
+use std::collections::BTreeMap;
+
+use crate::container::{Container, ContainerId, Health, Network, Protocol, PublishedPort, State};
+
+/// The address that the host advertises.
+pub(super) const ADDRESS: &str = "10.0.0.1";
+/// The host's name.
+pub(super) const HOST: &str = "h";
+/// What containers are called. Few names, so that a new container often has
+/// the name, and so the service IDs, of one that went.
+pub(super) const NAMES: [&str; 5] = ["web", "db", "app", "job", "cron"];
+
+/// All containers that exist, running or not.
+#[derive(Debug, Default)]
+pub(super) struct World {
+    pub(super) containers: BTreeMap<ContainerId, Container>,
+    /// Those that die and start again by themselves.
+    pub(super) looping: Vec<ContainerId>,
+}
+
+impl World {
+    pub(super) fn running(&self) -> impl Iterator<Item = &Container> {
+        self.containers.values().filter(|container| container.state.is_running())
+    }
+
+    /// Something happens to some container; which, and what. None if nothing
+    /// could.
+    pub(super) fn change(&mut self, rng: &mut fastrand::Rng) -> Option<(ContainerId, String)> {
+        if self.containers.is_empty() || (self.containers.len() < 5 && rng.u8(..5) == 0) {
+            return self.create(rng);
+        }
+        let nth = rng.usize(..self.containers.len());
+        let id = self.containers.keys().nth(nth).expect("it is in range").clone();
+        let what = self.befall(&id, rng)?;
+        Some((id, what))
+    }
+
+    fn create(&mut self, rng: &mut fastrand::Rng) -> Option<(ContainerId, String)> {
+        let name = self.free_name(rng)?;
+        let id = ContainerId(format!("{:012x}{:052}", rng.u64(..1 << 48), 0));
+        let container = Container {
+            id: id.clone(),
+            name,
+            image: "image:1".into(),
+            image_id: String::new(),
+            hostname: String::new(),
+            env: Vec::new(),
+            labels: labels(rng),
+            exposed_ports: Vec::new(),
+            published_ports: ports(rng),
+            networks: vec![network(rng)],
+            network_mode: "bridge".into(),
+            network_peer: None,
+            state: State::Running,
+            exit_code: 0,
+            health: health(rng),
+            created_at: String::new(),
+            started_at: None,
+            stop_signal: 15,
+            attributes: BTreeMap::new(),
+        };
+        let what = format!(
+            "create {} ports {:?} labels {:?} {:?}",
+            container.name,
+            published(&container),
+            container.labels,
+            container.health
+        );
+        self.containers.insert(id.clone(), container);
+        Some((id, what))
+    }
+
+    fn free_name(&self, rng: &mut fastrand::Rng) -> Option<String> {
+        let taken = |name: &&str| self.containers.values().any(|other| other.name == **name);
+        let free: Vec<_> = NAMES.iter().copied().filter(|name| !taken(name)).collect();
+        rng.choice(free).map(String::from)
+    }
+
+    /// One thing that can happen to a container in the state it is in.
+    fn befall(&mut self, id: &ContainerId, rng: &mut fastrand::Rng) -> Option<String> {
+        let name = self.free_name(rng);
+        let looping = self.looping.contains(id);
+        let container = self.containers.get_mut(id)?;
+        let running = container.state.is_running();
+        Some(match rng.u8(..12) {
+            0 | 1 if running => die(container, rng),
+            0..=2 if !running => start(container),
+            2 if container.state == State::Running => {
+                container.state = State::Paused;
+                "pause".into()
+            }
+            2 => {
+                container.state = State::Running;
+                "unpause".into()
+            }
+            3 | 4 => {
+                container.name = name?;
+                format!("rename to {}", container.name)
+            }
+            5 => {
+                container.networks = vec![network(rng)];
+                format!("network {:?}", container.networks[0].ipv4)
+            }
+            6 => {
+                container.published_ports = ports(rng);
+                format!("ports {:?}", published(container))
+            }
+            7 | 8 => {
+                container.labels = labels(rng);
+                format!("labels {:?}", container.labels)
+            }
+            9 => {
+                container.health = health(rng);
+                format!("health {:?}", container.health)
+            }
+            10 if looping => {
+                self.looping.retain(|other| other != id);
+                "loops no more".into()
+            }
+            10 => {
+                self.looping.push(id.clone());
+                "loops".into()
+            }
+            _ => {
+                self.containers.remove(id);
+                self.looping.retain(|other| other != id);
+                "remove".into()
+            }
+        })
+    }
+
+    /// The next turn of a container that crashes again and again.
+    pub(super) fn turn(&mut self, rng: &mut fastrand::Rng) -> Option<(ContainerId, String)> {
+        let id = rng.choice(&self.looping)?.clone();
+        let container = self.containers.get_mut(&id)?;
+        let what =
+            if container.state.is_running() { die(container, rng) } else { start(container) };
+        Some((id, what))
+    }
+}
+
+fn die(container: &mut Container, rng: &mut fastrand::Rng) -> String {
+    container.state = *rng.choice(&[State::Exited, State::Dead]).expect("there are some");
+    container.exit_code = *rng.choice(&[0, 1, 137]).expect("there are some");
+    format!("die with {}", container.exit_code)
+}
+
+fn start(container: &mut Container) -> String {
+    container.state = State::Running;
+    container.exit_code = 0;
+    "start".into()
+}
+
+fn published(container: &Container) -> Vec<(u16, u16)> {
+    container.published_ports.iter().map(|port| (port.container_port, port.host_port)).collect()
+}
+
+fn ports(rng: &mut fastrand::Rng) -> Vec<PublishedPort> {
+    let port = |container_port, host_port| PublishedPort {
+        container_port,
+        protocol: Protocol::Tcp,
+        host_ip: "0.0.0.0".into(),
+        host_port,
+    };
+    let mut ports = Vec::new();
+    for (container_port, first) in [(80, 8000), (443, 8010), (9000, 8020)] {
+        if rng.bool() {
+            ports.push(port(container_port, first + rng.u16(..3)));
+        }
+    }
+    ports
+}
+
+/// Labels that the stages of [`super::stages`] heed.
+fn labels(rng: &mut fastrand::Rng) -> BTreeMap<String, String> {
+    let mut labels = BTreeMap::new();
+    let mut maybe = |key: &str, one_in: u8, values: &[&str]| {
+        if rng.u8(..one_in) == 0 {
+            let value = rng.choice(values).expect("there are some");
+            labels.insert(key.to_string(), value.to_string());
+        }
+    };
+    maybe("id", 3, &["shared", "own", "manual", "other:x:80"]);
+    maybe("name", 4, &["front", "back"]);
+    maybe("tag", 4, &["blue", "green"]);
+    maybe("check", 4, &["/health", "/ready"]);
+    maybe("veto", 5, &["all", "80", "443"]);
+    maybe("ready", 4, &["if-healthy"]);
+    labels
+}
+
+fn health(rng: &mut fastrand::Rng) -> Health {
+    let all = [Health::None, Health::Starting, Health::Healthy, Health::Unhealthy];
+    *rng.choice(&all).expect("there are some")
+}
+
+fn network(rng: &mut fastrand::Rng) -> Network {
+    Network {
+        name: "bridge".into(),
+        id: "bridge".into(),
+        ipv4: Some(format!("172.17.0.{}", rng.u8(2..5))),
+        ipv6: None,
+        aliases: Vec::new(),
+    }
+}
