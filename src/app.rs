@@ -16,7 +16,7 @@ use crate::{
     cli::{OfferArgs, RunArgs},
     config::{Config, ConfigError},
     control::Control,
-    docker::{Docker, Recorded, Source, Tags},
+    docker::{Docker, HttpGet, Recorded, Source, Tags},
     host::{Compat, Host},
     pipeline::{Builtin, Pipeline, Stage},
     plugin::{ComponentSpec, PluginHost},
@@ -44,7 +44,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         info!("Forcing host IP to {ip}");
     }
     let compat = args.offer.compat.or(config.compat).unwrap_or_default();
-    let tags = tags(&args.offer)?;
+    let tags = tags(&args.offer, compat)?;
     let uri = args.uri.clone().or_else(|| config.registry.uri.clone()).ok_or_else(|| {
         BadConfig(anyhow!("neither the command line nor the file names a registry"))
     })?;
@@ -144,8 +144,13 @@ fn check_maintenance(lifecycle: &Lifecycle, adapter: &str) -> Result<(), BadConf
 /// # Errors
 ///
 /// The template is wrong ([`BadConfig`]).
-pub fn tags(args: &OfferArgs) -> anyhow::Result<Tags> {
-    let tags = Tags::parse(&args.tags, args.allow_http_get).context("-tags");
+pub fn tags(args: &OfferArgs, compat: Compat) -> anyhow::Result<Tags> {
+    let http_get = match (args.allow_http_get, compat) {
+        (false, _) => HttpGet::Forbidden,
+        (true, Compat::Registrator) => HttpGet::Original,
+        (true, _) => HttpGet::Checked,
+    };
+    let tags = Tags::parse(&args.tags, http_get).context("-tags");
     Ok(tags.map_err(BadConfig)?)
 }
 
@@ -271,7 +276,11 @@ fn registry(uri: &str, host: &Host) -> anyhow::Result<(&'static str, Arc<dyn Reg
     }
     let url = Url::parse(uri).with_context(|| format!("bad adapter uri: {uri}"))?;
     let env = |name: &str| std::env::var(name).ok();
-    let kv = || ConsulKv::new(&url, env, &host.hostname).map_err(|error| BadConfig(error.into()));
+    let original = host.compat == Compat::Registrator;
+    let kv = || match ConsulKv::new(&url, env, &host.hostname) {
+        Ok(store) if original => Ok(store.to_the_letter()),
+        store => store.map_err(|error| BadConfig(error.into())),
+    };
     let adapter = match url.scheme() {
         "consul" => "consul",
         "consul-tls" => "consul-tls",
@@ -283,7 +292,7 @@ fn registry(uri: &str, host: &Host) -> anyhow::Result<(&'static str, Arc<dyn Reg
     };
     let config = ConsulConfig::new(&url, env)?;
     let mut consul = Consul::new(config)?;
-    if host.compat == Compat::Registrator {
+    if original {
         consul = consul.to_the_letter();
     }
     Ok((adapter, Arc::new(consul)))

@@ -29,7 +29,7 @@ use crate::container::{Container, ContainerId};
 pub use connect::ConnectError;
 pub use inspect::{InspectFault, Tags, container};
 pub use recorded::{Recorded, RecordedError};
-pub use template::{Fault, TemplateError};
+pub use template::{Fault, HttpGet, TemplateError};
 
 /// Where containers are read from. A seam: tests put their own in its place.
 #[async_trait::async_trait]

@@ -19,6 +19,7 @@ mod jobs;
 mod lifecycle;
 mod listen;
 mod look;
+mod original;
 mod plan;
 mod provenance;
 mod queue;
@@ -245,8 +246,10 @@ impl Reconciler {
         match news {
             News::Changed(id) => jobs.add(Job::Look(id), Duration::ZERO),
             News::Signalled(id, signal) => {
-                self.shared.signalled(&id, signal);
-                jobs.add(Job::Look(id), Duration::ZERO);
+                // If the signal ends the container, another event says so.
+                if self.shared.signalled(&id, signal) {
+                    jobs.add(Job::Look(id), Duration::ZERO);
+                }
             }
             News::Unknown => jobs.add(Job::Sync, Duration::ZERO),
             News::Reconnected => {
@@ -298,6 +301,11 @@ fn fast() -> ExponentialBuilder {
 /// Pauses before what somebody must mend is tried again.
 fn slow() -> ExponentialBuilder {
     fast().with_min_delay(Duration::from_secs(1)).with_max_delay(Duration::from_secs(30))
+}
+
+/// Pauses before what registrator would not try again, but for a resync.
+fn slowest() -> ExponentialBuilder {
+    fast().with_min_delay(Duration::from_secs(30)).with_max_delay(Duration::from_secs(300))
 }
 
 /// An error with all its causes in one line.

@@ -261,8 +261,24 @@ async fn an_agent_that_asks_for_certificates_gets_them() {
     assert!(line.contains("not valid for name"), "{line}");
     drop(daemon);
 
-    for name in [None, Some(("CONSUL_TLS_SERVER_NAME", "server.dc1.consul"))] {
-        let env: Vec<_> = all.iter().copied().chain(name).collect();
+    // A folder of authorities: with another one alone, and with the right one too.
+    let (other, folders) = (file("other"), file("authorities"));
+    for made in [&other, &folders] {
+        fs::create_dir(made).expect("a new folder");
+    }
+    certificates(&other, &[&["ca", "create"]]);
+    let strange = other.join("consul-agent-ca.pem");
+    fs::copy(&strange, folders.join("strange.pem")).expect("a copy");
+    let folder_of_trust = [("CONSUL_CAPATH", text(&folders))];
+    let by_folder = [&folder_of_trust[..], &shown].concat();
+    let daemon = lab.daemon(&uri, &by_folder);
+    let line = daemon.wait_for_log("the registry is not there yet", SOON).await;
+    assert!(line.to_lowercase().contains("unknownissuer"), "{line}");
+    drop(daemon);
+    fs::copy(&ca, folders.join("right.pem")).expect("a copy");
+
+    let name = ("CONSUL_TLS_SERVER_NAME", "server.dc1.consul");
+    for env in [all.clone(), [&all[..], &[name]].concat(), by_folder] {
         let mut daemon = lab.daemon(&uri, &env);
         assert_eq!(registered(&consul, ID).await["Port"], port);
         daemon.wait_for_log("Using consul-tls adapter", SOON).await;

@@ -19,7 +19,9 @@ use common::{
     daemon::Daemon,
     fake_docker::FakeDocker,
     http::Activity,
-    recording_consul::{RecordingConsul, Write},
+    losses::{LOSSES, Loss},
+    recorded::{Expected, Phase, expectations, phases, refusals},
+    recording_consul::RecordingConsul,
     wait::INTERVAL,
 };
 use serde_json::{Value, json};
@@ -33,121 +35,6 @@ const REST: Duration = Duration::from_millis(150);
 const LONG_REST: Duration = Duration::from_millis(400);
 /// How many cases are replayed at once.
 const AT_ONCE: usize = 6;
-
-/// A recorded case in which registrator's outcome is wrong.
-struct Loss {
-    case: &'static str,
-    /// Whether the daemon writes its marks. Without them it does not know after
-    /// a crash what is its own, no more than registrator does.
-    marks: bool,
-    reason: &'static str,
-    /// How the writes differ from the recorded ones: the phase, counted from 0,
-    /// and a write that is made in addition (`+`) or not made (`-`).
-    differences: &'static [(usize, &'static str)],
-    /// The right IDs before the last container is removed, and after.
-    before_end: &'static [&'static str],
-    after_end: &'static [&'static str],
-}
-
-const FOREIGN: &str = "an entry without this host's address is not registrator's, whatever its ID";
-const FAILED: &str = "a container that failed keeps its services until it is removed, not for ever";
-const CRASHED: &str = "the marks tell after a crash which services lost their container";
-
-const LOSSES: [Loss; 10] = [
-    Loss {
-        case: "cleanup-foreign",
-        marks: false,
-        reason: FOREIGN,
-        differences: &[(6, "-deregister testhost:byhand:80")],
-        before_end: &[
-            "manual",
-            "otherhost:x:80",
-            "testhost:a:80",
-            "testhost:app:80",
-            "testhost:byhand:80",
-            "testhost:sctpx:80:sctp",
-        ],
-        after_end: &[
-            "manual",
-            "otherhost:x:80",
-            "testhost:a:80",
-            "testhost:byhand:80",
-            "testhost:sctpx:80:sctp",
-        ],
-    },
-    Loss {
-        case: "cleanup-renamed-service",
-        marks: false,
-        reason: FOREIGN,
-        differences: &[(2, "-deregister testhost:app:81")],
-        before_end: &["testhost:app:80", "testhost:app:81"],
-        after_end: &["testhost:app:81"],
-    },
-    Loss {
-        case: "cleanup-resync",
-        marks: false,
-        reason: FOREIGN,
-        differences: &[(3, "-deregister testhost:gone:80")],
-        before_end: &["testhost:app:80", "testhost:gone:80"],
-        after_end: &["testhost:gone:80"],
-    },
-    Loss {
-        case: "crash-stale",
-        marks: true,
-        reason: CRASHED,
-        differences: &[(4, "+deregister testhost:app:80")],
-        before_end: &[],
-        after_end: &[],
-    },
-    Loss {
-        case: "crash-stale-cleanup-customid",
-        marks: true,
-        reason: CRASHED,
-        differences: &[(4, "+deregister custom-1")],
-        before_end: &[],
-        after_end: &[],
-    },
-    Loss {
-        case: "dereg-exit-1",
-        marks: false,
-        reason: FAILED,
-        differences: &[(2, "+deregister testhost:app:80")],
-        before_end: &["testhost:app:80"],
-        after_end: &[],
-    },
-    Loss {
-        case: "dereg-exit-125",
-        marks: false,
-        reason: FAILED,
-        differences: &[(2, "+deregister testhost:app:80")],
-        before_end: &["testhost:app:80"],
-        after_end: &[],
-    },
-    Loss {
-        case: "dereg-exit-1-then-rm",
-        marks: false,
-        reason: FAILED,
-        differences: &[(2, "+deregister testhost:app:80")],
-        before_end: &[],
-        after_end: &[],
-    },
-    Loss {
-        case: "dereg-rm-auto-1",
-        marks: false,
-        reason: FAILED,
-        differences: &[(1, "+deregister testhost:app:80")],
-        before_end: &[],
-        after_end: &[],
-    },
-    Loss {
-        case: "resync-partial",
-        marks: false,
-        reason: "a port that Consul refused is tried again, though another was accepted",
-        differences: &[(1, "+register testhost:app:80")],
-        before_end: &["testhost:app:443"],
-        after_end: &[],
-    },
-];
 
 fn lifecycle() -> Vec<Case> {
     corpus::cases().into_iter().filter(|case| case.area() == "lifecycle").collect()
@@ -219,132 +106,6 @@ async fn replay_all(cases: Vec<(Case, Mode)>) -> BTreeMap<String, Vec<String>> {
         });
     }
     running.join_all().await.into_iter().collect()
-}
-
-/// A recorded phase.
-struct Phase<'a> {
-    recorded: &'a Value,
-    /// The writes, with the milliseconds since the phase began and whether they
-    /// were accepted.
-    writes: Vec<(u64, Write, bool)>,
-}
-
-impl Phase<'_> {
-    fn action(&self) -> &str {
-        self.recorded["action"].as_str().unwrap_or_default()
-    }
-
-    fn events(&self) -> &[Value] {
-        self.recorded["events"].as_array().map_or(&[], Vec::as_slice)
-    }
-
-    /// What `docker inspect` prints of a container at the end of the phase, if it
-    /// changed: null if the container is gone.
-    fn changed(&self, name: &str) -> Option<&Value> {
-        self.recorded["docker_inspect_changed"].get(name)
-    }
-
-    /// How many writes were made before the time of an event, with some
-    /// tolerance between the two clocks.
-    fn writes_before(&self, event: &Value) -> usize {
-        let until = event["t_ms"].as_u64().unwrap_or_default().saturating_sub(30);
-        self.writes.iter().filter(|(at, ..)| *at < until).count()
-    }
-}
-
-fn phases(case: &Case) -> Vec<Phase<'_>> {
-    let phases = case.value["phases"].as_array().expect("a case has phases");
-    let phase = |recorded| Phase { recorded, writes: calls(recorded).collect() };
-    phases.iter().map(phase).collect()
-}
-
-fn calls(phase: &Value) -> impl Iterator<Item = (u64, Write, bool)> {
-    phase["calls"].as_array().into_iter().flatten().filter_map(|call| {
-        let (method, path) = (call["method"].as_str()?, call["path"].as_str()?);
-        let write = Write::of(method, path, &call["body"])?;
-        Some((call["t_ms"].as_u64()?, write, call["status"] == 200))
-    })
-}
-
-/// The writes that Consul refused, with its words.
-fn refusals(case: &Case) -> Vec<(Write, u16, String)> {
-    let phases = case.value["phases"].as_array().into_iter().flatten();
-    let calls = phases.flat_map(|phase| phase["calls"].as_array().into_iter().flatten());
-    calls
-        .filter_map(|call| {
-            let status = call["status"].as_u64().filter(|status| *status != 200)?;
-            let write = Write::of(call["method"].as_str()?, call["path"].as_str()?, &call["body"])?;
-            let words = call["response"].as_str().unwrap_or_default().to_string();
-            Some((write, u16::try_from(status).ok()?, words))
-        })
-        .collect()
-}
-
-/// What a phase must bring.
-struct Expected {
-    writes: Vec<Write>,
-    /// With resyncs, how often a write is made depends on the time: each of
-    /// `writes` at least once, and anything of these as often as it likes.
-    also: Option<BTreeSet<Write>>,
-}
-
-impl Expected {
-    fn fault(&self, made: &[Write]) -> Option<String> {
-        let (mut wanted, mut made) = (self.writes.clone(), made.to_vec());
-        wanted.sort();
-        made.sort();
-        let fits = match &self.also {
-            None => wanted == made,
-            Some(also) => {
-                wanted.iter().all(|write| made.contains(write))
-                    && made.iter().all(|write| wanted.contains(write) || also.contains(write))
-            }
-        };
-        (!fits).then(|| format!("expected {wanted:?}, beside {:?}, made {made:?}", self.also))
-    }
-
-    fn is_there(&self, made: &[Write]) -> bool {
-        match &self.also {
-            None => made.len() >= self.writes.len(),
-            Some(_) => self.writes.iter().all(|write| made.contains(write)),
-        }
-    }
-}
-
-/// The expectations of all phases, with what a loss changes about them.
-fn expectations(case: &Case, phases: &[Phase], loss: Option<&Loss>) -> Vec<Expected> {
-    let resync = case.flag("-resync").is_some();
-    let recorded: Vec<_> = phases.iter().flat_map(|phase| &phase.writes).collect();
-    let (mut before, mut accepted) = (BTreeSet::new(), BTreeSet::new());
-    let mut all = Vec::new();
-    for (index, phase) in phases.iter().enumerate() {
-        let mut writes: Vec<_> = phase.writes.iter().map(|(_, write, _)| write.clone()).collect();
-        for (_, difference) in loss.into_iter().flat_map(|l| l.differences).filter(|d| d.0 == index)
-        {
-            let (sign, text) = difference.split_at(1);
-            let known = recorded.iter().map(|(_, write, _)| write);
-            let write = known.into_iter().find(|write| write.to_string() == text).cloned();
-            match sign {
-                "-" => writes.retain(|write| write.to_string() != text),
-                _ => writes.push(write.unwrap_or_else(|| deregistration(text))),
-            }
-        }
-        before.extend(writes.iter().cloned());
-        let also = resync.then(|| before.clone());
-        if resync {
-            // What Consul has already is not written again.
-            writes.retain(|write| !accepted.contains(write));
-            accepted.extend(phase.writes.iter().filter(|w| w.2).map(|(_, write, _)| write.clone()));
-        }
-        all.push(Expected { writes, also });
-    }
-    all
-}
-
-fn deregistration(text: &str) -> Write {
-    let id =
-        text.strip_prefix("deregister ").expect("a write that is recorded, or no registration");
-    Write::Deregister(id.into())
 }
 
 /// Whether `condition` holds within `limit`.
@@ -525,8 +286,8 @@ impl<'a> Replay<'a> {
         if self.daemon.is_none() {
             return;
         }
-        // What is run inside a container is nothing to look at.
-        if !action.starts_with("exec_") {
+        // What is run inside a container is nothing to look at, nor is a signal.
+        if !action.starts_with("exec_") && action != "kill" {
             let looked = within(PATIENCE, || self.docker.inspections(id) > looks).await;
             assert!(looked, "{}: it does not look at {name} after {action}", self.case.name);
         }

@@ -44,7 +44,7 @@ pub async fn plan(args: &PlanArgs) -> anyhow::Result<String> {
     let host = app::host(&args.offer, config.compat).await?;
     let pipeline = app::pipeline(&config).await?;
     let provenance = Provenance::new(&host.hostname, !args.offer.no_provenance);
-    let tags = app::tags(&args.offer)?;
+    let tags = app::tags(&args.offer, host.compat)?;
     let mut bodies = Vec::new();
     let recorded = Recorded::read(&args.containers, &tags)?;
     for container in recorded.containers().filter(|container| container.state.is_running()) {

@@ -6,7 +6,7 @@ use bollard::models::{
     ContainerInspectResponse, ContainerStateStatusEnum, EndpointSettings, HealthStatusEnum,
 };
 
-use super::template::{Template, TemplateError};
+use super::template::{HttpGet, Template, TemplateError};
 use crate::container::{
     Container, ContainerId, ExposedPort, Health, Network, NetworkPeer, Protocol, PublishedPort,
     State,
@@ -27,24 +27,24 @@ pub enum InspectFault {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tags {
     template: Template,
-    http_get_allowed: bool,
+    http_get: HttpGet,
 }
 
 impl Tags {
-    /// Read the value of the flag. `http_get_allowed` says whether its template
-    /// may make the daemon call out.
+    /// Read the value of the flag. `http_get` says whether its template may
+    /// make the daemon call out.
     ///
     /// # Errors
     ///
     /// It is a template, and the template is wrong.
-    pub fn parse(text: &str, http_get_allowed: bool) -> Result<Self, TemplateError> {
-        let template = Template::parse(text, http_get_allowed)?;
-        Ok(Self { template, http_get_allowed })
+    pub fn parse(text: &str, http_get: HttpGet) -> Result<Self, TemplateError> {
+        let template = Template::parse(text, http_get)?;
+        Ok(Self { template, http_get })
     }
 
     /// Whether making the tags of a container may take long.
     pub(super) fn may_block(&self) -> bool {
-        self.http_get_allowed && self.template.plain().is_none()
+        self.http_get != HttpGet::Forbidden && self.template.plain().is_none()
     }
 
     /// The tags of a container. Blocks while the template calls out.

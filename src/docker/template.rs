@@ -37,6 +37,19 @@ use gtmpl_ng::{Context, ErrorContext, ExecError, Limits, ParseError};
 
 pub use functions::Fault;
 
+/// What `httpGet` does in a template.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum HttpGet {
+    /// A template that calls it is wrong.
+    #[default]
+    Forbidden,
+    /// A request that fails, or is answered with an error, is a fault.
+    Checked,
+    /// As in registrator: a failed request has an empty body, and the body of an
+    /// error's page is as good as any.
+    Original,
+}
+
 /// The template cannot be used, or failed on a container.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
@@ -87,15 +100,16 @@ impl Template {
     /// The syntax is wrong, a function is not known, `httpGet` is called and not
     /// allowed, or a regular expression that is written as a literal is wrong.
     /// One that is computed is only seen by [`Template::render`].
-    pub(super) fn parse(text: &str, http_get_allowed: bool) -> Result<Self, TemplateError> {
+    pub(super) fn parse(text: &str, http_get: HttpGet) -> Result<Self, TemplateError> {
         if !text.contains("{{") {
             return Ok(Self { text: text.to_string(), engine: None });
         }
         let text = literals::rewrite(text)?;
-        let engine = match engine(&text, http_get_allowed) {
+        let forbidden = http_get == HttpGet::Forbidden;
+        let engine = match engine(&text, http_get) {
             Ok(engine) => engine,
             // The call is what is wrong with it if allowing the call cures it.
-            Err(_) if !http_get_allowed && engine(&text, true).is_ok() => {
+            Err(_) if forbidden && engine(&text, HttpGet::Checked).is_ok() => {
                 return Err(TemplateError::HttpGetNotAllowed);
             }
             Err(error) => return Err(syntax(&error)),
@@ -166,11 +180,13 @@ fn limits() -> Limits {
         .with_deadline(Duration::from_secs(60))
 }
 
-fn engine(text: &str, http_get_allowed: bool) -> Result<gtmpl_ng::Template, ParseError> {
+fn engine(text: &str, http_get: HttpGet) -> Result<gtmpl_ng::Template, ParseError> {
     let mut template = gtmpl_ng::Template::with_limits(limits());
     template.add_funcs(functions::FUNCTIONS);
-    if http_get_allowed {
-        template.add_func("httpGet", functions::http_get);
+    match http_get {
+        HttpGet::Forbidden => {}
+        HttpGet::Checked => template.add_func("httpGet", functions::http_get),
+        HttpGet::Original => template.add_func("httpGet", functions::http_get_anyway),
     }
     template.parse(text)?;
     Ok(template)

@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::{
+    original::Original,
     plan::differences,
     provenance::{META_CONTAINER, META_ENGINE, Owner, Provenance},
 };
@@ -43,6 +44,8 @@ pub(super) struct Catalog {
     /// When the claims on an ID last changed, by a clock that only counts.
     generations: HashMap<String, u64>,
     clock: u64,
+    /// What only registrator did, if that is to be done.
+    original: Option<Original>,
     /// IDs of which a write overlaps the current read, and whether it may have
     /// changed something.
     written_since: Option<HashMap<String, bool>>,
@@ -83,8 +86,14 @@ impl Catalog {
             names: HashMap::new(),
             generations: HashMap::new(),
             clock: 0,
+            original: None,
             written_since: None,
         }
+    }
+
+    /// Do what registrator did.
+    pub(super) fn to_the_letter(self) -> Self {
+        Self { original: Some(Original::default()), ..self }
     }
 
     pub(super) fn host(&self) -> &str {
@@ -120,12 +129,18 @@ impl Catalog {
         services: Vec<Service>,
     ) -> BTreeSet<String> {
         let mut concerned = self.by_container.remove(container).unwrap_or_default();
-        let mut wanted = BTreeMap::new();
-        for service in services {
-            let service = self.provenance.stamp(container, service);
-            wanted.insert(service.id.clone(), Arc::new(service));
+        let services = services.into_iter();
+        let services: Vec<_> =
+            services.map(|one| Arc::new(self.provenance.stamp(container, one))).collect();
+        if let Some(original) = &mut self.original {
+            original.note_offer(container, &services);
         }
+        let wanted: BTreeMap<_, _> =
+            services.into_iter().map(|service| (service.id.clone(), service)).collect();
         for id in concerned.iter().filter(|id| !wanted.contains_key(*id)) {
+            if let Some(original) = &mut self.original {
+                original.allow(Some(id));
+            }
             if let Some(claims) = self.claims.get_mut(id) {
                 claims.remove(container);
                 if claims.is_empty() {
@@ -364,6 +379,9 @@ impl Catalog {
             None => {
                 self.remove(id);
                 self.maintained.remove(id);
+                if let Some(original) = &mut self.original {
+                    original.forget(id);
+                }
                 if !self.claims.contains_key(id) {
                     self.generations.remove(id);
                 }
@@ -384,6 +402,31 @@ impl Catalog {
             Some(None) => self.remove(id),
             None => {}
         }
+    }
+
+    /// The registry refused this service for what it is.
+    pub(super) fn note_refusal(&mut self, service: &Arc<Service>) {
+        if let Some(original) = &mut self.original {
+            original.refuse(service);
+        }
+    }
+
+    /// Whether there is no use in asking for this service yet.
+    pub(super) fn is_refused(&self, service: &Service) -> bool {
+        self.original.as_ref().is_some_and(|original| original.is_refused(service))
+    }
+
+    /// The ID of a service of a container that there is no use in asking for yet.
+    pub(super) fn refused(&self, container: &ContainerId) -> Option<String> {
+        let refused = |service: &&Arc<Service>| self.is_refused(service);
+        self.wanted_by(container).into_iter().find(refused).map(|service| service.id.clone())
+    }
+
+    /// The services of a container that another one of its own takes the place of
+    /// under this ID, if they are to be written as well.
+    pub(super) fn overwritten(&self, container: &ContainerId, id: &str) -> Vec<Arc<Service>> {
+        let original = self.original.as_ref();
+        original.map(|original| original.overwritten(container, id)).unwrap_or_default()
     }
 
     /// It is not known whether a write was carried out, whatever was read
@@ -413,6 +456,9 @@ impl Catalog {
 
     /// A read of the whole registry is about to be sent.
     pub(super) fn begin_read(&mut self) {
+        if let Some(original) = &mut self.original {
+            original.allow(None);
+        }
         self.written_since = Some(self.writing.keys().map(|id| (id.clone(), false)).collect());
     }
 

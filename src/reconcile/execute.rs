@@ -10,7 +10,7 @@ use super::{
     lifecycle::{MAINTENANCE, OnExit},
     look::{LookError, Shared, lock},
 };
-use crate::container::ContainerId;
+use crate::{container::ContainerId, registry::RegistryError, service::Service};
 
 impl Shared {
     /// Carry out a plan. An action that fails does not hold up the others.
@@ -46,7 +46,7 @@ impl Shared {
 
     async fn act(&self, container: &ContainerId, action: Action) -> Result<(), LookError> {
         let id = action.id();
-        {
+        let twins = {
             let mut catalog = lock(&self.catalog);
             if !catalog.is_current(id, action.generation()) {
                 debug!(service = id, "what is wanted has changed since the plan was made");
@@ -56,7 +56,9 @@ impl Shared {
                 return Err(LookError::Held { id: id.to_string(), heir: heir.to_string() });
             }
             catalog.begin_write(id, action.service());
-        }
+            catalog.overwritten(container, id)
+        };
+        self.act_on_overwritten(&action, &twins).await;
         let result = match &action {
             // Also what is new to this daemon may have checks in the registry: of
             // a write that reached it late, or of a service that it did not show.
@@ -66,7 +68,14 @@ impl Shared {
         let mut catalog = lock(&self.catalog);
         match &result {
             Ok(()) => catalog.end_write(id, action.service().cloned()),
-            Err(error) if !error.is_transient() => catalog.refuse_write(id),
+            Err(error) if !error.is_transient() => {
+                catalog.refuse_write(id);
+                // A permission may be given at any time.
+                let refused = !matches!(error, RegistryError::Forbidden { .. });
+                if let Some(service) = action.service().filter(|_| refused) {
+                    catalog.note_refusal(service);
+                }
+            }
             Err(_) => catalog.lose_write(id),
         }
         drop(catalog);
@@ -78,6 +87,20 @@ impl Shared {
             (Err(_), _) => {}
         }
         result.map_err(LookError::from)
+    }
+
+    /// Do what registrator did to services of one container that have the same
+    /// ID: each was written. The last write counts, and it follows this one.
+    async fn act_on_overwritten(&self, action: &Action, twins: &[Arc<Service>]) {
+        for twin in twins {
+            let result = match action {
+                Action::Register { .. } => self.registry.register(twin).await,
+                Action::Deregister { id, .. } => self.registry.deregister(id).await,
+            };
+            if let Err(error) = result {
+                warn!(service = twin.id, error = error_chain(&error), "not written");
+            }
+        }
     }
 
     /// Do with all services what is to be done when the daemon ends.

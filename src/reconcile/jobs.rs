@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use backon::{BackoffBuilder as _, ExponentialBackoff};
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use tokio::{
     task::{AbortHandle, Id, JoinError, JoinSet},
     time::{Instant, timeout},
@@ -18,7 +18,7 @@ use super::{
     FAST_CAP, Job, Options, error_chain, fast,
     look::{LookError, Next, Shared, lock},
     queue::Queue,
-    slow,
+    slow, slowest,
 };
 use crate::container::ContainerId;
 
@@ -60,8 +60,7 @@ struct Failing {
 }
 
 impl Failing {
-    fn new(transient: bool) -> Self {
-        let delays = if transient { fast() } else { slow() };
+    fn new(transient: bool, delays: ExponentialBuilder) -> Self {
         Self { delays: delays.build(), transient, attempts: 0, at: Instant::now() }
     }
 }
@@ -230,9 +229,16 @@ impl Jobs {
 
     fn retry(&mut self, job: Job, error: &LookError) {
         let transient = error.is_transient();
-        let failing = self.failing.entry(job.clone()).or_insert_with(|| Failing::new(transient));
+        let by_registry = matches!(error, LookError::Registry(_) | LookError::Refused(_));
+        let delays = match transient {
+            true => fast(),
+            false if by_registry && self.shared.is_original() => slowest(),
+            false => slow(),
+        };
+        let failing =
+            self.failing.entry(job.clone()).or_insert_with(|| Failing::new(transient, delays));
         if failing.transient != transient {
-            *failing = Failing::new(transient);
+            *failing = Failing::new(transient, delays);
         }
         failing.attempts += 1;
         failing.at = Instant::now();

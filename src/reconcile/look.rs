@@ -25,7 +25,7 @@ use super::{
 use crate::{
     container::{Container, ContainerId, State},
     docker::{Source, SourceError},
-    host::Host,
+    host::{Compat, Host},
     pipeline::{Pipeline, PipelineError},
     registry::{Registered, Registry, RegistryError},
     service::Service,
@@ -40,6 +40,8 @@ pub(super) enum LookError {
     Pipeline(#[from] Box<PipelineError>),
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    #[error("the registry refused the service {0} a short while ago")]
+    Refused(String),
     #[error("{id} stays until {heir} is registered, which takes its place")]
     Held { id: String, heir: String },
     #[error("the work on it ended badly")]
@@ -53,7 +55,10 @@ impl LookError {
             Self::Source(SourceError::Docker { .. } | SourceError::Silent { .. })
             | Self::Held { .. } => true,
             Self::Registry(error) => error.is_transient(),
-            Self::Source(SourceError::Inspect(..)) | Self::Pipeline(_) | Self::Panicked(_) => false,
+            Self::Source(SourceError::Inspect(..))
+            | Self::Pipeline(_)
+            | Self::Refused(_)
+            | Self::Panicked(_) => false,
         }
     }
 }
@@ -108,6 +113,7 @@ impl Shared {
         options: &Options,
     ) -> Self {
         let provenance = Provenance::new(&host.hostname, options.provenance);
+        let compat = host.compat;
         Self {
             source,
             registry,
@@ -116,7 +122,10 @@ impl Shared {
             deregister: options.deregister,
             lifecycle: options.lifecycle.clone(),
             cleanup: options.cleanup,
-            catalog: Mutex::new(Catalog::new(provenance)),
+            catalog: Mutex::new(match compat {
+                Compat::Registrator => Catalog::new(provenance).to_the_letter(),
+                Compat::None => Catalog::new(provenance),
+            }),
             guard: Mutex::new(Guard::new(options.guard)),
             turns: Mutex::default(),
             reports: Reports::default(),
@@ -134,12 +143,19 @@ impl Shared {
         self.engine_unknown.store(true, Ordering::Relaxed);
     }
 
-    /// A signal was sent to a container.
-    pub(super) fn signalled(&self, container: &ContainerId, signal: i64) {
-        if self.lifecycle.drain.is_some() {
+    /// A signal was sent to a container. Whether that is a reason to look at it.
+    pub(super) fn signalled(&self, container: &ContainerId, signal: i64) -> bool {
+        let drained = self.lifecycle.drain.is_some();
+        if drained {
             let ending = Ending { signal, since: Instant::now() };
             lock(&self.ending).insert(container.clone(), ending);
         }
+        drained
+    }
+
+    /// Whether everything is done as registrator does it.
+    pub(super) fn is_original(&self) -> bool {
+        self.host.compat == Compat::Registrator
     }
 
     /// Use another pipeline from now on. What it would take out goes through the
@@ -356,6 +372,9 @@ impl Shared {
         let ending = offer.ending;
         let Some(plan) = self.plan(id, container.as_ref(), offer) else { return Ok(Next::new()) };
         self.execute(id, plan).await?;
+        if let Some(service) = lock(&self.catalog).refused(id) {
+            return Err(LookError::Refused(service));
+        }
         let Some(container) = container.filter(|container| container.state.is_running()) else {
             return Ok(Next::new());
         };

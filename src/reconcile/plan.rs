@@ -247,6 +247,9 @@ fn decide(catalog: &Catalog, id: &str) -> Decision {
             None => Decision::Deregister,
         };
     }
+    if wanted.is_some_and(|service| catalog.is_refused(service)) {
+        return Decision::Nothing;
+    }
     match (wanted, catalog.registered(id)) {
         (None, None) => Decision::Nothing,
         (Some(service), None) => Decision::Register(service.clone(), Reason::New),

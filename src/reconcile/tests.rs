@@ -313,3 +313,58 @@ fn what_is_this_hosts_without_its_container_is_adopted_or_left_over() {
     let left = leftovers(&catalog).actions;
     assert!(matches!(&left[..], [Action::Deregister { id, .. }] if id == "h:gone:80"), "{left:?}");
 }
+
+/// What is planned for a container that offers these services.
+fn planned(catalog: &mut Catalog, n: u8, services: &[Service]) -> Plan {
+    let concerned = catalog.claim(&container(n), "app", services.to_vec());
+    plan(catalog, &concerned)
+}
+
+/// As registrator does it, and again only after some time.
+#[test]
+fn what_was_refused_is_asked_for_once() {
+    let web = service("web", "web");
+    for asking_once in [true, false] {
+        let mut catalog = catalog(false);
+        if asking_once {
+            catalog = catalog.to_the_letter();
+        }
+        let refuse = |catalog: &mut Catalog| {
+            let plan = planned(catalog, 1, std::slice::from_ref(&web));
+            if !plan.actions.is_empty() {
+                catalog.begin_write("web", None);
+                catalog.refuse_write("web");
+                catalog.note_refusal(&Arc::new(web.clone()));
+            }
+            plan.actions.len()
+        };
+        assert_eq!(refuse(&mut catalog), 1);
+        assert_eq!(refuse(&mut catalog), usize::from(!asking_once));
+        // Another port may be taken; so may the same one after a restart or a read.
+        let other = Service { port: 81, ..web.clone() };
+        assert_eq!(planned(&mut catalog, 1, &[other]).actions.len(), 1);
+        assert_eq!(planned(&mut catalog, 1, &[]).actions.len(), 0);
+        assert_eq!(refuse(&mut catalog), 1);
+        read(&mut catalog, &BTreeMap::new());
+        assert_eq!(refuse(&mut catalog), 1);
+    }
+}
+
+#[test]
+fn services_of_one_id_are_known_until_it_is_deregistered() {
+    let mut catalog = catalog(false).to_the_letter();
+    let services = [service("web", "first"), service("web", "second")];
+    let mut registry = BTreeMap::new();
+    let plan = planned(&mut catalog, 1, &services);
+    apply(&mut catalog, &mut registry, &plan);
+    assert_eq!(registry["web"].name, "second");
+    let names = |catalog: &Catalog| -> Vec<String> {
+        let twins = catalog.overwritten(&container(1), "web");
+        twins.iter().map(|twin| twin.name.clone()).collect()
+    };
+    assert_eq!(names(&catalog), ["first"]);
+    let plan = planned(&mut catalog, 1, &[]);
+    assert_eq!(names(&catalog), ["first"], "it is deregistered as often as it was registered");
+    apply(&mut catalog, &mut registry, &plan);
+    assert!(names(&catalog).is_empty() && registry.is_empty());
+}

@@ -91,16 +91,21 @@ impl Consul {
             .map_err(|e| call.unreachable(e))?
             .query(query)
             .json(&body::register(reduced.as_ref().unwrap_or(service)));
-        self.send(call, request).await.map(drop)
+        match self.send(call, request).await {
+            // So answers an agent that allows no scripts; it has registered nothing.
+            Err(RegistryError::Unavailable { attempt, status: 500, message })
+                if self.original && service.checks.iter().any(is_script) =>
+            {
+                Err(RegistryError::Refused { attempt, status: 500, message })
+            }
+            result => result.map(drop),
+        }
     }
 
     /// The service without the checks that the agent is known to refuse, if it
     /// has any: it would refuse the whole service.
     async fn without_refused_checks(&self, service: &Service) -> Option<Service> {
-        let refused = |check: &Check| {
-            matches!(check.kind, CheckKind::Script { .. } | CheckKind::Docker { .. })
-        };
-        let affected = !self.original && service.checks.iter().any(refused);
+        let affected = !self.original && service.checks.iter().any(is_script);
         if !affected || self.allows_scripts().await != Some(false) {
             return None;
         }
@@ -110,7 +115,7 @@ impl Consul {
              (enable_script_checks)"
         );
         let mut reduced = service.clone();
-        reduced.checks.retain(|check| !refused(check));
+        reduced.checks.retain(|check| !is_script(check));
         Some(reduced)
     }
 
@@ -156,6 +161,11 @@ impl Consul {
         }
         Ok(leader)
     }
+}
+
+/// Whether a check is one that an agent may be told not to run.
+fn is_script(check: &Check) -> bool {
+    matches!(check.kind, CheckKind::Script { .. } | CheckKind::Docker { .. })
 }
 
 /// What is attempted, for errors, and the permission that it takes.
@@ -230,9 +240,17 @@ impl Registry for Consul {
     async fn deregister(&self, id: &str) -> Result<(), RegistryError> {
         let permission = "service:write on the service's name";
         let call = Call { attempt: "deregister service", subject: id, permission };
-        let request = self
-            .request(Method::PUT, &["v1", "agent", "service", "deregister", id])
-            .map_err(|e| call.unreachable(e))?;
+        let mut path = vec!["v1", "agent", "service", "deregister"];
+        let segments: Vec<_> = id.split('/').collect();
+        // registrator does not escape a slash. An agent reads both, unless it
+        // would take away a segment.
+        let kept = segments.iter().all(|segment| !matches!(*segment, "" | "." | ".."));
+        if self.original && kept {
+            path.extend(segments);
+        } else {
+            path.push(id);
+        }
+        let request = self.request(Method::PUT, &path).map_err(|e| call.unreachable(e))?;
         match self.send(call, request).await {
             // Newer agents say so of a service that is not there.
             Err(RegistryError::Refused { status: 404, .. }) => Ok(()),

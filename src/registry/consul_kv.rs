@@ -41,6 +41,7 @@ pub struct ConsulKv {
     consul: Consul,
     prefix: Vec<String>,
     host: String,
+    original: bool,
     known: Mutex<Known>,
 }
 
@@ -91,8 +92,15 @@ impl ConsulKv {
             consul,
             prefix: segments(uri, &path)?,
             host: host.to_string(),
+            original: false,
             known: Mutex::default(),
         })
+    }
+
+    /// Do as registrator did: without a prefix its keys begin with a slash, which
+    /// Consul's client refuses, so that nothing is written.
+    pub fn to_the_letter(self) -> Self {
+        Self { original: true, ..self }
     }
 
     fn key(&self, service: &Service) -> String {
@@ -120,11 +128,14 @@ impl ConsulKv {
         let permission = self.write_permission();
         let call =
             Call { attempt: "register service", subject: &service.id, permission: &permission };
-        let request = self
+        let mut request = self
             .request(call, Method::PUT, key)?
-            .query(&[("flags", mark(service))])
             .header("Content-Type", "text/plain")
             .body(value(service));
+        // 0 is the number of a key that has none.
+        if let number @ 1.. = mark(service) {
+            request = request.query(&[("flags", number)]);
+        }
         self.consul.send(call, request).await.map(drop)
     }
 
@@ -371,6 +382,12 @@ impl Registry for ConsulKv {
 
     async fn register(&self, service: &Service) -> Result<(), RegistryError> {
         let key = self.key(service);
+        if self.original && self.prefix.is_empty() {
+            return Err(RegistryError::Impossible {
+                attempt: format!("register service {}", service.id),
+                message: format!("Invalid key. Key must not begin with a '/': /{key}"),
+            });
+        }
         if !key.split('/').all(is_segment) {
             return Err(RegistryError::Impossible {
                 attempt: format!("register service {}", service.id),

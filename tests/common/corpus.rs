@@ -18,9 +18,11 @@ pub struct Case {
     pub value: Value,
 }
 
-/// All cases, sorted by name.
+/// All cases, sorted by name; those of another folder if `WHARFINGER_CORPUS`
+/// names one.
 pub fn cases() -> Vec<Case> {
-    let folder = super::root().join("tests/fixtures/registrator");
+    let folder = std::env::var_os("WHARFINGER_CORPUS").map(PathBuf::from);
+    let folder = folder.unwrap_or_else(|| super::root().join("tests/fixtures/registrator"));
     let mut files: Vec<PathBuf> = fs::read_dir(&folder)
         .expect("the fixtures are part of the repository")
         .map(|entry| entry.expect("the folder can be read").path())

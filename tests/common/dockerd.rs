@@ -26,13 +26,16 @@ const PATIENCE: Duration = Duration::from_secs(40);
 pub struct Options {
     /// Containers keep running while the daemon is stopped.
     pub live_restore: bool,
+    /// The daemon has a machine's network to itself, and takes Docker's own
+    /// bridge and address pools.
+    pub own_network: bool,
     /// More arguments for dockerd.
     pub args: Vec<String>,
 }
 
 pub struct Dockerd {
     options: Options,
-    subnet: Subnet,
+    subnet: Option<Subnet>,
     child: Option<Child>,
     guard: Guard,
 }
@@ -46,7 +49,7 @@ impl Dockerd {
         let owner = std::fs::metadata("/proc/self").expect("/proc").uid();
         assert_eq!(owner, 0, "a private dockerd can be started by root only");
         let guard = Guard::new();
-        let subnet = Subnet::claim(guard.dir());
+        let subnet = (!options.own_network).then(|| Subnet::claim(guard.dir()));
         // Neither the machine's settings nor the user's are to count.
         std::fs::write(guard.dir().join("daemon.json"), "{}").expect("daemon.json");
         let mut dockerd = Dockerd { options, subnet, child: None, guard };
@@ -65,7 +68,7 @@ impl Dockerd {
 
     /// The machine's address on the default bridge, its containers' gateway.
     pub fn bridge_ip(&self) -> Ipv4Addr {
-        self.subnet.gateway()
+        self.subnet.as_ref().map_or(Ipv4Addr::new(172, 17, 0, 1), Subnet::gateway)
     }
 
     /// The last lines that the daemon printed, without the many of each start.
@@ -134,8 +137,8 @@ impl Dockerd {
             .arg("--pidfile")
             .arg(dir.join("dockerd.pid"))
             .args(["--host", &self.host()])
-            .args(["--bridge", &self.subnet.bridge()])
-            .args(["--default-address-pool", &self.subnet.pool()])
+            .args(self.subnet.iter().flat_map(|subnet| ["--bridge".into(), subnet.bridge()]))
+            .args(self.subnet.iter().flat_map(|it| ["--default-address-pool".into(), it.pool()]))
             .args(["--iptables=false", "--ip-forward=false", "--ip-masq=false"])
             .args(["--userland-proxy=true"])
             .arg(format!("--live-restore={}", self.options.live_restore))

@@ -7,6 +7,7 @@
 // Each file in tests/ is a crate of its own and uses only a part of this.
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
+pub mod command_lines;
 pub mod consul;
 pub mod corpus;
 pub mod daemon;
@@ -14,9 +15,17 @@ pub mod dockerd;
 pub mod fake_docker;
 pub mod guard;
 pub mod http;
+pub mod images;
+pub mod info;
 pub mod lab;
+pub mod losses;
+pub mod namespace;
 pub mod ports;
+pub mod recorded;
+pub mod recorded_host;
 pub mod recording_consul;
+pub mod relay;
+pub mod volatile;
 pub mod wait;
 
 use std::path::{Path, PathBuf};

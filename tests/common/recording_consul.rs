@@ -15,38 +15,68 @@ use super::http::{self, Activity, Answer, Request};
 
 const REGISTER: &str = "/v1/agent/service/register";
 const DEREGISTER: &str = "/v1/agent/service/deregister/";
+const KV: &str = "/v1/kv/";
 
 /// A write: two are equal if they ask for the same, whatever the answer is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Write {
-    /// A registration, by its ID and its body in the form of [`normal`].
+    /// A registration, by its ID and its body in the form of [`unmarked`].
     Register(String, String),
-    /// A deregistration, by the ID.
+    /// A deregistration, by the ID as it stands in the path.
     Deregister(String),
+    /// A key that is set, as it stands in the path with the query, and its value.
+    Set(String, String),
+    /// A key that is deleted.
+    Delete(String),
 }
 
 impl Write {
-    /// The write that a call makes, if it makes one.
+    /// The write that a call makes, if it makes one. The body is JSON, or a
+    /// string for what is none.
     pub fn of(method: &str, path: &str, body: &Value) -> Option<Self> {
-        if method != "PUT" {
-            return None;
+        let key = path.strip_prefix(KV).map(String::from);
+        match method {
+            "PUT" if path.split('?').next() == Some(REGISTER) => {
+                let id = body["ID"].as_str().unwrap_or_default();
+                Some(Self::Register(id.into(), unmarked(body).to_string()))
+            }
+            "PUT" if key.is_some() => {
+                key.map(|key| Self::Set(key, body.as_str().unwrap_or_default().into()))
+            }
+            "PUT" => path.strip_prefix(DEREGISTER).map(|id| Self::Deregister(id.into())),
+            "DELETE" => key.map(Self::Delete),
+            _ => None,
         }
-        if path == REGISTER {
-            let id = body["ID"].as_str().unwrap_or_default();
-            return Some(Self::Register(id.into(), normal(body, false).to_string()));
-        }
-        path.strip_prefix(DEREGISTER).map(|id| Self::Deregister(id.into()))
     }
 }
 
-/// Without the body: `register <ID>` or `deregister <ID>`.
+/// Without the body: `register <ID>`, `deregister <ID>`, `set <key>` or
+/// `delete <key>`.
 impl fmt::Display for Write {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Register(id, _) => write!(f, "register {id}"),
             Self::Deregister(id) => write!(f, "deregister {id}"),
+            Self::Set(key, _) => write!(f, "set {key}"),
+            Self::Delete(key) => write!(f, "delete {key}"),
         }
     }
+}
+
+/// A body with sorted keys and without the daemon's marks.
+pub fn unmarked(value: &Value) -> Value {
+    let map = match value {
+        Value::Object(map) => map,
+        Value::Array(list) => return list.iter().map(unmarked).collect(),
+        other => return other.clone(),
+    };
+    let sorted: BTreeMap<_, _> = map
+        .iter()
+        .filter(|(key, _)| !key.starts_with("wharfinger-"))
+        .map(|(key, value)| (key.clone(), unmarked(value)))
+        .filter(|(key, value)| key != "Meta" || *value != json!({}))
+        .collect();
+    sorted.into_iter().collect()
 }
 
 /// A body with sorted keys and without what means nothing (null, empty and
@@ -173,6 +203,8 @@ impl Agent {
         match &write {
             Write::Register(..) => self.register(body),
             Write::Deregister(id) => drop(self.services.remove(id)),
+            // This agent has no keys.
+            Write::Set(key, _) | Write::Delete(key) => return Answer::not_found(key),
         }
         Answer::Text(200, String::new())
     }

@@ -14,8 +14,9 @@ use std::sync::LazyLock;
 use gtmpl_ng::{Func, FuncError, Value, funcs, limits};
 use regex::Regex;
 use serde_json::value::RawValue;
+use tracing::warn;
 
-use super::http;
+use super::http::{self, Page};
 
 /// Why a function of the template has no value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -241,9 +242,25 @@ fn printf(values: &[Value]) -> Result<Value, FuncError> {
 /// either would be registered as a tag, so here both are faults.
 pub(super) fn http_get(values: &[Value]) -> Result<Value, FuncError> {
     call("httpGet", 1..=1, values, |args| {
-        let body = http::get(args.text(0)?.to_string())?;
-        Ok(Value::Array(body.into_iter().map(Value::from).collect()))
+        let Page { success, status, body } = http::get(args.text(0)?.to_string())?;
+        if success { Ok(numbers(body)) } else { Err(Fault::Http(status)) }
     })
+}
+
+/// [`http_get`] as registrator does it.
+pub(super) fn http_get_anyway(values: &[Value]) -> Result<Value, FuncError> {
+    call("httpGet", 1..=1, values, |args| match http::get(args.text(0)?.to_string()) {
+        Ok(page) => Ok(numbers(page.body)),
+        Err(Fault::Http(error)) => {
+            warn!(error, "httpGet failed in the template of -tags; it goes on without a body");
+            Ok(Value::Array(Vec::new()))
+        }
+        Err(fault) => Err(fault),
+    })
+}
+
+fn numbers(bytes: Vec<u8>) -> Value {
+    Value::Array(bytes.into_iter().map(Value::from).collect())
 }
 
 /// The arguments of a call, by position, with Go's types.

@@ -14,12 +14,21 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest body that is taken, in bytes.
 const MAX_BODY: usize = 1 << 20;
 
-/// Get the body of a response.
+/// A response.
+pub(super) struct Page {
+    /// Whether the status is one of success.
+    pub(super) success: bool,
+    /// The status, in words.
+    pub(super) status: String,
+    pub(super) body: Vec<u8>,
+}
+
+/// Get a page, whatever its status is.
 ///
 /// # Errors
 ///
-/// There is no response, its status is none of success, or it is too large.
-pub(super) fn get(url: String) -> Result<Vec<u8>, Fault> {
+/// There is no response, or it is too large.
+pub(super) fn get(url: String) -> Result<Page, Fault> {
     // The caller may stand in an async runtime, where none can be started.
     let request = thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -28,7 +37,7 @@ pub(super) fn get(url: String) -> Result<Vec<u8>, Fault> {
     request.join().map_err(|_| Fault::Http("the request panicked".into()))?
 }
 
-async fn fetch(url: &str) -> Result<Vec<u8>, Fault> {
+async fn fetch(url: &str) -> Result<Page, Fault> {
     // The address may be made of a container's variables, so it is not said.
     let fault = |error: reqwest::Error| {
         let error = error.without_url();
@@ -37,7 +46,8 @@ async fn fetch(url: &str) -> Result<Vec<u8>, Fault> {
     };
     let client = reqwest::Client::builder().timeout(TIMEOUT).build();
     let request = client.map_err(fault)?.get(url).send().await;
-    let mut response = request.and_then(|response| response.error_for_status()).map_err(fault)?;
+    let mut response = request.map_err(fault)?;
+    let status = response.status();
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(fault)? {
         if body.len() + chunk.len() > MAX_BODY {
@@ -45,5 +55,9 @@ async fn fetch(url: &str) -> Result<Vec<u8>, Fault> {
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(body)
+    Ok(Page {
+        success: !status.is_client_error() && !status.is_server_error(),
+        status: format!("the answer is {status}"),
+        body,
+    })
 }

@@ -5,7 +5,7 @@ use std::thread;
 
 use serde_json::json;
 
-use super::{Template, TemplateError};
+use super::{HttpGet, Template, TemplateError};
 
 fn container() -> serde_json::Value {
     json!({
@@ -37,19 +37,25 @@ fn said(error: &TemplateError) -> String {
 
 #[track_caller]
 fn check(template: &str, expected: &str) {
-    let rendered = Template::parse(template, false).and_then(|read| read.render(&container()));
+    let rendered =
+        Template::parse(template, HttpGet::Forbidden).and_then(|read| read.render(&container()));
     assert_eq!(rendered.map_err(|error| said(&error)).as_deref(), Ok(expected), "{template}");
 }
 
 #[track_caller]
 fn check_parse_error(template: &str, expected: &str) {
-    assert_eq!(said(&Template::parse(template, false).unwrap_err()), expected, "{template}");
+    assert_eq!(
+        said(&Template::parse(template, HttpGet::Forbidden).unwrap_err()),
+        expected,
+        "{template}"
+    );
 }
 
 /// Parses, and fails on the container.
 #[track_caller]
 fn check_render_error(template: &str, expression: &str, cause: &str) {
-    let error = Template::parse(template, false).unwrap().render(&container()).unwrap_err();
+    let error =
+        Template::parse(template, HttpGet::Forbidden).unwrap().render(&container()).unwrap_err();
     let cause = if cause.is_empty() { String::new() } else { format!(": {cause}") };
     let expected = format!("the template cannot be evaluated at <{expression}>{cause}");
     assert_eq!(said(&error), expected, "{template}");
@@ -99,7 +105,7 @@ fn the_default_bridge_stands_beside_the_networks() {
     check("{{.NetworkSettings.IPAddress}}/{{.NetworkSettings.IPPrefixLen}}", "172.17.0.2/16");
     let mut container = container();
     container["NetworkSettings"]["IPAddress"] = json!("");
-    let template = Template::parse("[{{.NetworkSettings.IPAddress}}]", false).unwrap();
+    let template = Template::parse("[{{.NetworkSettings.IPAddress}}]", HttpGet::Forbidden).unwrap();
     assert_eq!(template.render(&container).unwrap(), "[]", "an old Docker says it itself");
 }
 
@@ -227,13 +233,16 @@ fn a_rendering_is_bounded() {
         "the result of replace is too large",
     );
     let forever = r#"{{define "t"}}{{template "t"}}{{end}}{{template "t"}}"#;
-    assert!(Template::parse(forever, false).unwrap().render(&container()).is_err());
+    assert!(Template::parse(forever, HttpGet::Forbidden).unwrap().render(&container()).is_err());
 }
 
 #[test]
 fn an_error_does_not_tell_the_environment() {
     for template in ["{{.Nope}}", "{{index .Config.Env 9}}", "{{range .Config.Env}}{{.X}}{{end}}"] {
-        let error = Template::parse(template, false).unwrap().render(&container()).unwrap_err();
+        let error = Template::parse(template, HttpGet::Forbidden)
+            .unwrap()
+            .render(&container())
+            .unwrap_err();
         assert!(!format!("{error:?}").contains("test"), "{error:?}");
     }
 }
@@ -249,6 +258,10 @@ fn http_get_is_off_by_default() {
 
 /// Answer one request, and render `{{CALL}}` with the server's address for `URL`.
 fn render_with_server(status: &str, body: String, call: &str) -> Result<String, String> {
+    render_with(HttpGet::Checked, status, body, call)
+}
+
+fn render_with(how: HttpGet, status: &str, body: String, call: &str) -> Result<String, String> {
     // As main does; only the first of the tests succeeds.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -262,7 +275,7 @@ fn render_with_server(status: &str, body: String, call: &str) -> Result<String, 
         let _ = stream.write_all((head + &body).as_bytes());
     });
     let template = format!("{{{{{}}}}}", call.replace("URL", &url));
-    let rendered = Template::parse(&template, true).unwrap().render(&container());
+    let rendered = Template::parse(&template, how).unwrap().render(&container());
     server.join().unwrap();
     rendered.map_err(|error| error.source().map(ToString::to_string).unwrap_or_default())
 }
@@ -296,5 +309,20 @@ fn a_failed_http_get_is_an_error() {
     let rendered = render_with_server("200 OK", "x".repeat((1 << 20) + 1), call);
     assert_eq!(rendered.unwrap_err(), "the result of httpGet is too large");
     let rendered = render_with_server("404 Not Found", "x".into(), call);
-    assert_eq!(rendered.unwrap_err(), "httpGet: HTTP status client error (404 Not Found)");
+    assert_eq!(rendered.unwrap_err(), "httpGet: the answer is 404 Not Found");
+}
+
+#[test]
+fn the_original_goes_on_after_a_failed_http_get() {
+    let call = r#"jsonParse (httpGet URL) "n""#;
+    let page = |status: &str| render_with(HttpGet::Original, status, r#"{"n":1}"#.into(), call);
+    assert_eq!(page("200 OK").as_deref(), Ok("1"));
+    assert_eq!(page("503 Service Unavailable").as_deref(), Ok("1"));
+    // Nothing listens on a port that was just given back.
+    let url =
+        format!("http://{}/", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+    let template = format!(r#"x{{{{jsonParse (httpGet "{url}") "n"}}}}"#);
+    let render = |how| Template::parse(&template, how).unwrap().render(&container());
+    assert_eq!(render(HttpGet::Original).as_deref(), Ok("x"));
+    assert!(render(HttpGet::Checked).is_err());
 }
