@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use super::http::{self, Activity, Answer};
 
 /// More events than a test sends at once.
-const BACKLOG: usize = 64;
+const BACKLOG: usize = 16_384;
 
 /// The server; it ends with the value.
 pub struct FakeDocker {
@@ -130,6 +130,7 @@ impl Host {
             "/version" => Answer::Json(json!({
                 "Version": "20.10.24", "ApiVersion": "1.41", "MinAPIVersion": "1.12",
             })),
+            "/info" => Answer::Json(json!({ "ID": "FAKE" })),
             "/containers/json" => {
                 self.lists += 1;
                 Answer::Json(self.running())

@@ -13,6 +13,7 @@ use wharfinger::reconcile::META_HOST;
 
 use super::http::{self, Activity, Answer, Request};
 
+const SERVICE: &str = "/v1/agent/service/";
 const REGISTER: &str = "/v1/agent/service/register";
 const DEREGISTER: &str = "/v1/agent/service/deregister/";
 const KV: &str = "/v1/kv/";
@@ -141,6 +142,16 @@ impl RecordingConsul {
         self.lock().services.keys().cloned().collect()
     }
 
+    /// What is registered, by ID, as the agent lists it.
+    pub fn services(&self) -> BTreeMap<String, Value> {
+        self.lock().services.clone()
+    }
+
+    /// How many writes there were.
+    pub fn count(&self) -> usize {
+        self.lock().writes.len()
+    }
+
     /// The writes after the first `skip`.
     pub fn writes(&self, skip: usize) -> Vec<Write> {
         self.lock().writes[skip..].to_vec()
@@ -183,6 +194,9 @@ impl Agent {
                 self.reads += 1;
                 Answer::Json(self.services.clone().into_iter().collect())
             }
+            // The services that it keeps have no checks.
+            ("GET", "/v1/agent/checks") => Answer::Json(json!({})),
+            ("GET", path) if path.starts_with(SERVICE) => self.service(&path[SERVICE.len()..]),
             _ => {
                 let body = serde_json::from_slice(body).unwrap_or_default();
                 match Write::of(method, path, &body) {
@@ -191,6 +205,11 @@ impl Agent {
                 }
             }
         }
+    }
+
+    fn service(&self, id: &str) -> Answer {
+        let service = self.services.get(id).cloned();
+        service.map_or_else(|| Answer::not_found(id), Answer::Json)
     }
 
     fn carry_out(&mut self, write: Write, body: &Value) -> Answer {
