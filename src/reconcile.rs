@@ -13,6 +13,7 @@
 //! process may be killed; the next one finds its bearings by the marks.
 
 mod catalog;
+mod compare;
 mod execute;
 mod guard;
 mod jobs;
@@ -111,6 +112,8 @@ enum Job {
     Sync,
     /// See whether the registry still has what it was told.
     Watch,
+    /// See whether those containers run that are known to.
+    Compare,
     /// Look at one container.
     Look(ContainerId),
     /// Report to the TTL checks of a container's services.
@@ -252,6 +255,7 @@ impl Reconciler {
                 }
             }
             News::Unknown => jobs.add(Job::Sync, Duration::ZERO),
+            News::Quiet => jobs.add(Job::Compare, Duration::ZERO),
             News::Reconnected => {
                 self.shared.engine_is_unknown();
                 jobs.add(Job::Sync, Duration::ZERO);

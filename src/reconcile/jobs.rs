@@ -118,6 +118,7 @@ impl Jobs {
                     Job::Look(id) => shared.look_at(&id).await,
                     Job::Beat(id) => shared.beat(&id).await,
                     Job::Watch => shared.watch().await,
+                    Job::Compare => shared.compare().await,
                     Job::CleanUp => shared.clean_up().await,
                 }
             });
@@ -166,7 +167,7 @@ impl Jobs {
         self.queue.waits(|job| matches!(job, Job::Look(_) | Job::Sync))
     }
 
-    fn succeeded(&mut self, job: &Job, next: Next) {
+    fn succeeded(&mut self, job: &Job, mut next: Next) {
         let failed = self.failing.remove(job).map(|failing| failing.at);
         match job {
             Job::Sync => {
@@ -188,6 +189,14 @@ impl Jobs {
                 }
                 if let Some(failed) = failed {
                     self.registry_is_back(failed);
+                }
+            }
+            Job::Compare => {
+                // What is to be looked at anyway is no news.
+                next.retain(|(job, _)| !self.queue.has(job) && !self.failing.contains_key(job));
+                if !next.is_empty() {
+                    let containers = next.len();
+                    warn!(containers, "no event told of a change; looking at these containers");
                 }
             }
             Job::Look(_) | Job::Beat(_) | Job::CleanUp => {}
@@ -278,7 +287,7 @@ impl Jobs {
 
 fn warn_of(job: &Job, error: &str, attempts: u64, delay: Duration) {
     match job {
-        Job::Sync | Job::CleanUp => {
+        Job::Sync | Job::Compare | Job::CleanUp => {
             warn!(error, attempts, ?delay, "cannot synchronise; trying again")
         }
         Job::Watch => warn!(

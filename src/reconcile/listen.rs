@@ -6,7 +6,8 @@
 //! or deaf, which cannot be told apart; so after a quiet time the source is asked
 //! whether it is there, and a second stream is opened from the moment on up to
 //! which everything is known. For a short time both are listened to, so that
-//! nothing falls between even if the source cannot look back.
+//! nothing falls between even if the source cannot look back. And as the new
+//! stream may be as deaf as the old one, the loop is told that it has been quiet.
 
 use std::{sync::Arc, time::Duration};
 
@@ -39,6 +40,8 @@ pub(super) enum News {
     Signalled(ContainerId, i64),
     /// What happened is not known: everything is to be looked at.
     Unknown,
+    /// Nothing happened for a while, or no word of it came through.
+    Quiet,
     /// The connection was lost: the source may be another one now.
     Reconnected,
 }
@@ -129,6 +132,9 @@ impl Listener {
                     None
                 }
                 () = sleep_until(quiet_at) => match self.renew(source).await {
+                    Ok(()) if sender.send(News::Quiet).await.is_err() => {
+                        return Lost::NobodyListens;
+                    }
                     Ok(()) => None,
                     Err(error) => return Lost::Failed(error),
                 },

@@ -16,6 +16,7 @@ use tracing::{debug, error, info, warn};
 use super::{
     Action, Deregister, Job, Options, Plan, Provenance,
     catalog::{Catalog, Drift},
+    compare::Alive,
     error_chain,
     guard::{Cause, Guard, Verdict},
     lifecycle::{Beat, DrainBy, Ending, Lifecycle, MAINTENANCE},
@@ -81,6 +82,7 @@ pub(super) struct Shared {
     /// One write at a time for a service ID.
     pub(super) turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     reports: Reports,
+    pub(super) alive: Alive,
     /// Containers that were told to end.
     ending: Mutex<HashMap<ContainerId, Ending>>,
     /// What is reported to the TTL checks of containers' services.
@@ -129,6 +131,7 @@ impl Shared {
             guard: Mutex::new(Guard::new(options.guard)),
             turns: Mutex::default(),
             reports: Reports::default(),
+            alive: Alive::default(),
             ending: Mutex::default(),
             beats: Mutex::default(),
             engine_unknown: AtomicBool::new(true),
@@ -354,6 +357,7 @@ impl Shared {
 
     async fn look(&self, id: &ContainerId) -> Result<Next, LookError> {
         let container = self.source.inspect(id).await?;
+        self.alive.note(id, container.as_ref());
         let offer = match &container {
             Some(container) if container.state.is_running() => self.offer(container).await?,
             Some(container) if self.keeps(container) => {

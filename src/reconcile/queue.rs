@@ -58,6 +58,11 @@ impl<K: Clone + Ord + Hash> Queue<K> {
         Some(key)
     }
 
+    /// Whether `key` waits or is being worked on.
+    pub(super) fn has(&self, key: &K) -> bool {
+        self.waiting.contains_key(key) || self.active.contains(key)
+    }
+
     /// The work on `key` has ended, well or badly.
     pub(super) fn done(&mut self, key: &K) {
         self.active.remove(key);
