@@ -90,8 +90,8 @@ pub(super) struct Shared {
     /// The container engine is to be asked who it is; and who it was.
     engine_unknown: AtomicBool,
     engine: Mutex<Option<String>>,
-    /// The registry was read once.
-    read_once: AtomicBool,
+    /// It is known what a former daemon left in maintenance.
+    maintained_known: AtomicBool,
     /// A lookup said that a service was gone which a read then had.
     lookups_lie: AtomicBool,
 }
@@ -136,7 +136,7 @@ impl Shared {
             beats: Mutex::default(),
             engine_unknown: AtomicBool::new(true),
             engine: Mutex::default(),
-            read_once: AtomicBool::new(false),
+            maintained_known: AtomicBool::new(false),
             lookups_lie: AtomicBool::new(false),
         }
     }
@@ -179,6 +179,12 @@ impl Shared {
         if self.engine_unknown.load(Ordering::Relaxed) {
             self.identify().await?;
         }
+        // Once it is done it stays done, so that a registry of which every second
+        // answer fails does not have to give two good ones in a row.
+        if !self.maintained_known.load(Ordering::Relaxed) {
+            self.find_maintained().await?;
+            self.maintained_known.store(true, Ordering::Relaxed);
+        }
         lock(&self.catalog).begin_read();
         let read = self.registry.read().await?;
         let unreadable = self.unreadable(&read).await?;
@@ -188,10 +194,6 @@ impl Shared {
             (drift, catalog.services() + catalog.uncertain())
         };
         report_drift(&drift, known);
-        if !self.read_once.load(Ordering::Relaxed) {
-            self.find_maintained().await?;
-            self.read_once.store(true, Ordering::Relaxed);
-        }
         let running = self.source.list().await?;
         info!("Syncing services on {} containers", running.len());
         let mut all = lock(&self.catalog).containers();
