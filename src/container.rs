@@ -149,6 +149,11 @@ pub struct Container {
     /// Sorted by container port, then protocol; the host addresses of one port
     /// are in Docker's order.
     pub published_ports: Vec<PublishedPort>,
+    /// The ports that it is configured to publish, while it runs, and that
+    /// Docker does not show as published: a moment after the start they may be
+    /// among `published_ports`. Sorted. In networks that publish nothing, such
+    /// as those of the driver macvlan, they stay here.
+    pub pending_ports: Vec<ExposedPort>,
     /// Sorted by name.
     pub networks: Vec<Network>,
     /// `bridge`, `default`, `host`, `none`, `container:<id>` or a network.

@@ -7,6 +7,7 @@
 mod connect;
 mod inspect;
 mod recorded;
+mod signal;
 mod template;
 
 use std::{

@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 
 use bollard::models::{
-    ContainerInspectResponse, ContainerStateStatusEnum, EndpointSettings, HealthStatusEnum,
+    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, EndpointSettings,
+    HealthStatusEnum,
 };
 
-use super::template::{HttpGet, Template, TemplateError};
+use super::{
+    signal::{self, SIGTERM},
+    template::{HttpGet, Template, TemplateError},
+};
 use crate::container::{
     Container, ContainerId, ExposedPort, Health, Network, NetworkPeer, Protocol, PublishedPort,
     State,
@@ -89,21 +93,12 @@ pub fn container(
         env: config.env.iter().flatten().map(|entry| variable(entry)).collect(),
         labels: config.labels.clone().unwrap_or_default().into_iter().collect(),
         exposed_ports: exposed(config.exposed_ports.iter().flatten()),
+        pending_ports: pending(response),
         published_ports: published(response),
         networks: networks(response),
         network_mode: network_mode(response).to_string(),
         network_peer: peer.map(network_peer).transpose()?,
-        state: match state.status {
-            Some(ContainerStateStatusEnum::CREATED) => State::Created,
-            Some(ContainerStateStatusEnum::RUNNING) => State::Running,
-            Some(ContainerStateStatusEnum::PAUSED) => State::Paused,
-            Some(ContainerStateStatusEnum::RESTARTING) => State::Restarting,
-            Some(ContainerStateStatusEnum::REMOVING) => State::Removing,
-            Some(ContainerStateStatusEnum::EXITED) => State::Exited,
-            Some(ContainerStateStatusEnum::DEAD) => State::Dead,
-            _ if state.running == Some(true) => State::Running,
-            _ => State::Other,
-        },
+        state: life(state),
         exit_code: state.exit_code.unwrap_or_default(),
         health: match state.health.as_ref().and_then(|health| health.status) {
             Some(HealthStatusEnum::STARTING) => Health::Starting,
@@ -111,7 +106,7 @@ pub fn container(
             Some(HealthStatusEnum::UNHEALTHY) => Health::Unhealthy,
             _ => Health::None,
         },
-        stop_signal: config.stop_signal.as_deref().and_then(signal).unwrap_or(SIGTERM),
+        stop_signal: config.stop_signal.as_deref().and_then(signal::number).unwrap_or(SIGTERM),
         created_at: response.created.clone().unwrap_or_default(),
         // Docker says the year 1 for never.
         started_at: state.started_at.clone().filter(|time| !time.starts_with("0001-")),
@@ -119,31 +114,23 @@ pub fn container(
     })
 }
 
-/// What `docker stop` sends unless the container says otherwise.
-const SIGTERM: i64 = 15;
-
-/// The number of a signal that is given by number or by name, with or without
-/// `SIG`. The names are those that images give as `STOPSIGNAL`.
-fn signal(text: &str) -> Option<i64> {
-    let name = text.trim().to_ascii_uppercase();
-    let name = name.strip_prefix("SIG").unwrap_or(&name);
-    if let Some(offset) = name.strip_prefix("RTMIN+") {
-        return offset.parse().ok().map(|offset: i64| 34 + offset);
+/// Where a container is in its life.
+fn life(state: &ContainerState) -> State {
+    match state.status {
+        Some(ContainerStateStatusEnum::CREATED) => State::Created,
+        // Podman says of a container that is being stopped what Docker does not:
+        // its processes are still there.
+        Some(ContainerStateStatusEnum::RUNNING | ContainerStateStatusEnum::STOPPING) => {
+            State::Running
+        }
+        Some(ContainerStateStatusEnum::PAUSED) => State::Paused,
+        Some(ContainerStateStatusEnum::RESTARTING) => State::Restarting,
+        Some(ContainerStateStatusEnum::REMOVING) => State::Removing,
+        Some(ContainerStateStatusEnum::EXITED) => State::Exited,
+        Some(ContainerStateStatusEnum::DEAD) => State::Dead,
+        _ if state.running == Some(true) => State::Running,
+        _ => State::Other,
     }
-    Some(match name {
-        "HUP" => 1,
-        "INT" => 2,
-        "QUIT" => 3,
-        "ABRT" => 6,
-        "KILL" => 9,
-        "USR1" => 10,
-        "USR2" => 12,
-        "TERM" => SIGTERM,
-        "WINCH" => 28,
-        "PWR" => 30,
-        "RTMIN" => 34,
-        other => return other.parse().ok(),
-    })
 }
 
 fn id(response: &ContainerInspectResponse) -> Result<ContainerId, InspectFault> {
@@ -213,6 +200,27 @@ fn published(response: &ContainerInspectResponse) -> Vec<PublishedPort> {
     published
 }
 
+/// What a running container is to publish and does not yet.
+fn pending(response: &ContainerInspectResponse) -> Vec<ExposedPort> {
+    let running = response.state.as_ref().is_some_and(|state| life(state).is_running());
+    let mode = network_mode(response);
+    if !running || matches!(mode, "host" | "none") || mode.starts_with("container:") {
+        return Vec::new();
+    }
+    let config = response.host_config.as_ref();
+    let bound = config.and_then(|config| config.port_bindings.as_ref()).into_iter().flatten();
+    let bound = bound.filter(|(_, bindings)| bindings.iter().flatten().next().is_some());
+    let all = config.is_some_and(|config| config.publish_all_ports == Some(true));
+    let declared = response.config.as_ref().and_then(|config| config.exposed_ports.as_ref());
+    let declared = declared.filter(|_| all).into_iter().flatten();
+    let mut wanted = exposed(bound.map(|(text, _)| text).chain(declared));
+    let there = published(response);
+    wanted.retain(|port| {
+        !there.iter().any(|one| (one.container_port, one.protocol) == (port.port, port.protocol))
+    });
+    wanted
+}
+
 fn networks(response: &ContainerInspectResponse) -> Vec<Network> {
     let settings = response.network_settings.as_ref();
     let networks = settings.and_then(|settings| settings.networks.as_ref());
@@ -235,18 +243,51 @@ fn network(name: &str, endpoint: &EndpointSettings) -> Network {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
+    /// Check the pending ports of a container by what differs from one that
+    /// runs with `-P`, exposes 80 and binds 53/udp, and shows neither.
+    fn check_pending(change: Value, expected: &[(u16, Protocol)]) {
+        let mut inspected = json!({
+            "Id": "c".repeat(64),
+            "Name": "/web",
+            "State": { "Status": "running" },
+            "Config": { "ExposedPorts": { "80/tcp": {}, "53/udp": {} } },
+            "HostConfig": {
+                "NetworkMode": "default",
+                "PublishAllPorts": true,
+                "PortBindings": { "53/udp": [{ "HostIp": "", "HostPort": "53" }], "70/tcp": [] }
+            },
+            "NetworkSettings": { "Ports": {} }
+        });
+        for (pointer, value) in change.as_object().expect("an object of pointers") {
+            *inspected.pointer_mut(pointer).expect("a place") = value.clone();
+        }
+        let response = serde_json::from_value(inspected).expect("as Docker prints it");
+        let container = container(&response, None, &Tags::default()).expect("a container");
+        let pending: Vec<_> =
+            container.pending_ports.iter().map(|port| (port.port, port.protocol)).collect();
+        assert_eq!(pending, expected, "{change}");
+    }
+
     #[test]
-    fn a_signal_is_a_name_or_a_number() {
-        for (text, number) in [
-            ("SIGTERM", Some(15)),
-            ("quit", Some(3)),
-            ("28", Some(28)),
-            ("SIGRTMIN+3", Some(37)),
-            ("nonsense", None),
-        ] {
-            assert_eq!(signal(text), number, "{text}");
+    fn a_port_is_pending_until_docker_shows_where_it_is_published() {
+        let (dns, web) = ((53, Protocol::Udp), (80, Protocol::Tcp));
+        check_pending(json!({}), &[dns, web]);
+        check_pending(json!({ "/HostConfig/PublishAllPorts": false }), &[dns]);
+        check_pending(json!({ "/NetworkSettings/Ports": { "80/tcp": null } }), &[dns, web]);
+        let binding = json!([{ "HostIp": "0.0.0.0", "HostPort": "32768" }]);
+        check_pending(json!({ "/NetworkSettings/Ports": { "80/tcp": binding } }), &[dns]);
+        let both = json!({ "80/tcp": binding, "53/udp": binding });
+        check_pending(json!({ "/NetworkSettings/Ports": both }), &[]);
+        check_pending(json!({ "/State/Status": "paused" }), &[dns, web]);
+        for over in ["created", "exited", "restarting"] {
+            check_pending(json!({ "/State/Status": over }), &[]);
+        }
+        for mode in ["host", "none", "container:abc"] {
+            check_pending(json!({ "/HostConfig/NetworkMode": mode }), &[]);
         }
     }
 }

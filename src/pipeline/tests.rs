@@ -44,6 +44,7 @@ fn container() -> Container {
         labels: BTreeMap::new(),
         exposed_ports: Vec::new(),
         published_ports: vec![port(80, 8080), port(443, 8443)],
+        pending_ports: Vec::new(),
         networks: Vec::new(),
         network_mode: "default".into(),
         network_peer: None,
