@@ -224,10 +224,13 @@ pub async fn pipeline(config: &Config) -> anyhow::Result<Pipeline> {
             Err(fault) => faults.push(format!("stage {:?}: {fault:#}", stage.name)),
         }
     }
-    if faults.is_empty() {
-        Ok(Pipeline::new(stages))
-    } else {
-        Err(BadConfig(anyhow!("{}", faults.join("; "))).into())
+    let select = config.containers.selector().map_err(|fault| faults.push(fault));
+    let address = config.address.rules().map_err(|more| faults.extend(more));
+    match (select, address) {
+        (Ok(select), Ok(address)) if faults.is_empty() => {
+            Ok(Pipeline::new(stages).selecting(select).addressing(address))
+        }
+        _ => Err(BadConfig(anyhow!("{}", faults.join("; "))).into()),
     }
 }
 

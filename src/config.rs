@@ -3,6 +3,9 @@
 //!
 //! Unknown keys are refused. Every fault is reported, not just the first.
 
+mod address;
+mod containers;
+
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -19,6 +22,9 @@ use crate::{
     reconcile::{GuardLimits, Lifecycle},
 };
 
+pub use address::Address;
+pub use containers::Containers;
+
 /// What the file says.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
@@ -33,6 +39,10 @@ pub struct Config {
     pub lifecycle: Lifecycle,
     /// How much a change may take out of the catalog at once.
     pub guard: GuardLimits,
+    /// Which containers are looked at.
+    pub containers: Containers,
+    /// Under which address a container is offered.
+    pub address: Address,
     /// The stages in their order.
     pub pipeline: Vec<StageConfig>,
 }
@@ -55,6 +65,8 @@ impl Default for Config {
             limits: DefaultLimits::default(),
             lifecycle: Lifecycle::default(),
             guard: GuardLimits::default(),
+            containers: Containers::default(),
+            address: Address::default(),
             pipeline: vec![registrator],
         }
     }
@@ -232,6 +244,8 @@ impl Config {
                 fault(&place, format!("grant.env: {text}"));
             }
         }
+        faults.extend(self.containers.selector().err());
+        faults.extend(self.address.rules().err().into_iter().flatten());
         faults
     }
 

@@ -11,6 +11,7 @@ pub mod app;
 // The source says which containers there are and what they look like.
 pub mod docker;
 pub mod container;
+pub mod select;
 // The pipeline decides what each of them offers on this host.
 pub mod host;
 pub mod pipeline;

@@ -5,9 +5,11 @@
 //! stage is whatever implements [`Stage`]. Its invariant: what a stage vetoed
 //! no later stage sees, and it is in no outcome.
 
+mod address;
 mod builtin;
 mod candidates;
 mod diff;
+mod labels;
 mod validate;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -18,12 +20,15 @@ use serde::Serialize;
 use crate::{
     container::{Container, ContainerId},
     host::Host,
+    select::{SelectError, Selector},
     service::Service,
 };
 
+pub use address::{AddressRules, Family};
 pub use builtin::{Builtin, UnknownBuiltin};
 pub use candidates::{Candidates, candidates};
 pub use diff::{FieldChange, diff};
+pub use labels::LabelFault;
 
 /// One step of the pipeline: a pure function from a container and its proposed
 /// services to a verdict on each.
@@ -116,6 +121,13 @@ pub enum StageError {
     /// The host could not make the call.
     #[error("could not be called: {0}")]
     Host(String),
+    /// What the daemon itself does before the stages: it cannot tell whether
+    /// the container is selected.
+    #[error("could not decide")]
+    Select(#[source] SelectError),
+    /// Likewise: it cannot tell what the container offers.
+    #[error("could not decide")]
+    Label(#[source] LabelFault),
 }
 
 /// A stage that failed on a container.
@@ -201,6 +213,8 @@ impl fmt::Display for Change {
 #[derive(Clone)]
 pub struct Pipeline {
     stages: Arc<[Arc<dyn Stage>]>,
+    select: Option<Selector>,
+    address: Arc<AddressRules>,
 }
 
 impl fmt::Debug for Pipeline {
@@ -212,7 +226,18 @@ impl fmt::Debug for Pipeline {
 impl Pipeline {
     /// A pipeline of these stages in this order.
     pub fn new(stages: Vec<Arc<dyn Stage>>) -> Self {
-        Self { stages: stages.into() }
+        Self { stages: stages.into(), select: None, address: Arc::default() }
+    }
+
+    /// The same for those containers only of which the expression is true; all
+    /// others offer nothing.
+    pub fn selecting(self, select: Option<Selector>) -> Self {
+        Self { select, ..self }
+    }
+
+    /// The same with these rules for the addresses of candidates.
+    pub fn addressing(self, address: AddressRules) -> Self {
+        Self { address: Arc::new(address), ..self }
     }
 
     /// Run a container through the pipeline.
@@ -221,13 +246,27 @@ impl Pipeline {
     ///
     /// The first stage that fails ends the run: what it would have changed or
     /// vetoed is not known, so nothing may be registered on the strength of
-    /// the others.
+    /// the others. So does the expression that selects containers, and a label
+    /// by which a container says its address.
     pub async fn evaluate(
         &self,
         container: &Container,
         host: &Host,
     ) -> Result<Outcome, PipelineError> {
-        let Candidates { services, ignored, warnings } = candidates(container, host);
+        let before = |stage: &str, source| PipelineError {
+            stage: stage.to_string(),
+            container: container.id.clone(),
+            name: container.name.clone(),
+            source,
+            messages: Vec::new(),
+        };
+        let selected = self.select.as_ref().map_or(Ok(true), |select| select.matches(container));
+        if !selected.map_err(|error| before("containers.select", StageError::Select(error)))? {
+            let ignored = vec!["not selected by containers.select".to_string()];
+            return Ok(Outcome { ignored, ..Outcome::default() });
+        }
+        let Candidates { services, ignored, warnings } = candidates(container, host, &self.address)
+            .map_err(|fault| before("address", StageError::Label(fault)))?;
         let mut outcome = Outcome { services, ignored, warnings, ..Outcome::default() };
         for stage in self.stages.iter() {
             let Called { result, messages } =

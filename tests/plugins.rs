@@ -17,7 +17,8 @@ use wharfinger::{
     container::Container,
     host::{Compat, Host},
     pipeline::{
-        Builtin, Called, Decision, Level, Outcome, Pipeline, Stage, StageError, Verdict, candidates,
+        AddressRules, Builtin, Called, Decision, Level, Outcome, Pipeline, Stage, StageError,
+        Verdict, candidates,
     },
     plugin::{ComponentSpec, ComponentStage, Limits, LoadError, PluginHost},
     reconcile::error_chain,
@@ -49,7 +50,8 @@ fn container(labels: &[(&str, &str)]) -> (Container, Host, Vec<Service>) {
     let mut container = case.containers().remove(0);
     container.labels.extend(labels.iter().map(|(key, value)| (key.to_string(), value.to_string())));
     container.env = vec![("SERVICE_TEAM".into(), "a".into()), ("PASSWORD".into(), "b".into())];
-    let services = candidates(&container, &host).services;
+    let services =
+        candidates(&container, &host, &AddressRules::default()).expect("no labels").services;
     assert_eq!(services.len(), 1);
     (container, host, services)
 }
@@ -68,7 +70,9 @@ async fn native_and_component_agree_on_every_fixture() {
         for compat in [Compat::None, Compat::Registrator] {
             let host = case.host(compat);
             for container in case.containers() {
-                let services = candidates(&container, &host).services;
+                let services = candidates(&container, &host, &AddressRules::default())
+                    .expect("no labels")
+                    .services;
                 let a = native.process(&container, &host, &services).await;
                 let b = component.process(&container, &host, &services).await;
                 let (a_result, b_result) =

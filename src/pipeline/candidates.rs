@@ -7,8 +7,12 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
+use super::{
+    address::{AddressRules, Place, Reach},
+    labels::{LabelFault, Labels},
+};
 use crate::{
-    container::{Container, ExposedPort, Network, PublishedPort},
+    container::{Container, ExposedPort, Network, Protocol, PublishedPort},
     host::{Compat, Host},
     service::{Origin, Service},
 };
@@ -26,28 +30,47 @@ pub struct Candidates {
 }
 
 /// Work out what a container offers on this host.
-pub fn candidates(container: &Container, host: &Host) -> Candidates {
+///
+/// # Errors
+///
+/// A label of the container makes no sense, so that it is not known what the
+/// container offers.
+pub fn candidates(
+    container: &Container,
+    host: &Host,
+    rules: &AddressRules,
+) -> Result<Candidates, LabelFault> {
     let mut found = Candidates::default();
-    let ports = ports(container);
+    // registrator knows none of them.
+    let labels = if compat(host) { Labels::default() } else { Labels::read(container)? };
+    let ports = ports(container, &labels);
     if ports.is_empty() {
         found.ignored.push("no published ports".into());
-        return found;
+        return Ok(found);
     }
     let labelled = address_from_label(container, host, &mut found.warnings);
     for (port, published) in ports {
-        match reach(container, host, port, published.as_ref()) {
-            Ok((address, number)) => {
-                let address = match &labelled {
-                    // Sharing another container's network wins over the label.
-                    Some(label) if !(compat(host) && is_shared(container)) => label.clone(),
-                    _ => address,
-                };
-                found.services.push(service(container, host, port, published, address, number));
+        let reached = if compat(host) {
+            original_reach(container, host, port, published.first())
+        } else {
+            Offer { container, host, rules, labels: &labels }.reach(port, &published)
+        };
+        match reached {
+            Ok(mut reach) => {
+                // Sharing another container's network wins over the label.
+                if let Some(label) = &labelled
+                    && !(compat(host) && is_shared(container))
+                {
+                    reach.place.0.clone_from(label);
+                    reach.tagged.clear();
+                }
+                let published = published.into_iter().next();
+                found.services.push(service(container, host, port, published, reach));
             }
             Err(reason) => found.ignored.push(reason),
         }
     }
-    found
+    Ok(found)
 }
 
 fn compat(host: &Host) -> bool {
@@ -58,85 +81,104 @@ fn is_shared(container: &Container) -> bool {
     container.network_mode.starts_with("container:")
 }
 
-/// Every port that is exposed or published, with where it is published first.
-fn ports(container: &Container) -> Vec<(ExposedPort, Option<PublishedPort>)> {
-    let mut ports: BTreeMap<ExposedPort, Option<PublishedPort>> =
-        container.exposed_ports.iter().map(|port| (*port, None)).collect();
+/// Every port that is exposed, published or named by a label, with where it is
+/// published. A service without a port has the port 0.
+fn ports(container: &Container, labels: &Labels) -> Vec<(ExposedPort, Vec<PublishedPort>)> {
+    if labels.portless {
+        return vec![(ExposedPort { port: 0, protocol: Protocol::Tcp }, Vec::new())];
+    }
+    let named = container.exposed_ports.iter().chain(&labels.ports);
+    let mut ports: BTreeMap<ExposedPort, Vec<PublishedPort>> =
+        named.map(|port| (*port, Vec::new())).collect();
     for published in &container.published_ports {
         let port = ExposedPort { port: published.container_port, protocol: published.protocol };
-        ports.entry(port).or_default().get_or_insert_with(|| published.clone());
+        ports.entry(port).or_default().push(published.clone());
     }
     ports.into_iter().collect()
 }
 
-/// The address and port under which a container's port is reached, or why it
-/// is not.
-fn reach(
+/// Docker keeps no map of ports for a container without a network of its own:
+/// whatever it listens on is open where that network is.
+fn is_open(container: &Container) -> bool {
+    is_shared(container) || matches!(container.network_mode.as_str(), "host" | "none")
+}
+
+fn not_published(port: ExposedPort) -> String {
+    format!("port {} not published on host", port.port)
+}
+
+/// What decides under which address a container's ports are reached.
+struct Offer<'a> {
+    container: &'a Container,
+    host: &'a Host,
+    rules: &'a AddressRules,
+    labels: &'a Labels,
+}
+
+impl Offer<'_> {
+    /// Where a container's port is reached, or why it is not.
+    fn reach(&self, port: ExposedPort, published: &[PublishedPort]) -> Result<Reach, String> {
+        let places = self.places(port, published)?;
+        self.rules.choose(places).map_err(|family| match family {
+            "IP" => format!("port {} has no address", port.port),
+            family => format!("port {} has no {family} address (address.family)", port.port),
+        })
+    }
+
+    /// Every place where the port is reached, the preferred one first.
+    fn places(&self, port: ExposedPort, published: &[PublishedPort]) -> Result<Vec<Place>, String> {
+        let Self { container, host, rules, labels } = *self;
+        let (networks, mode, published) = match &container.network_peer {
+            Some(peer) => {
+                let of_port = |other: &&PublishedPort| {
+                    (other.container_port, other.protocol) == (port.port, port.protocol)
+                };
+                let through = peer.published_ports.iter().filter(of_port).cloned().collect();
+                (&peer.networks, peer.network_mode.as_str(), through)
+            }
+            None => (&container.networks, container.network_mode.as_str(), published.to_vec()),
+        };
+        let at =
+            |addresses: Vec<_>| Ok(addresses.into_iter().map(|own| (own, port.port)).collect());
+        if mode == "host" {
+            return at(rules.host(host));
+        }
+        let own = labels.network.is_some() || host.internal;
+        if !own && published.is_empty() && (labels.portless || !is_open(container)) {
+            let direct = rules.direct(networks);
+            return match direct.is_empty() {
+                false => at(direct),
+                true if labels.portless => at(rules.host(host)),
+                true => Err(not_published(port)),
+            };
+        }
+        if mode == "none" {
+            let port = port.port;
+            return Err(format!("port {port} cannot be reached: the container has no network"));
+        }
+        if !own && !published.is_empty() {
+            let at = |published| rules.published(host, published);
+            return Ok(published.iter().flat_map(at).collect());
+        }
+        let addresses = rules.own(networks, mode, labels.network.as_deref());
+        if addresses.is_empty() {
+            return Err(format!("the container has no address {}", rules.asked()));
+        }
+        at(addresses)
+    }
+}
+
+/// [`original`] for what registrator does not ignore.
+fn original_reach(
     container: &Container,
     host: &Host,
     port: ExposedPort,
     published: Option<&PublishedPort>,
-) -> Result<(String, u16), String> {
-    // Docker keeps no map of ports for a container without a network of its
-    // own: whatever it listens on is open where that network is.
-    let direct = is_shared(container) || matches!(container.network_mode.as_str(), "host" | "none");
-    if !host.internal && published.is_none() && !direct {
-        return Err(format!("port {} not published on host", port.port));
+) -> Result<Reach, String> {
+    if !host.internal && published.is_none() && !is_open(container) {
+        return Err(not_published(port));
     }
-    if compat(host) {
-        return Ok(original(container, host, port, published));
-    }
-    let advertised = || host.address().unwrap_or_default().to_string();
-    if container.network_mode == "host" {
-        return Ok((advertised(), port.port));
-    }
-    if container.network_mode == "none" {
-        return Err(format!("port {} cannot be reached: the container has no network", port.port));
-    }
-    if let Some(peer) = &container.network_peer {
-        if peer.network_mode == "host" {
-            return Ok((advertised(), port.port));
-        }
-        let through = peer.published_ports.iter().find(|candidate| {
-            (candidate.container_port, candidate.protocol) == (port.port, port.protocol)
-        });
-        return match through {
-            Some(published) if !host.internal => {
-                Ok((host_side(host, &published.host_ip), published.host_port))
-            }
-            _ => Ok((own_address(&peer.networks, &peer.network_mode)?, port.port)),
-        };
-    }
-    match published {
-        Some(published) if !host.internal => {
-            Ok((host_side(host, &published.host_ip), published.host_port))
-        }
-        _ => Ok((own_address(&container.networks, &container.network_mode)?, port.port)),
-    }
-}
-
-/// The host's address for a port that is published on `host_ip`.
-fn host_side(host: &Host, host_ip: &str) -> String {
-    let all = host_ip.is_empty() || host_ip.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
-    if all || host.forced_address.is_some() {
-        host.address().unwrap_or_default().to_string()
-    } else {
-        host_ip.to_string()
-    }
-}
-
-/// The container's address in the network it was started in, else in Docker's
-/// default one, else in the first by name.
-fn own_address(networks: &[Network], mode: &str) -> Result<String, String> {
-    let by_name =
-        |name: &str| networks.iter().find(|network| network.name == name || network.id == name);
-    [by_name(mode), by_name("bridge")]
-        .into_iter()
-        .flatten()
-        .chain(networks)
-        .find_map(Network::address)
-        .map(String::from)
-        .ok_or_else(|| "the container has no address in any network".into())
+    Ok(Reach { place: original(container, host, port, published), tagged: Vec::new() })
 }
 
 /// registrator's rule to the letter, which mixes addresses of the container
@@ -201,9 +243,10 @@ fn service(
     host: &Host,
     port: ExposedPort,
     published: Option<PublishedPort>,
-    address: String,
-    number: u16,
+    reach: Reach,
 ) -> Service {
+    let (address, number) = reach.place;
+    let tagged = |(tag, place): (&str, Place)| (tag.to_string(), place);
     Service {
         id: format!("{}:{}:{}", host.hostname, container.name, port.port),
         name: container.name.clone(),
@@ -215,8 +258,11 @@ fn service(
         checks: Vec::new(),
         weights: None,
         enable_tag_override: false,
-        tagged_addresses: BTreeMap::new(),
+        tagged_addresses: reach.tagged.into_iter().map(tagged).collect(),
         origin: Some(Origin { container_port: port.port, protocol: port.protocol, published }),
         attributes: BTreeMap::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;
