@@ -6,6 +6,7 @@
 
 mod connect;
 mod inspect;
+mod podman;
 mod recorded;
 mod signal;
 mod template;
@@ -166,6 +167,24 @@ impl Docker {
                 source: Error::DockerResponseServerError { status_code: 404, .. },
                 ..
             }) => Ok(None),
+            Err(SourceError::Docker { attempt, source }) => match podman::inspected(&source) {
+                Some(response) => Ok(Some(response)),
+                None => Err(SourceError::Docker { attempt, source }),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The identity that it gives in an answer.
+    async fn identity(&self) -> Result<Option<String>, SourceError> {
+        let answer = self.client.info();
+        match within(LIMIT, || "ask Docker for its identity".into(), answer).await {
+            Ok(info) => Ok(info.id.filter(|id| !id.is_empty())),
+            // A proxy in front of the socket may not let this pass.
+            Err(SourceError::Docker {
+                source: Error::DockerResponseServerError { status_code: 400..500, .. },
+                ..
+            }) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -191,7 +210,12 @@ async fn within<T>(
 #[async_trait::async_trait]
 impl Source for Docker {
     async fn list(&self) -> Result<Vec<ContainerId>, SourceError> {
-        let options = ListContainersOptionsBuilder::new().all(false).build();
+        // Docker lists paused ones by itself, Podman only if it is asked to.
+        let states = ["running", "paused"].map(String::from).to_vec();
+        let options = ListContainersOptionsBuilder::new()
+            .all(false)
+            .filters(&HashMap::from([("status".to_string(), states)]))
+            .build();
         let answer = self.client.list_containers(Some(options));
         let list = within(LIMIT, || "list containers".into(), answer).await?;
         Ok(list.into_iter().filter_map(|summary| summary.id).map(ContainerId).collect())
@@ -241,16 +265,9 @@ impl Source for Docker {
     }
 
     async fn engine(&self) -> Result<Option<String>, SourceError> {
-        let answer = self.client.info();
-        match within(LIMIT, || "ask Docker for its identity".into(), answer).await {
-            Ok(info) => Ok(info.id.filter(|id| !id.is_empty())),
-            // A proxy in front of the socket may not let this pass.
-            Err(SourceError::Docker {
-                source: Error::DockerResponseServerError { status_code: 400..500, .. },
-                ..
-            }) => Ok(None),
-            Err(error) => Err(error),
-        }
+        // Podman makes up another identity for each answer.
+        let first = self.identity().await?;
+        Ok(if first == self.identity().await? { first } else { None })
     }
 }
 
@@ -263,8 +280,10 @@ fn concerned(event: EventMessage) -> Option<Event> {
     let attribute = |name| actor.attributes.as_ref()?.get(name).cloned();
     match event.typ? {
         EventMessageTypeEnum::CONTAINER => {
-            // What is run inside a container changes nothing about it.
-            let inside = ["exec_", "top", "attach", "resize", "copy", "export", "archive-path"];
+            // What is run inside a container changes nothing about it; neither
+            // does what Podman notes down when it has looked at it.
+            let inside =
+                ["exec", "top", "attach", "resize", "copy", "export", "archive-path", "sync"];
             let action = event.action?;
             if inside.iter().any(|prefix| action.starts_with(prefix)) {
                 return None;
@@ -274,8 +293,46 @@ fn concerned(event: EventMessage) -> Option<Event> {
             Some(Event { container: ContainerId(actor.id?), signal, at })
         }
         EventMessageTypeEnum::NETWORK => {
-            Some(Event { container: ContainerId(attribute("container")?), signal: None, at })
+            let podmans = || {
+                let attributes = actor.attributes.as_ref()?;
+                actor.id.clone().filter(|_| podman::is_about_container(attributes))
+            };
+            let container = attribute("container").or_else(podmans)?;
+            Some(Event { container: ContainerId(container), signal: None, at })
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn check(event: Value, expected: Option<&str>) {
+        let message = serde_json::from_value(event.clone()).expect("an event");
+        assert_eq!(concerned(message), expected.map(|id| ContainerId(id.into())), "{event}");
+    }
+
+    #[test]
+    fn an_event_is_about_a_container() {
+        let container =
+            |action: &str| json!({ "Type": "container", "Action": action, "Actor": { "ID": "c" } });
+        for action in ["start", "die", "died", "remove", "health_status: healthy", "rename"] {
+            check(container(action), Some("c"));
+        }
+        for action in ["exec_create: sh", "exec_die", "exec", "exec_died", "top", "sync"] {
+            check(container(action), None);
+        }
+        let network = |attributes: Value| {
+            let actor = json!({ "ID": "n", "Attributes": attributes });
+            json!({ "Type": "network", "Action": "connect", "Actor": actor })
+        };
+        check(network(json!({ "container": "c", "name": "shop", "type": "bridge" })), Some("c"));
+        check(network(json!({ "name": "shop", "type": "bridge" })), None);
+        // Podman's: the actor is the container, of which the name is.
+        check(network(json!({ "containerExitCode": "0", "name": "web", "podId": "" })), Some("n"));
+        check(json!({ "Type": "image", "Action": "pull", "Actor": { "ID": "i" } }), None);
     }
 }

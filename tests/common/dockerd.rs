@@ -289,7 +289,8 @@ fn path_with_sbin() -> String {
     format!("{path}:/usr/sbin:/sbin")
 }
 
-fn make_rootfs(rootfs: &Path) -> std::io::Result<()> {
+/// The files of a busybox image.
+pub(super) fn make_rootfs(rootfs: &Path) -> std::io::Result<()> {
     let busybox = tool("busybox", COMPONENT);
     let list = Command::new(&busybox).arg("--list").output()?.stdout;
     // Complete or not at all, for the next call looks whether it is there.

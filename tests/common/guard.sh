@@ -81,6 +81,9 @@ for container in "$dir"/data/containers/*; do
     find /sys/fs/cgroup -depth -type d -path "*${container##*/}*" -exec rmdir {} \; 2>/dev/null
 done
 
+# Podman's containers are in a control group of the folder's name.
+find /sys/fs/cgroup -depth -type d -path "*/${dir##*/}*" -exec rmdir {} \; 2>/dev/null
+
 # Docker's networks have their bridges in the subnet of this folder alone.
 if [ -f "$dir/subnet" ]; then
     ip -o -4 addr show to "$(cat "$dir/subnet")" | awk '{ print $2 }' |

@@ -21,6 +21,7 @@ pub mod info;
 pub mod lab;
 pub mod losses;
 pub mod namespace;
+pub mod podman;
 pub mod ports;
 pub mod proxy;
 pub mod recorded;

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the build and the tests need and the machine lacks.
 #
-#   tests/env/install.sh [build] [docker] [consul] [wasm]
+#   tests/env/install.sh [build] [docker] [podman] [consul] [wasm]
 #
 # Without arguments it sees to all of them. What is there already is left as it
 # is, so that running it again costs nothing.
@@ -101,6 +101,23 @@ install_docker() {
     [ -z "$missing" ] || install_packages docker $missing
 }
 
+# It runs containers by runc, which comes with Docker: crun wants a control group
+# hierarchy of one version.
+install_podman() {
+    missing=
+    have podman || missing="$missing podman"
+    have conmon || missing="$missing conmon"
+    have runc || missing="$missing runc"
+    [ -x /usr/lib/podman/netavark ] || missing="$missing netavark"
+    [ -x /usr/lib/podman/aardvark-dns ] || missing="$missing aardvark-dns"
+    have ip || missing="$missing iproute2"
+    have iptables || missing="$missing iptables"
+    { have unshare && have nsenter; } || missing="$missing util-linux"
+    busybox_is_static || missing="$missing busybox-static"
+    # shellcheck disable=SC2086 # a list of package names
+    [ -z "$missing" ] || install_packages podman $missing
+}
+
 # The address of the Debian archive that this machine uses, whatever the format
 # of its sources, so that a local mirror is honoured.
 debian_mirror() {
@@ -176,10 +193,10 @@ install_wasm() {
     install_packages wasm rustc-web cargo-web rust-web-src
 }
 
-[ $# -gt 0 ] || set -- build docker consul wasm
+[ $# -gt 0 ] || set -- build docker podman consul wasm
 for component; do
     case $component in
-    build | docker | consul | wasm) "install_$component" ;;
-    *) fail "unknown component '$component'; known are: build docker consul wasm" ;;
+    build | docker | podman | consul | wasm) "install_$component" ;;
+    *) fail "unknown component '$component'; known are: build docker podman consul wasm" ;;
     esac
 done
