@@ -193,12 +193,13 @@ async fn networks_come_and_go() {
     run(&["network", "disconnect", "late", "web"]);
     lab.address("web", &lab.address_in("web", "early")).await;
 
-    // The port is taken there, so that it serves nothing itself.
-    lab.run("shares", &["--network", "container:web", "web:1", "sleep", "1000"]);
+    // Podman says nothing of the ports that its image exposes.
+    let shared = ["--network", "container:web", "-l", "wharfinger.port=80"];
+    lab.run("shares", &[&shared[..], &["web:1", "sleep", "1000"]].concat());
     lab.address("shares", &lab.address_in("web", "early")).await;
-    lab.start("open", &["--network", "host"]);
+    lab.start("open", &["--network", "host", "-l", "wharfinger.port=80"]);
     lab.address("open", &IP.into()).await;
-    lab.start("shut", &["--network", "none"]);
+    lab.start("shut", &["--network", "none", "-l", "wharfinger.port=80"]);
     daemon.wait_for_log("port 80 cannot be reached: the container has no network", SOON).await;
     lab.containers(&["web", "shares", "open"]).await;
     check_log(&daemon);
