@@ -312,7 +312,8 @@ mod tests {
 
     fn check(event: Value, expected: Option<&str>) {
         let message = serde_json::from_value(event.clone()).expect("an event");
-        assert_eq!(concerned(message), expected.map(|id| ContainerId(id.into())), "{event}");
+        let container = concerned(message).map(|event| event.container.0);
+        assert_eq!(container.as_deref(), expected, "{event}");
     }
 
     #[test]

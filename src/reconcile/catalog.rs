@@ -28,6 +28,8 @@ pub(super) struct Catalog {
     marked: HashMap<ContainerId, BTreeSet<String>>,
     /// IDs of which the last write may or may not have been carried out.
     uncertain: HashSet<String>,
+    /// Containers with services, wanted or not, that were looked at.
+    looked_at: HashSet<ContainerId>,
     /// IDs that are being written, and whether they were uncertain before.
     writing: HashMap<String, bool>,
     /// What a read showed of IDs that were being written.
@@ -78,6 +80,7 @@ impl Catalog {
             registered: HashMap::new(),
             marked: HashMap::new(),
             uncertain: HashSet::new(),
+            looked_at: HashSet::new(),
             writing: HashMap::new(),
             overlapped: HashMap::new(),
             attempted: HashMap::new(),
@@ -168,6 +171,11 @@ impl Catalog {
             concerned.iter().filter(|id| self.is_dropped(container, id)).cloned().collect();
         if !dropped.is_empty() {
             self.dropped.insert(container.clone(), dropped);
+        }
+        if concerned.is_empty() {
+            self.looked_at.remove(container);
+        } else {
+            self.looked_at.insert(container.clone());
         }
         concerned
     }
@@ -331,6 +339,12 @@ impl Catalog {
     /// the claims has made a newer one.
     pub(super) fn is_current(&self, id: &str, generation: u64) -> bool {
         self.generation(id) == generation
+    }
+
+    /// Whether it is known what a container offers. Until then what is registered
+    /// for it is left to its own look, whoever else wanted its ID meanwhile.
+    pub(super) fn was_looked_at(&self, container: &ContainerId) -> bool {
+        self.looked_at.contains(container)
     }
 
     /// The container for which there is, or may be, something under an ID, if

@@ -64,6 +64,11 @@ impl LookError {
     }
 }
 
+/// How often a container is looked at again for ports that are not shown yet, with
+/// pauses that double: for about six seconds.
+const LATE_LOOKS: u32 = 6;
+const LATE_PAUSE: Duration = Duration::from_millis(50);
+
 /// What is to be done after a job, and how soon.
 pub(super) type Next = Vec<(Job, Duration)>;
 
@@ -85,6 +90,8 @@ pub(super) struct Shared {
     pub(super) alive: Alive,
     /// Containers that were told to end.
     ending: Mutex<HashMap<ContainerId, Ending>>,
+    /// How often containers were looked at for ports that are not shown yet.
+    late: Mutex<HashMap<ContainerId, u32>>,
     /// What is reported to the TTL checks of containers' services.
     beats: Mutex<HashMap<ContainerId, Beat>>,
     /// The container engine is to be asked who it is; and who it was.
@@ -133,6 +140,7 @@ impl Shared {
             reports: Reports::default(),
             alive: Alive::default(),
             ending: Mutex::default(),
+            late: Mutex::default(),
             beats: Mutex::default(),
             engine_unknown: AtomicBool::new(true),
             engine: Mutex::default(),
@@ -387,11 +395,26 @@ impl Shared {
         self.maintain(id, ending.is_some()).await?;
         let mut next = self.note_beat(&container);
         next.extend(ending.map(|left| (Job::Look(id.clone()), left)));
+        next.extend(self.late_ports(&container).map(|pause| (Job::Look(id.clone()), pause)));
         Ok(next)
+    }
+
+    /// When a container is to be looked at again for ports that the engine does
+    /// not show yet. Some it never shows.
+    fn late_ports(&self, container: &Container) -> Option<Duration> {
+        let mut late = lock(&self.late);
+        if container.pending_ports.is_empty() {
+            late.remove(&container.id);
+            return None;
+        }
+        let looks = late.entry(container.id.clone()).or_default();
+        *looks += 1;
+        (*looks <= LATE_LOOKS).then(|| LATE_PAUSE * 2_u32.pow(*looks))
     }
 
     fn forget(&self, id: &ContainerId) {
         lock(&self.ending).remove(id);
+        lock(&self.late).remove(id);
         lock(&self.beats).remove(id);
     }
 

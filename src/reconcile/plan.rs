@@ -254,7 +254,10 @@ fn decide(catalog: &Catalog, id: &str) -> Decision {
         (None, None) => Decision::Nothing,
         (Some(service), None) => Decision::Register(service.clone(), Reason::New),
         (None, Some(registered)) => {
-            let ours = matches!(catalog.owner(registered), Owner::Ours(_));
+            let ours = match catalog.owner(registered) {
+                Owner::Ours(container) => catalog.was_looked_at(&container),
+                _ => false,
+            };
             if ours || catalog.written(id).is_some() {
                 Decision::Deregister
             } else {

@@ -59,6 +59,7 @@ impl World {
             created_at: String::new(),
             started_at: None,
             stop_signal: 15,
+            pending_ports: Vec::new(),
             attributes: BTreeMap::new(),
         };
         let what = format!(
