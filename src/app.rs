@@ -1,16 +1,17 @@
 //! The daemon, built from its parts.
 
+mod stages;
+
 use std::{net::IpAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow};
-use bytesize::ByteSize;
 use reqwest::Url;
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::{
     cli::{OfferArgs, RunArgs},
@@ -18,13 +19,15 @@ use crate::{
     control::Control,
     docker::{Docker, HttpGet, Recorded, Source, Tags},
     host::{Compat, Host},
-    pipeline::{Builtin, Pipeline, Stage},
-    plugin::{ComponentSpec, PluginHost},
+    pipeline::Pipeline,
     reconcile::{
         Deregister, DrainBy, GuardLimits, Lifecycle, OnExit, Options, Reconciler, error_chain,
     },
     registry::{Consul, ConsulConfig, ConsulKv, Memory, Registry},
+    reload::{self, Reload, Watched},
 };
+
+pub use stages::Stages;
 
 /// A configuration that cannot be used; it has an exit code of its own.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +42,11 @@ pub struct BadConfig(#[source] pub anyhow::Error);
 /// registry or Docker cannot be reached. Once it runs, it does not give up.
 pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let stop = stop_on_signal()?;
+    let hangup = signal(SignalKind::hangup()).context("cannot listen to signals")?;
+    let mut watched = Watched::default();
+    args.offer.config.iter().for_each(|file| watched.add(file));
     let config = config(&args.offer)?;
+    watched.add_plugins(&config);
     if let Some(ip) = &args.offer.ip {
         info!("Forcing host IP to {ip}");
     }
@@ -51,7 +58,9 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let host = host(&args.offer, config.compat).await?;
     let (adapter, registry) = registry(&uri, &host)?;
     check_maintenance(&config.lifecycle, adapter)?;
-    let pipeline = pipeline(&config).await?;
+    let mut stages = Stages::default();
+    let pipeline = stages.load(&config).await?;
+    stages::announce(&pipeline);
 
     let using = || info!("Using {adapter} adapter: {uri}");
     if compat == Compat::Registrator {
@@ -70,13 +79,31 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         Arc::new(Recorded::read(&args.containers, &tags)?)
     };
     let options = options(&args, &config);
-    let reconciler = Reconciler::new(source, registry, pipeline, host, options);
+    let on_exit = config.lifecycle.on_exit;
+    let reconciler = Reconciler::new(source, registry, pipeline.clone(), host, options);
     let control = control(args.control.as_deref(), &reconciler, &stop).await;
+    let handle = reconciler.handle();
+    let reload = args.offer.config.map(|path| Reload {
+        path,
+        config,
+        pipeline,
+        stages,
+        watched,
+        hand_over: move |pipeline| {
+            let handle = handle.clone();
+            // A loop that has ended needs no pipeline.
+            async move { drop(handle.replace_pipeline(pipeline).await) }
+        },
+    });
+    let reloading = tokio::spawn(reload::run(reload, hangup, stop.clone()));
     reconciler.run(stop).await;
+    if let Err(error) = reloading.await {
+        error!(%error, "the watch of the configuration ended badly");
+    }
     if let Some(control) = control {
         control.await.context("the control socket ended badly")?;
     }
-    match config.lifecycle.on_exit {
+    match on_exit {
         OnExit::Leave => info!("Stopped; services stay registered"),
         OnExit::Maintenance | OnExit::Deregister => info!("Stopped"),
     }
@@ -213,62 +240,9 @@ async fn resolve(name: &str) -> Option<String> {
 ///
 /// [`BadConfig`] with every fault of every stage.
 pub async fn pipeline(config: &Config) -> anyhow::Result<Pipeline> {
-    let memory = |stage| config.limits_of(stage).memory;
-    let components = config.pipeline.iter().filter(|stage| stage.file.is_some());
-    let largest = components.map(memory).max();
-    let plugins = largest.map(|largest| plugin_host(config, largest)).transpose()?;
-    let (mut stages, mut faults) = (Vec::new(), Vec::new());
-    for stage in &config.pipeline {
-        match load(config, stage, plugins.as_ref()).await {
-            Ok(stage) => stages.push(stage),
-            Err(fault) => faults.push(format!("stage {:?}: {fault:#}", stage.name)),
-        }
-    }
-    let select = config.containers.selector().map_err(|fault| faults.push(fault));
-    let address = config.address.rules().map_err(|more| faults.extend(more));
-    match (select, address) {
-        (Ok(select), Ok(address)) if faults.is_empty() => {
-            Ok(Pipeline::new(stages).selecting(select).addressing(address))
-        }
-        _ => Err(BadConfig(anyhow!("{}", faults.join("; "))).into()),
-    }
-}
-
-fn plugin_host(config: &Config, largest: ByteSize) -> anyhow::Result<Arc<PluginHost>> {
-    let host =
-        PluginHost::new(config.limits.concurrency, largest).map_err(|error| anyhow!(error))?;
-    Ok(Arc::new(host))
-}
-
-async fn load(
-    config: &Config,
-    stage: &crate::config::StageConfig,
-    plugins: Option<&Arc<PluginHost>>,
-) -> anyhow::Result<Arc<dyn Stage>> {
-    let settings = serde_json::to_string(&stage.settings)?;
-    if let Some(builtin) = &stage.builtin {
-        return Ok(Arc::new(Builtin::new(&stage.name, builtin, &settings)?));
-    }
-    let file = stage.file.clone().context("it needs either builtin or file")?;
-    let plugins = plugins.context("there is no plugin host")?;
-    let loaded = plugins
-        .load(ComponentSpec {
-            name: stage.name.clone(),
-            file,
-            settings,
-            limits: config.limits_of(stage),
-            visible_env: stage.grant.visible_env().map_err(|error| anyhow!(error))?,
-        })
-        .await?;
-    let identity = loaded.identity();
-    info!(
-        stage = stage.name,
-        plugin = identity.name,
-        version = identity.version,
-        digest = &identity.digest[..12],
-        "loaded a plugin"
-    );
-    Ok(Arc::new(loaded))
+    let pipeline = Stages::default().load(config).await?;
+    stages::announce(&pipeline);
+    Ok(pipeline)
 }
 
 /// The registry of a URI, and the name of its adapter. The words of the errors

@@ -5,6 +5,7 @@
 //! same flags with two dashes before anything else looks at them.
 
 mod apply;
+mod check;
 mod go_flags;
 mod plan;
 
@@ -15,6 +16,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use crate::host::Compat;
 
 pub use apply::{ApplyArgs, apply};
+pub use check::{CheckArgs, check};
 pub use plan::{PlanArgs, plan};
 
 /// Keeps Consul's catalog true to the containers that run on a host.
@@ -45,6 +47,8 @@ enum Command {
     Plan(PlanArgs),
     /// Show what the bulk guard of the running daemon holds, or carry it out.
     Apply(ApplyArgs),
+    /// Load a configuration and say what is wrong with it.
+    Check(CheckArgs),
 }
 
 /// What to do.
@@ -58,6 +62,8 @@ pub enum Invocation {
     Plan(Box<PlanArgs>),
     /// Show or carry out what the bulk guard holds.
     Apply(ApplyArgs),
+    /// Say whether a configuration can be used.
+    Check(CheckArgs),
 }
 
 /// The flags that decide what is registered.
@@ -222,6 +228,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, Us
             return Ok(Invocation::Plan(Box::new(args)));
         }
         Some(Command::Apply(args)) => return Ok(Invocation::Apply(args)),
+        Some(Command::Check(args)) => return Ok(Invocation::Check(args)),
         Some(Command::Run(args)) => args,
         None => cli.run,
     };

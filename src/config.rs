@@ -5,6 +5,7 @@
 
 mod address;
 mod containers;
+mod stage;
 
 use std::{
     fs, io,
@@ -13,7 +14,6 @@ use std::{
 };
 
 use bytesize::ByteSize;
-use globset::{Glob, GlobSet, GlobSetBuilder};
 use serde::Deserialize;
 
 use crate::{
@@ -24,6 +24,7 @@ use crate::{
 
 pub use address::Address;
 pub use containers::Containers;
+pub use stage::{Grant, StageConfig};
 
 /// What the file says.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -50,15 +51,6 @@ pub struct Config {
 impl Default for Config {
     /// Without a file the pipeline is the stage that mimics registrator.
     fn default() -> Self {
-        let registrator = StageConfig {
-            name: "registrator".into(),
-            builtin: Some("registrator".into()),
-            file: None,
-            settings: toml::Table::new(),
-            timeout: None,
-            memory: None,
-            grant: Grant::default(),
-        };
         Self {
             compat: None,
             registry: Registry::default(),
@@ -67,7 +59,7 @@ impl Default for Config {
             guard: GuardLimits::default(),
             containers: Containers::default(),
             address: Address::default(),
-            pipeline: vec![registrator],
+            pipeline: vec![StageConfig::registrator()],
         }
     }
 }
@@ -99,62 +91,6 @@ impl Default for DefaultLimits {
     }
 }
 
-/// A stage of the pipeline.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct StageConfig {
-    /// The name in logs and traces, unique in the pipeline.
-    pub name: String,
-    /// The name of a stage that is linked into the daemon.
-    #[serde(default)]
-    pub builtin: Option<String>,
-    /// The file of a component, relative to the configuration file.
-    #[serde(default)]
-    pub file: Option<PathBuf>,
-    /// What the stage is told; it validates it itself.
-    #[serde(default)]
-    pub settings: toml::Table,
-    /// The time of one call.
-    #[serde(default, with = "humantime_serde")]
-    pub timeout: Option<Duration>,
-    /// The memory of one call.
-    #[serde(default)]
-    pub memory: Option<ByteSize>,
-    /// What the stage may see.
-    #[serde(default)]
-    pub grant: Grant,
-}
-
-/// What a component is granted.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct Grant {
-    /// Patterns of the environment variables of a container that it sees.
-    pub env: Vec<String>,
-}
-
-impl Default for Grant {
-    /// Secrets are not handed out by accident.
-    fn default() -> Self {
-        Self { env: vec!["SERVICE_*".into()] }
-    }
-}
-
-impl Grant {
-    /// The patterns, ready to match.
-    ///
-    /// # Errors
-    ///
-    /// A pattern is wrong; the words say which and how.
-    pub fn visible_env(&self) -> Result<GlobSet, String> {
-        let mut set = GlobSetBuilder::new();
-        for pattern in &self.env {
-            set.add(Glob::new(pattern).map_err(|error| error.to_string())?);
-        }
-        set.build().map_err(|error| error.to_string())
-    }
-}
-
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -181,10 +117,20 @@ impl Config {
     ///
     /// See [`ConfigError`].
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let (config, faults) = Self::read_with_faults(path)?;
+        config.without(faults, path)
+    }
+
+    /// Read a file, and say what makes no sense in it.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or its form is wrong.
+    pub fn read_with_faults(path: &Path) -> Result<(Self, Vec<String>), ConfigError> {
         let text =
             fs::read_to_string(path).map_err(|error| ConfigError::Read(path.into(), error))?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        Self::parse(&text, path, folder)
+        Self::parse_with_faults(&text, path, folder)
     }
 
     /// Read the text of the file `path`; files of stages are relative to
@@ -194,16 +140,45 @@ impl Config {
     ///
     /// See [`ConfigError`].
     pub fn parse(text: &str, path: &Path, folder: &Path) -> Result<Self, ConfigError> {
+        let (config, faults) = Self::parse_with_faults(text, path, folder)?;
+        config.without(faults, path)
+    }
+
+    fn parse_with_faults(
+        text: &str,
+        path: &Path,
+        folder: &Path,
+    ) -> Result<(Self, Vec<String>), ConfigError> {
         let mut config: Self = toml::from_str(text)
             .map_err(|error| ConfigError::Parse(path.into(), Box::new(error)))?;
         let faults = config.faults();
-        if !faults.is_empty() {
-            return Err(ConfigError::Invalid { path: path.into(), faults });
-        }
         for stage in &mut config.pipeline {
             stage.file = stage.file.take().map(|file| folder.join(file));
         }
-        Ok(config)
+        Ok((config, faults))
+    }
+
+    fn without(self, faults: Vec<String>, path: &Path) -> Result<Self, ConfigError> {
+        if faults.is_empty() {
+            Ok(self)
+        } else {
+            Err(ConfigError::Invalid { path: path.into(), faults })
+        }
+    }
+
+    /// The configuration without what makes no sense in it, so that the rest can
+    /// be tried.
+    pub fn loadable(mut self) -> Self {
+        let limits = DefaultLimits::default();
+        if timeout(self.limits.timeout).is_err() {
+            self.limits.timeout = limits.timeout;
+        }
+        if memory(self.limits.memory).is_err() {
+            self.limits.memory = limits.memory;
+        }
+        self.limits.concurrency = self.limits.concurrency.clamp(1, 256);
+        self.pipeline.retain(|stage| stage.faults().is_empty());
+        self
     }
 
     fn faults(&self) -> Vec<String> {
@@ -230,18 +205,8 @@ impl Config {
             if self.pipeline[..index].iter().any(|other| other.name == stage.name) {
                 fault(&place, "another stage has this name".into());
             }
-            match (&stage.builtin, &stage.file) {
-                (Some(_), None) | (None, Some(_)) => {}
-                _ => fault(&place, "it needs either builtin or file".into()),
-            }
-            if let Some(Err(text)) = stage.timeout.map(timeout) {
-                fault(&place, format!("timeout: {text}"));
-            }
-            if let Some(Err(text)) = stage.memory.map(memory) {
-                fault(&place, format!("memory: {text}"));
-            }
-            if let Err(text) = stage.grant.visible_env() {
-                fault(&place, format!("grant.env: {text}"));
+            for text in stage.faults() {
+                fault(&place, text);
             }
         }
         faults.extend(self.containers.selector().err());
@@ -282,6 +247,7 @@ fn memory(value: ByteSize) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::{Mode, OnError};
 
     fn parse(text: &str) -> Result<Config, String> {
         let path = Path::new("wharfinger.toml");
@@ -349,6 +315,32 @@ mod tests {
             "grant.env",
         ] {
             assert!(faults.contains(part), "{part:?} is not in {faults}");
+        }
+    }
+
+    #[test]
+    fn a_stages_place_is_read_and_safe_by_default() {
+        let config = parse(
+            r#"
+            [[pipeline]]
+            name = "a"
+            builtin = "registrator"
+            [[pipeline]]
+            name = "b"
+            file = "b.wasm"
+            mode = "monitor"
+            on-error = "veto"
+            validate-only = true
+            "#,
+        )
+        .expect("the file is right");
+        let keys = |stage: &StageConfig| (stage.mode, stage.on_error, stage.validate_only);
+        assert_eq!(keys(&config.pipeline[0]), (Mode::Enforce, OnError::Hold, false));
+        assert_eq!(keys(&config.pipeline[1]), (Mode::Monitor, OnError::Veto, true));
+        for wrong in ["mode = \"watch\"", "on-error = \"ignore\"", "validate-only = 1"] {
+            let text = format!("[[pipeline]]\nname = \"a\"\nfile = \"a.wasm\"\n{wrong}\n");
+            let fault = parse(&text).expect_err("there is no such value");
+            assert!(fault.contains("line 4"), "{fault}");
         }
     }
 

@@ -20,6 +20,8 @@ mod contract;
 pub mod service;
 // The control loop compares that with what is registered.
 pub mod reconcile;
+// A changed configuration takes the place of the one in force.
+pub mod reload;
 // The registry takes the difference.
 pub mod registry;
 // What is said about it, and how it is asked.

@@ -43,6 +43,9 @@ fn main() -> ExitCode {
         Invocation::Plan(args) => {
             block_on(cli::plan(&args)).map(|text| println!("{text}")).map(done)
         }
+        Invocation::Check(args) => {
+            block_on(cli::check(&args)).map(|text| print!("{text}")).map(done)
+        }
         Invocation::Apply(args) => {
             let applied = block_on(async { Ok(cli::apply(&args).await?) });
             applied.map(|(text, waits)| {

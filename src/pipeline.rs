@@ -2,17 +2,29 @@
 //! outcome with a trace of what each stage did.
 //!
 //! The pipeline does no I/O of its own and knows nothing of WebAssembly: a
-//! stage is whatever implements [`Stage`]. Its invariant: what a stage vetoed
-//! no later stage sees, and it is in no outcome.
+//! stage is whatever implements [`Stage`]. Its invariants: what a stage vetoed
+//! no later stage sees, and it is in no outcome; what a monitored stage says is
+//! in the trace and nowhere else.
 
 mod address;
 mod builtin;
 mod candidates;
 mod diff;
 mod labels;
+mod digest;
+mod figures;
+mod health;
+mod judge;
+mod memory;
+mod outcome;
+mod step;
 mod validate;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytesize::ByteSize;
 use serde::Serialize;
@@ -23,12 +35,18 @@ use crate::{
     select::{SelectError, Selector},
     service::Service,
 };
+use digest::Facts;
+use memory::Memory;
 
 pub use address::{AddressRules, Family};
 pub use builtin::{Builtin, UnknownBuiltin};
 pub use candidates::{Candidates, candidates};
 pub use diff::{FieldChange, diff};
+pub use figures::StageFigures;
+pub use health::{LastError, StageHealth};
 pub use labels::LabelFault;
+pub use outcome::{Change, Failure, Outcome, Trace, Veto};
+pub use step::{Made, Mode, OnError, Rules, Selects, Step};
 
 /// One step of the pipeline: a pure function from a container and its proposed
 /// services to a verdict on each.
@@ -41,6 +59,12 @@ pub trait Stage: Send + Sync {
     /// like a user's text.
     fn is_builtin(&self) -> bool {
         false
+    }
+
+    /// Whether equal input always gives equal output, so that an answer can be
+    /// remembered. The contract demands it of a component.
+    fn is_pure(&self) -> bool {
+        true
     }
 
     /// Decide on `services`. Cancelling the call has no effect but that there
@@ -130,6 +154,22 @@ pub enum StageError {
     Label(#[source] LabelFault),
 }
 
+impl StageError {
+    /// A word for the kind of the failure, for figures.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Trap(_) => "trap",
+            Self::Timeout(_) => "timeout",
+            Self::Memory(_) => "memory",
+            Self::Guest(_) => "guest",
+            Self::Invalid(_) => "invalid",
+            Self::Host(_) => "host",
+            Self::Select(_) => "select",
+            Self::Label(_) => "label",
+        }
+    }
+}
+
 /// A stage that failed on a container.
 #[derive(Debug, thiserror::Error)]
 #[error("stage {stage} failed on container {} ({name})", .container.short())]
@@ -147,86 +187,32 @@ pub struct PipelineError {
     pub messages: Vec<(String, Message)>,
 }
 
-/// A service that a stage vetoed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Veto {
-    /// The stage.
-    pub stage: String,
-    /// The service as the stage saw it.
-    pub service: Service,
-    /// The stage's reason.
-    pub reason: String,
-}
-
-/// What became of a container in the pipeline.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Outcome {
-    /// What is to be registered.
-    pub services: Vec<Service>,
-    /// What a stage vetoed.
-    pub vetoed: Vec<Veto>,
-    /// Why something was no candidate, a phrase each.
-    pub ignored: Vec<String>,
-    /// What was mended on the way to the candidates, a sentence each.
-    pub warnings: Vec<String>,
-    /// What each stage did, in order.
-    pub trace: Vec<Trace>,
-}
-
-/// What one stage did.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Trace {
-    /// The stage's name.
-    pub stage: String,
-    /// What it changed, by the IDs that the services had before.
-    pub changes: Vec<(String, Change)>,
-    /// What it wrote to the log.
-    pub messages: Vec<Message>,
-}
-
-/// What a stage did to one service.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Change {
-    /// These fields differ now.
-    Changed(Vec<FieldChange>),
-    /// It is vetoed, for this reason.
-    Vetoed(String),
-    /// The stage made it up.
-    Added,
-}
-
-impl fmt::Display for Change {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Change::Changed(fields) => {
-                let fields: Vec<_> = fields.iter().map(ToString::to_string).collect();
-                f.write_str(&fields.join(", "))
-            }
-            Change::Vetoed(reason) => write!(f, "vetoed: {reason}"),
-            Change::Added => f.write_str("added"),
-        }
-    }
-}
-
 /// An ordered chain of stages. Cheap to clone.
 #[derive(Clone)]
 pub struct Pipeline {
-    stages: Arc<[Arc<dyn Stage>]>,
+    steps: Arc<[Step]>,
     select: Option<Selector>,
     address: Arc<AddressRules>,
+    memory: Arc<Memory>,
 }
 
 impl fmt::Debug for Pipeline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.stages.iter().map(|stage| stage.name())).finish()
+        f.debug_list().entries(self.steps.iter().map(Step::name)).finish()
     }
 }
 
 impl Pipeline {
-    /// A pipeline of these stages in this order.
+    /// A pipeline of these stages in this order. All of them are enforced, and
+    /// what they answer is not remembered.
     pub fn new(stages: Vec<Arc<dyn Stage>>) -> Self {
-        Self { stages: stages.into(), select: None, address: Arc::default() }
+        Self::of(stages.into_iter().map(Step::new).collect())
+    }
+
+    /// A pipeline of these steps in this order.
+    pub fn of(steps: Vec<Step>) -> Self {
+        let memory = Arc::default();
+        Self { steps: steps.into(), select: None, address: Arc::default(), memory }
     }
 
     /// The same for those containers only of which the expression is true; all
@@ -240,13 +226,34 @@ impl Pipeline {
         Self { address: Arc::new(address), ..self }
     }
 
+    /// The pipeline as the successor of another: it remembers the answers that
+    /// the other got, and the figures of stages of the same name go on.
+    pub fn succeeding(self, old: &Self) -> Self {
+        let step = |step: &Step| match old.steps.iter().find(|old| old.name() == step.name()) {
+            Some(old) => step.clone().succeeding(old),
+            None => step.clone(),
+        };
+        let steps = self.steps.iter().map(step).collect();
+        Self { steps, memory: old.memory.clone(), ..self }
+    }
+
+    /// The steps in their order.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// How each stage has fared, in their order.
+    pub fn health(&self) -> Vec<StageHealth> {
+        self.steps.iter().map(Step::health).collect()
+    }
+
     /// Run a container through the pipeline.
     ///
     /// # Errors
     ///
-    /// The first stage that fails ends the run: what it would have changed or
-    /// vetoed is not known, so nothing may be registered on the strength of
-    /// the others. So does the expression that selects containers, and a label
+    /// The first stage that fails and holds ([`OnError::Hold`]) ends the run:
+    /// what it would have changed or vetoed is not known, so nothing may be
+    /// registered on the strength of the others. So does the expression that selects containers, and a label
     /// by which a container says its address.
     pub async fn evaluate(
         &self,
@@ -268,82 +275,71 @@ impl Pipeline {
         let Candidates { services, ignored, warnings } = candidates(container, host, &self.address)
             .map_err(|fault| before("address", StageError::Label(fault)))?;
         let mut outcome = Outcome { services, ignored, warnings, ..Outcome::default() };
-        for stage in self.stages.iter() {
-            let Called { result, messages } =
-                stage.process(container, host, &outcome.services).await;
-            let mut trace =
-                Trace { stage: stage.name().to_string(), changes: Vec::new(), messages };
-            let applied = result
-                .and_then(|decision| outcome.apply(&mut trace, decision, !stage.is_builtin()));
-            outcome.trace.push(trace);
-            if let Err(source) = applied {
-                return Err(PipelineError {
-                    stage: stage.name().to_string(),
-                    container: container.id.clone(),
-                    name: container.name.clone(),
-                    source,
-                    messages: outcome.into_messages(),
-                });
+        let facts = Facts::of(container, host);
+        for step in self.steps.iter() {
+            let mut trace = Trace::of(step);
+            let answer = match step.selects(container) {
+                Ok(true) => self.ask(step, container, host, &facts, &mut trace, &outcome).await,
+                Ok(false) => {
+                    trace.skipped = true;
+                    outcome.trace.push(trace);
+                    continue;
+                }
+                Err(error) => Err(error),
+            };
+            if let Err(error) = &answer {
+                step.record().failed(step.name(), &container.id, error);
+            }
+            match outcome.take(step, trace, answer) {
+                Ok(outcome::Then::GoOn) => {}
+                Ok(outcome::Then::End) => break,
+                Err(source) => {
+                    return Err(PipelineError {
+                        stage: step.name().to_string(),
+                        container: container.id.clone(),
+                        name: container.name.clone(),
+                        source,
+                        messages: outcome.into_messages(),
+                    });
+                }
             }
         }
         Ok(outcome)
     }
-}
 
-impl Outcome {
-    /// The messages of all stages, with the stage's name each.
-    pub fn into_messages(self) -> Vec<(String, Message)> {
-        let of_stage = |trace: Trace| {
-            let stage = trace.stage;
-            trace.messages.into_iter().map(move |message| (stage.clone(), message))
-        };
-        self.trace.into_iter().flat_map(of_stage).collect()
-    }
-
-    fn apply(
-        &mut self,
+    /// What a stage makes of the services so far: by memory, if it was asked
+    /// the same before.
+    async fn ask(
+        &self,
+        step: &Step,
+        container: &Container,
+        host: &Host,
+        facts: &Facts,
         trace: &mut Trace,
-        decision: Decision,
-        check: bool,
-    ) -> Result<(), StageError> {
-        let Decision { verdicts, added } = decision;
-        if verdicts.len() != self.services.len() {
-            return Err(StageError::Invalid(format!(
-                "{} verdicts for {} services",
-                verdicts.len(),
-                self.services.len()
-            )));
+        so_far: &Outcome,
+    ) -> Result<judge::Judged, StageError> {
+        let services = &so_far.services;
+        let judge = judge::Judge { step, host, services };
+        let key = step.fingerprint().map(|fingerprint| facts.key(fingerprint, services));
+        if let Some(known) = key.as_ref().and_then(|key| self.memory.get(key)) {
+            let judged = judge.judge(known.decision.clone())?;
+            trace.messages.clone_from(&known.messages);
+            step.record().remembered(step.name(), &container.id);
+            return Ok(judged);
         }
-        let mut services = Vec::with_capacity(verdicts.len() + added.len());
-        for (before, verdict) in std::mem::take(&mut self.services).into_iter().zip(verdicts) {
-            match verdict {
-                Verdict::Keep => services.push(before),
-                Verdict::Replace(after) => {
-                    let after = Service { origin: before.origin.clone(), ..*after };
-                    if check {
-                        validate::replaced(&before, &after).map_err(StageError::Invalid)?;
-                    }
-                    let fields = diff(&before, &after);
-                    if !fields.is_empty() {
-                        trace.changes.push((before.id, Change::Changed(fields)));
-                    }
-                    services.push(after);
-                }
-                Verdict::Veto(reason) => {
-                    trace.changes.push((before.id.clone(), Change::Vetoed(reason.clone())));
-                    let stage = trace.stage.clone();
-                    self.vetoed.push(Veto { stage, service: before, reason });
-                }
-            }
+        let began = Instant::now();
+        let Called { result, messages } = step.stage().process(container, host, services).await;
+        trace.messages = messages;
+        let remembered = result.as_ref().ok().filter(|_| key.is_some()).cloned();
+        let answer = result.and_then(|decision| judge.judge(decision));
+        step.record().called(began.elapsed(), key.is_some());
+        let judged = answer?;
+        step.record().answered(step, &container.id, &judged.changes);
+        if let (Some(key), Some(decision)) = (key, remembered) {
+            let messages = trace.messages.clone();
+            self.memory.put(key, memory::Answer { decision, messages });
         }
-        for service in added {
-            let service = Service { origin: None, ..service };
-            validate::added(&service).map_err(StageError::Invalid)?;
-            trace.changes.push((service.id.clone(), Change::Added));
-            services.push(service);
-        }
-        self.services = services;
-        Ok(())
+        Ok(judged)
     }
 }
 

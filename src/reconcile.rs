@@ -125,6 +125,7 @@ enum Job {
 /// What others want of the loop.
 enum Order {
     ReplacePipeline(Pipeline),
+    Pipeline(oneshot::Sender<Pipeline>),
     Held(oneshot::Sender<Option<Held>>),
     Confirm(oneshot::Sender<Option<Held>>),
 }
@@ -148,6 +149,15 @@ impl Handle {
     /// [`Stopped`].
     pub async fn replace_pipeline(&self, pipeline: Pipeline) -> Result<(), Stopped> {
         self.0.send(Order::ReplacePipeline(pipeline)).await.map_err(|_| Stopped)
+    }
+
+    /// The pipeline in force, which knows how its stages have fared.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`].
+    pub async fn pipeline(&self) -> Result<Pipeline, Stopped> {
+        self.ask(Order::Pipeline).await
     }
 
     /// What the bulk guard holds.
@@ -270,6 +280,7 @@ impl Reconciler {
                 self.shared.replace_pipeline(pipeline);
                 jobs.begin_trial();
             }
+            Order::Pipeline(answer) => drop(answer.send(self.shared.pipeline())),
             Order::Held(answer) => drop(answer.send(lock(&self.shared.guard).held())),
             Order::Confirm(answer) => {
                 let held = lock(&self.shared.guard).held();

@@ -1,3 +1,5 @@
+mod steps;
+
 use std::{collections::BTreeMap, sync::Mutex};
 
 use super::*;

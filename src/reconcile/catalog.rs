@@ -20,6 +20,8 @@ pub(super) struct Catalog {
     provenance: Provenance,
     /// Who wants which service, by service ID.
     claims: HashMap<String, BTreeMap<ContainerId, Arc<Service>>>,
+    /// Of those who want a service, the one that has wanted it the longest.
+    firsts: HashMap<String, ContainerId>,
     by_container: HashMap<ContainerId, BTreeSet<String>>,
     /// What a container no longer offers but still has.
     dropped: HashMap<ContainerId, BTreeSet<String>>,
@@ -75,6 +77,7 @@ impl Catalog {
         Self {
             provenance,
             claims: HashMap::new(),
+            firsts: HashMap::new(),
             by_container: HashMap::new(),
             dropped: HashMap::new(),
             registered: HashMap::new(),
@@ -146,6 +149,11 @@ impl Catalog {
             }
             if let Some(claims) = self.claims.get_mut(id) {
                 claims.remove(container);
+                if self.firsts.get(id) == Some(container) {
+                    self.firsts.remove(id);
+                    let next = claims.keys().next().cloned();
+                    self.firsts.extend(next.map(|next| (id.clone(), next)));
+                }
                 if claims.is_empty() {
                     self.claims.remove(id);
                 }
@@ -163,6 +171,7 @@ impl Catalog {
         }
         for (id, service) in wanted {
             concerned.insert(id.clone());
+            self.firsts.entry(id.clone()).or_insert_with(|| container.clone());
             self.claims.entry(id).or_default().insert(container.clone(), service);
         }
         concerned.extend(self.marked.get(container).into_iter().flatten().cloned());
@@ -190,7 +199,8 @@ impl Catalog {
     }
 
     /// The service that is wanted under an ID. Where several containers want
-    /// it, the one that has it keeps it; else the first by identifier gets it.
+    /// it, the one that has it keeps it; else it is that of the first who wanted
+    /// it, so that it does not go back and forth between them.
     pub(super) fn wanted(&self, id: &str) -> Option<&Arc<Service>> {
         let claims = self.claims.get(id)?;
         let holder =
@@ -198,7 +208,7 @@ impl Catalog {
                 Owner::Ours(container) => claims.get(&container),
                 _ => None,
             });
-        holder.or_else(|| claims.values().next())
+        holder.or_else(|| claims.get(self.firsts.get(id)?)).or_else(|| claims.values().next())
     }
 
     /// Containers that want an ID which another one has.

@@ -145,6 +145,11 @@ impl Lifecycle {
     fn reported(&self, check: &Check) -> Option<Duration> {
         let CheckKind::Ttl { ttl } = &check.kind else { return None };
         let mirror = check.name.as_deref() == Some(HEALTH_CHECK);
+        // The parser panics on letters that no unit has.
+        let legal = |c: char| c.is_ascii_digit() || ".hmsnu".contains(c);
+        if !ttl.chars().all(legal) {
+            return None;
+        }
         let nanoseconds = go_parse_duration::parse_duration(ttl).ok()?;
         let ttl = Duration::from_nanos(u64::try_from(nanoseconds).ok()?);
         (self.heartbeat || mirror).then_some(ttl)

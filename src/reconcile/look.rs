@@ -111,7 +111,14 @@ struct Offer {
     by_life: bool,
     /// The container is ending, for so much longer.
     ending: Option<Duration>,
+    /// A stage failed and did not hold the container: it may say otherwise when
+    /// it is asked again.
+    makeshift: bool,
 }
+
+/// When a container is looked at again of which the services are not what they
+/// should be, although nothing failed.
+const AGAIN: Duration = Duration::from_secs(15);
 
 impl Shared {
     pub(super) fn new(
@@ -383,8 +390,10 @@ impl Shared {
         if container.is_none() {
             self.reports.forget(id);
         }
-        let ending = offer.ending;
-        let Some(plan) = self.plan(id, container.as_ref(), offer) else { return Ok(Next::new()) };
+        let (ending, makeshift) = (offer.ending, offer.makeshift);
+        let Some((plan, kept)) = self.plan(id, container.as_ref(), offer) else {
+            return Ok(Next::new());
+        };
         self.execute(id, plan).await?;
         if let Some(service) = lock(&self.catalog).refused(id) {
             return Err(LookError::Refused(service));
@@ -396,6 +405,7 @@ impl Shared {
         let mut next = self.note_beat(&container);
         next.extend(ending.map(|left| (Job::Look(id.clone()), left)));
         next.extend(self.late_ports(&container).map(|pause| (Job::Look(id.clone()), pause)));
+        next.extend((makeshift || kept).then(|| (Job::Look(id.clone()), AGAIN)));
         Ok(next)
     }
 
@@ -419,17 +429,27 @@ impl Shared {
     }
 
     /// The plan for a container that offers this, unless it has to wait for the
-    /// bulk guard.
-    fn plan(&self, id: &ContainerId, container: Option<&Container>, offer: Offer) -> Option<Plan> {
+    /// bulk guard; and whether it keeps services because it cannot have others.
+    fn plan(
+        &self,
+        id: &ContainerId,
+        container: Option<&Container>,
+        offer: Offer,
+    ) -> Option<(Plan, bool)> {
         let mut catalog = lock(&self.catalog);
         let runs = container.is_some_and(|container| container.state.is_running());
         catalog.note_life(id, runs);
         let name = container.map_or("", |container| &container.name);
         let concerned = catalog.claim(id, name, offer.services);
+        let mut plan = plan(&catalog, &concerned);
+        let mut rival = false;
         for service in concerned.iter().filter(|service| catalog.rivals(service).contains(&id)) {
             error!(container = id.short(), service, "the service ID is another container's");
+            rival = true;
         }
-        let plan = plan(&catalog, &concerned);
+        // To take its services out for others that it cannot have would leave the
+        // container without any.
+        let kept = rival && plan.keep_registered();
         let taken: Vec<_> = plan.taken().map(ToString::to_string).collect();
         let other = taken.iter().find_map(|id| catalog.other_engine(id)).map(ToString::to_string);
         let (cause, counted) = match (container, other) {
@@ -438,7 +458,7 @@ impl Shared {
             _ => (Cause::Pipeline, Vec::new()),
         };
         let waits = lock(&self.guard).waits(id, cause, counted);
-        (!waits).then_some(plan)
+        (!waits).then_some((plan, kept))
     }
 
     /// What a running container offers.
@@ -453,9 +473,10 @@ impl Shared {
         if ending.is_some() && self.lifecycle.drain_by == DrainBy::Deregister {
             return Ok(Offer { by_life: true, ending, ..Offer::default() });
         }
+        let makeshift = outcome.makeshift().is_some();
         let mut services = outcome.services;
         self.lifecycle.add_checks(container, &mut services);
-        Ok(Offer { services, by_life: false, ending })
+        Ok(Offer { services, by_life: false, ending, makeshift })
     }
 
     /// For how much longer a container counts as ending, if it was told to end.

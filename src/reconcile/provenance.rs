@@ -49,8 +49,13 @@ impl Provenance {
     pub fn set_engine(&mut self, identity: Option<&str>) {
         self.engine = identity.map(|identity| short_digest(identity.as_bytes()));
     }
-    /// The service with the marks, as it is to be registered.
+
+    /// The service with the marks, as it is to be registered. What looks like a
+    /// mark and is none would say that the service is somebody else's.
     pub fn stamp(&self, container: &ContainerId, mut service: Service) -> Service {
+        for forged in [META_HOST, META_CONTAINER, META_DIGEST, META_ENGINE] {
+            service.meta.remove(forged);
+        }
         if self.enabled {
             let digest = digest(&service);
             service.meta.insert(META_HOST.into(), self.host.clone());

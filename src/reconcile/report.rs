@@ -11,7 +11,7 @@ use tracing::{debug, error, info, warn};
 use super::look::{LookError, lock};
 use crate::{
     container::{Container, ContainerId},
-    pipeline::{Level, Message, Outcome},
+    pipeline::{Failure, Level, Message, Outcome},
 };
 
 /// A digest of what was last said of each container.
@@ -39,6 +39,18 @@ impl Reports {
             }
             for (service, change) in &trace.changes {
                 debug!(container = id, stage = trace.stage, service, "{change}");
+            }
+            for (service, change) in &trace.would_be {
+                info!(
+                    container = id,
+                    stage = trace.stage,
+                    service,
+                    "monitored, would be: {change}"
+                );
+            }
+            if let Some(Failure { error, matters }) = &trace.failure {
+                let what = if *matters { "a stage" } else { "a monitored stage" };
+                warn!(container = id, name = container.name, stage = trace.stage, "{what} {error}");
             }
         }
         for veto in &outcome.vetoed {

@@ -65,7 +65,7 @@ impl FakeSink {
         let writes = self.consul.writes(0);
         let registered = writes.iter().map(|write| match write {
             Write::Register(id, _) => id.clone(),
-            Write::Deregister(id) => panic!("{id} was deregistered"),
+            other => panic!("{other} was written"),
         });
         assert_eq!(registered.collect::<BTreeSet<_>>(), *expected);
         assert_eq!(writes.len(), expected.len());

@@ -1,0 +1,132 @@
+//! A stage's table in the configuration file.
+
+use std::{path::PathBuf, time::Duration};
+
+use bytesize::ByteSize;
+use globset::{Glob, GlobSet, GlobSetBuilder};
+use serde::Deserialize;
+
+use crate::{
+    pipeline::{Mode, OnError},
+    reconcile::error_chain,
+    select::Selector,
+};
+
+/// A stage of the pipeline.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct StageConfig {
+    /// The name in logs and traces, unique in the pipeline.
+    pub name: String,
+    /// The name of a stage that is linked into the daemon.
+    #[serde(default)]
+    pub builtin: Option<String>,
+    /// The file of a component, relative to the configuration file.
+    #[serde(default)]
+    pub file: Option<PathBuf>,
+    /// What the stage is told; it validates it itself.
+    #[serde(default)]
+    pub settings: toml::Table,
+    /// The time of one call.
+    #[serde(default, with = "humantime_serde")]
+    pub timeout: Option<Duration>,
+    /// The memory of one call.
+    #[serde(default)]
+    pub memory: Option<ByteSize>,
+    /// What the stage may see.
+    #[serde(default)]
+    pub grant: Grant,
+    /// Whether its word counts: `enforce` unless it says `monitor`.
+    #[serde(default)]
+    pub mode: Mode,
+    /// What becomes of a container that it fails on: `hold` unless it says
+    /// `skip` or `veto`.
+    #[serde(default)]
+    pub on_error: OnError,
+    /// Which containers it is for; all if none.
+    #[serde(default)]
+    pub select: Option<String>,
+    /// Whether it may only keep and veto; false unless it is set.
+    #[serde(default)]
+    pub validate_only: bool,
+}
+
+/// What a component is granted.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Grant {
+    /// Patterns of the environment variables of a container that it sees.
+    pub env: Vec<String>,
+}
+
+impl Default for Grant {
+    /// Secrets are not handed out by accident.
+    fn default() -> Self {
+        Self { env: vec!["SERVICE_*".into()] }
+    }
+}
+
+impl Grant {
+    /// The patterns, ready to match.
+    ///
+    /// # Errors
+    ///
+    /// A pattern is wrong; the words say which and how.
+    pub fn visible_env(&self) -> Result<GlobSet, String> {
+        let mut set = GlobSetBuilder::new();
+        for pattern in &self.env {
+            set.add(Glob::new(pattern).map_err(|error| error.to_string())?);
+        }
+        set.build().map_err(|error| error.to_string())
+    }
+}
+
+impl StageConfig {
+    /// The stage that mimics registrator, as it is without a file.
+    pub fn registrator() -> Self {
+        Self {
+            name: "registrator".into(),
+            builtin: Some("registrator".into()),
+            file: None,
+            settings: toml::Table::new(),
+            timeout: None,
+            memory: None,
+            grant: Grant::default(),
+            mode: Mode::Enforce,
+            on_error: OnError::Hold,
+            validate_only: false,
+            select: None,
+        }
+    }
+
+    /// What makes no sense in this table, a text each. The name is judged where
+    /// all stages are known.
+    pub(super) fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        match (&self.builtin, &self.file) {
+            (Some(_), None) | (None, Some(_)) => {}
+            _ => faults.push("it needs either builtin or file".into()),
+        }
+        if let Some(Err(text)) = self.timeout.map(super::timeout) {
+            faults.push(format!("timeout: {text}"));
+        }
+        if let Some(Err(text)) = self.memory.map(super::memory) {
+            faults.push(format!("memory: {text}"));
+        }
+        if let Err(text) = self.grant.visible_env() {
+            faults.push(format!("grant.env: {text}"));
+        }
+        faults.extend(self.selector().err());
+        faults
+    }
+
+    /// Which containers it is for, ready to match.
+    ///
+    /// # Errors
+    ///
+    /// The expression is wrong; the words say how.
+    pub fn selector(&self) -> Result<Option<Selector>, String> {
+        let selector = self.select.as_deref().map(Selector::parse).transpose();
+        selector.map_err(|error| format!("select: {}", error_chain(&error)))
+    }
+}

@@ -1,0 +1,38 @@
+//! By what an answer of a stage is remembered: a digest of all that the answer
+//! depends on.
+
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::{container::Container, host::Host, service::Service};
+
+pub(super) type Digest = [u8; 32];
+
+/// A digest of the facts that are the same for all stages. All facts of the
+/// container are in it, also those that a stage is not granted: an answer is
+/// rather worked out once more than used where it does not fit.
+pub(super) struct Facts(Digest);
+
+impl Facts {
+    pub(super) fn of(container: &Container, host: &Host) -> Self {
+        let mut digest = Sha256::new();
+        update(&mut digest, container);
+        update(&mut digest, host);
+        Self(digest.finalize().into())
+    }
+
+    /// The key of the answer that a stage gives on these services.
+    pub(super) fn key(&self, fingerprint: &Digest, services: &[Service]) -> Digest {
+        let mut digest = Sha256::new();
+        digest.update(fingerprint);
+        digest.update(self.0);
+        update(&mut digest, &services);
+        digest.finalize().into()
+    }
+}
+
+/// JSON ends where its value ends, so that two values in a row are told apart.
+fn update(digest: &mut Sha256, value: &impl Serialize) {
+    let text = serde_json::to_vec(value).expect("a value with string keys only");
+    digest.update(text);
+}

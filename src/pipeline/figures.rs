@@ -1,0 +1,56 @@
+//! What is counted of a stage since the daemon's start.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::Serialize;
+
+use super::{Change, Mode, StageError, Step};
+
+/// What is counted of a stage since the daemon's start. What it says is counted
+/// when it says it, not when it is remembered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct StageFigures {
+    /// Calls of the stage.
+    pub calls: u64,
+    /// The time of all calls together, the wait for a turn included.
+    pub time: Duration,
+    /// Answers that were remembered, so that there was no call.
+    pub hits: u64,
+    /// Calls of which the answer could have been remembered and was not.
+    pub misses: u64,
+    /// Failures by kind.
+    pub failures: BTreeMap<&'static str, u64>,
+    /// Services that it vetoed.
+    pub vetoes: u64,
+    /// Services that it changed.
+    pub changes: u64,
+    /// Services that it added.
+    pub additions: u64,
+    /// Services that it would have vetoed if it were enforced.
+    pub would_be_vetoes: u64,
+    /// Services that it would have changed.
+    pub would_be_changes: u64,
+    /// Services that it would have added.
+    pub would_be_additions: u64,
+}
+
+impl StageFigures {
+    pub(super) fn count(&mut self, step: &Step, changes: &[(String, Change)]) {
+        let would_be = step.rules().mode == Mode::Monitor;
+        for (_, change) in changes {
+            let figure = match (change, would_be) {
+                (Change::Changed(_), false) => &mut self.changes,
+                (Change::Vetoed(_), false) => &mut self.vetoes,
+                (Change::Added, false) => &mut self.additions,
+                (Change::Changed(_), true) => &mut self.would_be_changes,
+                (Change::Vetoed(_), true) => &mut self.would_be_vetoes,
+                (Change::Added, true) => &mut self.would_be_additions,
+            };
+            *figure += 1;
+        }
+    }
+
+    pub(super) fn count_failure(&mut self, error: &StageError) {
+        *self.failures.entry(error.kind()).or_default() += 1;
+    }
+}

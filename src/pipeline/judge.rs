@@ -1,0 +1,135 @@
+//! From a stage's decision to services: what it returned is held against the
+//! rules before anything is made of it. Pure.
+
+use std::collections::HashMap;
+
+use super::{Change, Decision, StageError, Step, Verdict, Veto, diff, validate};
+use crate::{host::Host, service::Service};
+
+/// Services that one answer may add.
+const MAX_ADDED: usize = 256;
+
+/// A decision that may be used, carried out on the services it was made for.
+#[derive(Debug)]
+pub(super) struct Judged {
+    pub(super) services: Vec<Service>,
+    pub(super) vetoed: Vec<Veto>,
+    /// What differs, by the IDs that the services had before.
+    pub(super) changes: Vec<(String, Change)>,
+}
+
+/// What a decision is held against.
+pub(super) struct Judge<'a> {
+    pub(super) step: &'a Step,
+    pub(super) host: &'a Host,
+    /// What the stage was shown.
+    pub(super) services: &'a [Service],
+}
+
+impl Judge<'_> {
+    /// Hold a decision against the rules, and carry it out.
+    pub(super) fn judge(&self, decision: Decision) -> Result<Judged, StageError> {
+        let Decision { verdicts, added } = decision;
+        if verdicts.len() != self.services.len() {
+            return invalid(format!(
+                "{} verdicts for {} services",
+                verdicts.len(),
+                self.services.len()
+            ));
+        }
+        if added.len() > MAX_ADDED {
+            return invalid(format!("{} more services; {MAX_ADDED} are allowed", added.len()));
+        }
+        let mut judged = Judged {
+            services: Vec::with_capacity(verdicts.len() + added.len()),
+            vetoed: Vec::new(),
+            changes: Vec::new(),
+        };
+        for (before, verdict) in self.services.iter().zip(verdicts) {
+            self.verdict(&mut judged, before, verdict)?;
+        }
+        for service in added {
+            self.added(&mut judged, service)?;
+        }
+        if !self.step.stage().is_builtin() {
+            self.distinct(&judged.services)?;
+        }
+        Ok(judged)
+    }
+
+    fn verdict(
+        &self,
+        judged: &mut Judged,
+        before: &Service,
+        verdict: Verdict,
+    ) -> Result<(), StageError> {
+        match verdict {
+            Verdict::Keep => judged.services.push(before.clone()),
+            Verdict::Replace(after) => {
+                let after = Service { origin: before.origin.clone(), ..*after };
+                if !self.step.stage().is_builtin() {
+                    validate::replaced(&self.host.hostname, before, &after)
+                        .map_err(StageError::Invalid)?;
+                }
+                let fields = diff(before, &after);
+                if let Some(first) = fields.first() {
+                    let field = first.field;
+                    self.permitted(|| format!("service {:?}: {field}: it differs", before.id))?;
+                    judged.changes.push((before.id.clone(), Change::Changed(fields)));
+                }
+                judged.services.push(after);
+            }
+            Verdict::Veto(reason) => {
+                let reason = validate::reason(&reason);
+                judged.changes.push((before.id.clone(), Change::Vetoed(reason.clone())));
+                let stage = self.step.name().to_string();
+                judged.vetoed.push(Veto { stage, service: before.clone(), reason });
+            }
+        }
+        Ok(())
+    }
+
+    fn added(&self, judged: &mut Judged, service: Service) -> Result<(), StageError> {
+        let service = Service { origin: None, ..service };
+        validate::added(&self.host.hostname, &service).map_err(StageError::Invalid)?;
+        self.permitted(|| format!("service {:?}: it is added", service.id))?;
+        judged.changes.push((service.id.clone(), Change::Added));
+        judged.services.push(service);
+        Ok(())
+    }
+
+    /// A stage that only validates keeps and vetoes.
+    fn permitted(&self, what: impl FnOnce() -> String) -> Result<(), StageError> {
+        if self.step.rules().validate_only {
+            return invalid(format!("{}, and the stage is validate-only", what()));
+        }
+        Ok(())
+    }
+
+    /// Of two services with one ID only one would be registered. What the stage
+    /// was shown with one ID already is not held against it.
+    fn distinct(&self, services: &[Service]) -> Result<(), StageError> {
+        let before = count(self.services);
+        let twice = count(services)
+            .into_iter()
+            .filter(|(id, n)| *n > 1 && before.get(id).is_none_or(|before| before < n))
+            .map(|(id, _)| id)
+            .min();
+        match twice {
+            Some(id) => invalid(format!("service {id:?}: id: another service has it, too")),
+            None => Ok(()),
+        }
+    }
+}
+
+fn count(services: &[Service]) -> HashMap<&str, usize> {
+    let mut count = HashMap::new();
+    for service in services {
+        *count.entry(service.id.as_str()).or_default() += 1;
+    }
+    count
+}
+
+fn invalid<T>(fault: String) -> Result<T, StageError> {
+    Err(StageError::Invalid(fault))
+}

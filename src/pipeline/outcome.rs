@@ -1,0 +1,178 @@
+//! What becomes of a container in the pipeline, with a trace of what each stage
+//! did to it.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::{FieldChange, Message, Mode, OnError, StageError, Step, judge::Judged};
+use crate::service::Service;
+
+/// A service that a stage vetoed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Veto {
+    /// The stage.
+    pub stage: String,
+    /// The service as the stage saw it.
+    pub service: Service,
+    /// The stage's reason.
+    pub reason: String,
+}
+
+/// What became of a container in the pipeline.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Outcome {
+    /// What is to be registered.
+    pub services: Vec<Service>,
+    /// What a stage vetoed.
+    pub vetoed: Vec<Veto>,
+    /// Why something was no candidate, a phrase each.
+    pub ignored: Vec<String>,
+    /// What was mended on the way to the candidates, a sentence each.
+    pub warnings: Vec<String>,
+    /// What each stage did, in order.
+    pub trace: Vec<Trace>,
+}
+
+/// What one stage did.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Trace {
+    /// The stage's name.
+    pub stage: String,
+    /// What it changed, by the IDs that the services had before.
+    pub changes: Vec<(String, Change)>,
+    /// What a monitored stage would have changed if it were enforced.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub would_be: Vec<(String, Change)>,
+    /// Whether the container is not among those that the stage is for.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub skipped: bool,
+    /// How it failed, where that did not end the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// What it wrote to the log.
+    pub messages: Vec<Message>,
+}
+
+/// A failure of a stage that did not end the run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// What happened.
+    pub error: String,
+    /// Whether the outcome may be another one when the stage answers. That of a
+    /// monitored stage will not.
+    pub matters: bool,
+}
+
+/// What a stage did to one service.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Change {
+    /// These fields differ now.
+    Changed(Vec<FieldChange>),
+    /// It is vetoed, for this reason.
+    Vetoed(String),
+    /// The stage made it up.
+    Added,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Change::Changed(fields) => {
+                let fields: Vec<_> = fields.iter().map(ToString::to_string).collect();
+                f.write_str(&fields.join(", "))
+            }
+            Change::Vetoed(reason) => write!(f, "vetoed: {reason}"),
+            Change::Added => f.write_str("added"),
+        }
+    }
+}
+
+impl Trace {
+    pub(super) fn of(step: &Step) -> Self {
+        Self {
+            stage: step.name().to_string(),
+            changes: Vec::new(),
+            would_be: Vec::new(),
+            skipped: false,
+            failure: None,
+            messages: Vec::new(),
+        }
+    }
+}
+
+/// Whether the run goes on after a stage.
+pub(super) enum Then {
+    GoOn,
+    End,
+}
+
+impl Outcome {
+    /// The messages of all stages, with the stage's name each.
+    pub fn into_messages(self) -> Vec<(String, Message)> {
+        let of_stage = |trace: Trace| {
+            let stage = trace.stage;
+            trace.messages.into_iter().map(move |message| (stage.clone(), message))
+        };
+        self.trace.into_iter().flat_map(of_stage).collect()
+    }
+
+    /// The first stage that failed without holding the container, so that the
+    /// outcome is a makeshift: the container should be looked at again.
+    pub fn makeshift(&self) -> Option<(&str, &Failure)> {
+        self.trace.iter().find_map(|trace| {
+            let failure = trace.failure.as_ref().filter(|failure| failure.matters)?;
+            Some((trace.stage.as_str(), failure))
+        })
+    }
+
+    /// Take over what a stage answered, as far as its mode and its rule for
+    /// failures say.
+    ///
+    /// # Errors
+    ///
+    /// The stage failed, and a failure of it holds the container.
+    pub(super) fn take(
+        &mut self,
+        step: &Step,
+        mut trace: Trace,
+        answer: Result<Judged, StageError>,
+    ) -> Result<Then, StageError> {
+        let rules = step.rules();
+        let mut end = Ok(Then::GoOn);
+        match (rules.mode, answer) {
+            (Mode::Enforce, Ok(judged)) => {
+                self.services = judged.services;
+                self.vetoed.extend(judged.vetoed);
+                trace.changes = judged.changes;
+            }
+            (Mode::Monitor, Ok(judged)) => trace.would_be = judged.changes,
+            (Mode::Monitor, Err(error)) => {
+                trace.failure = Some(Failure { error: error.to_string(), matters: false });
+            }
+            (Mode::Enforce, Err(error)) => match rules.on_error {
+                OnError::Hold => end = Err(error),
+                OnError::Skip => {
+                    trace.failure = Some(Failure { error: error.to_string(), matters: true });
+                }
+                OnError::Veto => {
+                    self.veto_all(&mut trace, &error);
+                    end = Ok(Then::End);
+                }
+            },
+        }
+        self.trace.push(trace);
+        end
+    }
+
+    /// Veto all of the container, also what later stages might add.
+    fn veto_all(&mut self, trace: &mut Trace, error: &StageError) {
+        trace.failure = Some(Failure { error: error.to_string(), matters: true });
+        let reason = format!("the stage failed: {error}");
+        for service in std::mem::take(&mut self.services) {
+            trace.changes.push((service.id.clone(), Change::Vetoed(reason.clone())));
+            self.vetoed.push(Veto { stage: trace.stage.clone(), service, reason: reason.clone() });
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! A stage in its place in the pipeline: what its word counts for, which
+//! containers it is for, and how it has fared.
+
+use std::{fmt, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::{Stage, StageError, StageHealth, digest::Digest, health::Record};
+use crate::{container::Container, reconcile::error_chain, select::Selector};
+
+/// Whether a stage's word counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// It does.
+    #[default]
+    Enforce,
+    /// It is called and its answer is compared, and nothing else: later stages
+    /// and the outcome see what the enforced ones made.
+    Monitor,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Mode::Enforce => "enforce",
+            Mode::Monitor => "monitor",
+        })
+    }
+}
+
+/// What becomes of a container that an enforced stage fails on. Whichever it
+/// is, the stage is asked again later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnError {
+    /// It keeps the registrations that it has.
+    #[default]
+    Hold,
+    /// It is handled as if there were no such stage.
+    Skip,
+    /// Nothing of it is registered, and what is registered is removed.
+    Veto,
+}
+
+/// Which containers a stage is for.
+pub trait Selects: fmt::Debug + Send + Sync {
+    /// Whether this is one of them.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be said; the text says why.
+    fn selects(&self, container: &Container) -> Result<bool, String>;
+}
+
+impl Selects for Selector {
+    fn selects(&self, container: &Container) -> Result<bool, String> {
+        self.matches(container).map_err(|error| error_chain(&error))
+    }
+}
+
+/// What the operator says of a stage's place in the pipeline.
+#[derive(Debug, Clone, Default)]
+pub struct Rules {
+    /// Whether its word counts.
+    pub mode: Mode,
+    /// What becomes of a container that it fails on.
+    pub on_error: OnError,
+    /// It may keep and veto; a change or an addition is an error of the stage.
+    pub validate_only: bool,
+    /// Which containers it is for; all if none.
+    pub select: Option<Arc<dyn Selects>>,
+}
+
+/// What a stage is made of.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Made {
+    /// The name that the plugin gives itself.
+    pub plugin: String,
+    /// Its version.
+    pub version: String,
+    /// A digest of its code, in hexadecimal; empty for a built-in stage.
+    pub digest: String,
+    /// The settings, and whatever else of the configuration bears on the answers.
+    #[serde(skip)]
+    pub settings: String,
+}
+
+impl Made {
+    /// The first twelve digits of the digest, for people; `built-in` without one.
+    pub fn short_digest(&self) -> &str {
+        match self.digest.get(..12) {
+            Some(digits) => digits,
+            None if self.digest.is_empty() => "built-in",
+            None => &self.digest,
+        }
+    }
+
+    /// What tells the stage's answers from those of another one: equal input
+    /// gives equal answers where this is equal.
+    fn fingerprint(&self) -> Digest {
+        let mut digest = Sha256::new();
+        for part in [&self.plugin, &self.version, &self.digest, &self.settings] {
+            digest.update(part.len().to_be_bytes());
+            digest.update(part);
+        }
+        digest.finalize().into()
+    }
+}
+
+/// A stage in its place. Cheap to clone; clones share how it has fared.
+#[derive(Clone)]
+pub struct Step {
+    stage: Arc<dyn Stage>,
+    rules: Rules,
+    made: Option<(Made, Digest)>,
+    record: Arc<Record>,
+}
+
+impl fmt::Debug for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Step").field("name", &self.name()).field("rules", &self.rules).finish()
+    }
+}
+
+impl Step {
+    /// A stage that is enforced, for all containers, and whose answers are not
+    /// remembered, since it is not known what it is made of.
+    pub fn new(stage: Arc<dyn Stage>) -> Self {
+        Self { stage, rules: Rules::default(), made: None, record: Arc::default() }
+    }
+
+    /// The same with these rules.
+    pub fn with(self, rules: Rules) -> Self {
+        Self { rules, ..self }
+    }
+
+    /// The same, made of this: now its answers can be remembered, if it is pure.
+    pub fn made_of(self, made: Made) -> Self {
+        let fingerprint = made.fingerprint();
+        Self { made: Some((made, fingerprint)), ..self }
+    }
+
+    /// The stage's name in the configuration.
+    pub fn name(&self) -> &str {
+        self.stage.name()
+    }
+
+    /// What the operator says of it.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// What it is made of, if that is known.
+    pub fn made(&self) -> Option<&Made> {
+        self.made.as_ref().map(|(made, _)| made)
+    }
+
+    /// How it has fared.
+    pub fn health(&self) -> StageHealth {
+        self.record.health(self)
+    }
+
+    pub(super) fn stage(&self) -> &dyn Stage {
+        &*self.stage
+    }
+
+    pub(super) fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// By what its answers are remembered; none if they are not.
+    pub(super) fn fingerprint(&self) -> Option<&Digest> {
+        let (_, fingerprint) = self.made.as_ref()?;
+        self.stage.is_pure().then_some(fingerprint)
+    }
+
+    /// Whether it is for this container.
+    pub(super) fn selects(&self, container: &Container) -> Result<bool, StageError> {
+        let Some(select) = &self.rules.select else { return Ok(true) };
+        select
+            .selects(container)
+            .map_err(|reason| StageError::Host(format!("its select cannot be evaluated: {reason}")))
+    }
+
+    /// The step in the place of `old`, whose figures go on. What is known of the
+    /// old one's health says nothing of another plugin or other settings.
+    pub(super) fn succeeding(self, old: &Self) -> Self {
+        let same = self.made.is_some() && self.made == old.made;
+        Self { record: Arc::new(old.record.successor(same)), ..self }
+    }
+}
