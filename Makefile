@@ -15,7 +15,7 @@ BASH_SCRIPTS := .ci/run $(wildcard tests/demo/*.sh)
 
 # Cargo uses all processors by itself.
 .NOTPARALLEL:
-.PHONY: help build plugins dist image demo test sim lint clean
+.PHONY: help build plugins dist image demo test sim fuzz lint clean
 .PHONY: environment check-format check-scripts check-clippy test-plugins test-daemon
 
 help: ## List the targets
@@ -57,6 +57,10 @@ test: ## Install what is missing, build and run all tests
 sim: ## Simulate the loop in many worlds (SEEDS=10000), or in one and show it (SEED=n)
 	SEED=$(SEED) SEEDS=$(or $(SEEDS),$(if $(SEED),,10000)) \
 		$(CARGO) test --release --locked --lib sim::every_seed -- --nocapture
+# The tests feed the loader with the same generator, ten thousand files of one seed.
+fuzz: ## Feed the loader with random and mutated components (FUZZ_SECONDS=600, FUZZ_SEED=the time)
+	WHARFINGER_FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) WHARFINGER_FUZZ_SEED=$(or $(FUZZ_SEED),$(shell date +%s)) \
+		$(CARGO) test --release --locked --test code_cache -- --nocapture random_and_mutated
 
 lint: check-format check-scripts check-clippy ## Check the format, the scripts and, with Clippy, the code
 

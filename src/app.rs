@@ -58,7 +58,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let host = host(&args.offer, config.compat).await?;
     let (adapter, registry) = registry(&uri, &host)?;
     check_maintenance(&config.lifecycle, adapter)?;
-    let mut stages = Stages::default();
+    let mut stages = Stages::with_registry(&uri);
     let pipeline = stages.load(&config).await?;
     stages::announce(&pipeline);
 
@@ -187,8 +187,14 @@ pub fn tags(args: &OfferArgs, compat: Compat) -> anyhow::Result<Tags> {
 ///
 /// The file cannot be used ([`BadConfig`]).
 pub fn config(args: &OfferArgs) -> anyhow::Result<Config> {
-    let Some(path) = &args.config else { return Ok(Config::default()) };
-    Ok(Config::read(path).map_err(|error: ConfigError| BadConfig(error.into()))?)
+    let mut config = match &args.config {
+        Some(path) => Config::read(path).map_err(|error: ConfigError| BadConfig(error.into()))?,
+        None => Config::default(),
+    };
+    if let Some(folder) = &args.cache_dir {
+        config.cache.dir = Some(folder.clone());
+    }
+    Ok(config)
 }
 
 /// The host's facts. `compat` is the file's; the flag's wins.

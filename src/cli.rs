@@ -49,6 +49,10 @@ enum Command {
     Apply(ApplyArgs),
     /// Load a configuration and say what is wrong with it.
     Check(CheckArgs),
+    /// Compile a component from the standard input to the standard output; the
+    /// daemon's own.
+    #[command(name = crate::plugin::COMPILE_COMMAND, hide = true)]
+    Compile,
 }
 
 /// What to do.
@@ -64,6 +68,8 @@ pub enum Invocation {
     Apply(ApplyArgs),
     /// Say whether a configuration can be used.
     Check(CheckArgs),
+    /// Compile a component for the daemon that started this process.
+    Compile,
 }
 
 /// The flags that decide what is registered.
@@ -120,6 +126,11 @@ pub struct OfferArgs {
     /// The configuration file.
     #[arg(long, value_name = "FILE", env = "WHARFINGER_CONFIG")]
     pub config: Option<PathBuf>,
+
+    /// The folder for compiled components; an empty one for none.
+    /// [default: wharfinger in the user's folder for caches]
+    #[arg(long, value_name = "FOLDER", env = "WHARFINGER_CACHE_DIR", value_parser = folder)]
+    pub cache_dir: Option<PathBuf>,
 }
 
 /// The flags of the daemon.
@@ -229,6 +240,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, Us
         }
         Some(Command::Apply(args)) => return Ok(Invocation::Apply(args)),
         Some(Command::Check(args)) => return Ok(Invocation::Check(args)),
+        Some(Command::Compile) => return Ok(Invocation::Compile),
         Some(Command::Run(args)) => args,
         None => cli.run,
     };
@@ -281,6 +293,11 @@ impl OfferArgs {
         .filter_map(|(name, value)| Some((name.to_string(), value?)))
         .collect()
     }
+}
+
+/// A folder, or nothing, which stands for none.
+fn folder(text: &str) -> Result<PathBuf, std::convert::Infallible> {
+    Ok(text.into())
 }
 
 fn resolution(text: &str) -> Result<(String, String), String> {

@@ -4,16 +4,17 @@
 //! Unknown keys are refused. Every fault is reported, not just the first.
 
 mod address;
+mod cache;
 mod containers;
+mod grant;
+mod limits;
 mod stage;
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
-use bytesize::ByteSize;
 use serde::Deserialize;
 
 use crate::{
@@ -23,8 +24,11 @@ use crate::{
 };
 
 pub use address::Address;
+pub use cache::CacheConfig;
 pub use containers::Containers;
-pub use stage::{Grant, StageConfig};
+pub use grant::Grant;
+pub use limits::{DefaultLimits, StageLimits};
+pub use stage::StageConfig;
 
 /// What the file says.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -44,6 +48,8 @@ pub struct Config {
     pub containers: Containers,
     /// Under which address a container is offered.
     pub address: Address,
+    /// Where compiled components are kept.
+    pub cache: CacheConfig,
     /// The stages in their order.
     pub pipeline: Vec<StageConfig>,
 }
@@ -59,6 +65,7 @@ impl Default for Config {
             guard: GuardLimits::default(),
             containers: Containers::default(),
             address: Address::default(),
+            cache: CacheConfig::default(),
             pipeline: vec![StageConfig::registrator()],
         }
     }
@@ -70,25 +77,6 @@ impl Default for Config {
 pub struct Registry {
     /// A URI such as `consul://127.0.0.1:8500`. The command line's wins.
     pub uri: Option<String>,
-}
-
-/// What a stage may use unless it says otherwise.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct DefaultLimits {
-    /// The time of one call.
-    #[serde(with = "humantime_serde")]
-    pub timeout: Duration,
-    /// The memory of one call.
-    pub memory: ByteSize,
-    /// How many calls of components may run at once.
-    pub concurrency: usize,
-}
-
-impl Default for DefaultLimits {
-    fn default() -> Self {
-        Self { timeout: Duration::from_millis(200), memory: ByteSize::mib(64), concurrency: 8 }
-    }
 }
 
 /// Why a configuration cannot be used.
@@ -152,6 +140,8 @@ impl Config {
         let mut config: Self = toml::from_str(text)
             .map_err(|error| ConfigError::Parse(path.into(), Box::new(error)))?;
         let faults = config.faults();
+        let said = config.cache.dir.take_if(|dir| !dir.as_os_str().is_empty());
+        config.cache.dir = said.map(|dir| folder.join(dir)).or(config.cache.dir);
         for stage in &mut config.pipeline {
             stage.file = stage.file.take().map(|file| folder.join(file));
         }
@@ -169,15 +159,15 @@ impl Config {
     /// The configuration without what makes no sense in it, so that the rest can
     /// be tried.
     pub fn loadable(mut self) -> Self {
-        let limits = DefaultLimits::default();
-        if timeout(self.limits.timeout).is_err() {
-            self.limits.timeout = limits.timeout;
+        if !self.limits.faults().is_empty() {
+            self.limits = DefaultLimits::default();
         }
-        if memory(self.limits.memory).is_err() {
-            self.limits.memory = limits.memory;
+        if self.cache.fault().is_some() {
+            self.cache = CacheConfig::default();
         }
-        self.limits.concurrency = self.limits.concurrency.clamp(1, 256);
-        self.pipeline.retain(|stage| stage.faults().is_empty());
+        let limits = self.limits.clone();
+        self.pipeline
+            .retain(|stage| stage.faults().is_empty() && limits.faults_of(stage).is_empty());
         self
     }
 
@@ -185,14 +175,11 @@ impl Config {
         let mut faults = self.lifecycle.faults();
         faults.extend(self.guard.fault());
         let mut fault = |place: &str, text: String| faults.push(format!("{place}: {text}"));
-        if self.limits.concurrency == 0 || self.limits.concurrency > 256 {
-            fault("limits.concurrency", "it must be from 1 to 256".into());
+        for (key, text) in self.limits.faults() {
+            fault(&format!("limits.{key}"), text);
         }
-        if let Err(text) = timeout(self.limits.timeout) {
-            fault("limits.timeout", text);
-        }
-        if let Err(text) = memory(self.limits.memory) {
-            fault("limits.memory", text);
+        if let Some(text) = self.cache.fault() {
+            fault("cache.size", text);
         }
         if self.pipeline.is_empty() {
             fault("pipeline", "it has no stage".into());
@@ -205,7 +192,7 @@ impl Config {
             if self.pipeline[..index].iter().any(|other| other.name == stage.name) {
                 fault(&place, "another stage has this name".into());
             }
-            for text in stage.faults() {
+            for text in stage.faults().into_iter().chain(self.limits.faults_of(stage)) {
                 fault(&place, text);
             }
         }
@@ -216,36 +203,16 @@ impl Config {
 
     /// What a stage may use in one call.
     pub fn limits_of(&self, stage: &StageConfig) -> Limits {
-        Limits {
-            timeout: stage.timeout.unwrap_or(self.limits.timeout),
-            memory: stage.memory.unwrap_or(self.limits.memory),
-        }
+        self.limits.of(stage)
     }
-}
-
-fn timeout(value: Duration) -> Result<(), String> {
-    let (least, most) = (Limits::MIN_TIMEOUT, Limits::MAX_TIMEOUT);
-    if (least..=most).contains(&value) {
-        return Ok(());
-    }
-    Err(format!(
-        "{} is not between {} and {}",
-        humantime::format_duration(value),
-        humantime::format_duration(least),
-        humantime::format_duration(most)
-    ))
-}
-
-fn memory(value: ByteSize) -> Result<(), String> {
-    let (least, most) = (Limits::MIN_MEMORY, Limits::MAX_MEMORY);
-    if (least..=most).contains(&value) {
-        return Ok(());
-    }
-    Err(format!("{value} is not between {least} and {most}"))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use bytesize::ByteSize;
+
     use super::*;
     use crate::pipeline::{Mode, OnError};
 
@@ -264,6 +231,10 @@ mod tests {
             [limits]
             timeout = "50ms"
             memory = "32MiB"
+            log-lines = 7
+            [cache]
+            dir = "code"
+            size = "2MiB"
             [[pipeline]]
             name = "registrator"
             builtin = "registrator"
@@ -272,15 +243,29 @@ mod tests {
             file = "convention.wasm"
             timeout = "20ms"
             settings = { tag = "x" }
+            limits = { tags = 5, output = "64KiB" }
             grant.env = ["SERVICE_*", "TEAM"]
+            grant.http = ["https://policy.example/v1/"]
+            grant.kv = "teams"
             "#,
         )
         .expect("the file is right");
         let stage = &config.pipeline[1];
         assert_eq!(stage.file.as_deref(), Some(Path::new("/etc/convention.wasm")));
-        let limits = Limits { timeout: Duration::from_millis(20), memory: ByteSize::mib(32) };
+        let limits = Limits {
+            timeout: Duration::from_millis(20),
+            memory: ByteSize::mib(32),
+            log_lines: 7,
+            tags: 5,
+            output: ByteSize::kib(64),
+            ..Limits::DEFAULT
+        };
         assert_eq!(config.limits_of(stage), limits);
-        assert!(stage.grant.visible_env().expect("patterns").is_match("TEAM"));
+        let grants = stage.grant.grants().expect("grants");
+        assert!(grants.env.is_match("TEAM") && grants.http.len() == 1 && grants.kv.is_some());
+        assert!(!grants.clock && !grants.random);
+        let expected = CacheConfig { dir: Some("/etc/code".into()), size: ByteSize::mib(2) };
+        assert_eq!(config.cache, expected);
     }
 
     #[test]
@@ -295,20 +280,33 @@ mod tests {
             [limits]
             timeout = "1ms"
             concurrency = 0
+            stack = "1KiB"
+            log-rate = 0
+            [cache]
+            size = "0B"
             [[pipeline]]
             name = "a"
             [[pipeline]]
             name = "a"
             builtin = "registrator"
             memory = "1KiB"
+            limits = { services = 0 }
             grant.env = ["{"]
+            grant.http = ["policy.example"]
+            grant.kv = "/"
             "#,
         )
         .expect_err("there are faults");
         for part in [
             "wharfinger.toml",
             "limits.timeout: 1ms",
-            "limits.concurrency",
+            "limits.concurrency: 0 is not between 1 and 256",
+            "limits.stack: 1.0 KiB is not between 64.0 KiB and 8.0 MiB",
+            "limits.log-rate: 0 is not between 1 and 100000",
+            "cache.size: 0 B is not between 1.0 MiB",
+            "\"a\": limits.services: 0 is not between 1 and 10000",
+            "grant.http: \"policy.example\": it is not a URL",
+            "grant.kv: \"/\"",
             "\"a\": it needs either builtin or file",
             "another stage has this name",
             "memory: 1.0 KiB",
@@ -316,6 +314,8 @@ mod tests {
         ] {
             assert!(faults.contains(part), "{part:?} is not in {faults}");
         }
+        // What stages inherit is said once.
+        assert_eq!(faults.matches("log-rate").count(), 1, "{faults}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use tracing::{error, info};
 use wharfinger::{
     app::{self, BadConfig},
     cli::{self, Invocation, LogFormat},
-    telemetry,
+    plugin, telemetry,
 };
 
 /// What was wanted could not be done.
@@ -25,13 +25,23 @@ fn main() -> ExitCode {
             return ExitCode::from(error.code);
         }
     };
+    if let Invocation::Compile = invocation {
+        return match plugin::compile_child() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(reason) => {
+                // The daemon reads it and logs it.
+                eprintln!("{reason}");
+                ExitCode::from(FAILURE)
+            }
+        };
+    }
     telemetry::start(match &invocation {
         Invocation::Run(args) => args.log_format,
         _ => LogFormat::Text,
     });
     let done = |()| ExitCode::SUCCESS;
     let result = match invocation {
-        Invocation::Version => {
+        Invocation::Version | Invocation::Compile => {
             println!("v{}", env!("CARGO_PKG_VERSION"));
             Ok(ExitCode::SUCCESS)
         }

@@ -131,11 +131,30 @@ pub enum StageError {
     #[error("trapped: {0}")]
     Trap(String),
     /// The call took longer than the stage may.
-    #[error("exceeded its deadline of {}", humantime::format_duration(*.0))]
+    #[error("exceeded its deadline of {} (timeout)", humantime::format_duration(*.0))]
     Timeout(Duration),
     /// The call wanted more memory than the stage may have.
-    #[error("exceeded its memory limit of {0}")]
+    #[error("exceeded its memory limit of {0} (memory)")]
     Memory(ByteSize),
+    /// The call wanted more table elements than the stage may have.
+    #[error("exceeded its limit of {0} table elements (limits.table-elements)")]
+    Table(u32),
+    /// The calls of the guest's functions within each other went too deep.
+    #[error("exceeded its stack: {0}")]
+    Stack(String),
+    /// The call returned, or handed to the host, more than the stage may.
+    #[error("exceeded its limit of {limit} {what} (limits.{key})")]
+    Output {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much there may be.
+        limit: String,
+        /// The limit's key in the configuration.
+        key: &'static str,
+    },
+    /// An instance cannot be made.
+    #[error("cannot be instantiated: {0}")]
+    Instantiate(String),
     /// The stage says that it could not decide.
     #[error("could not decide: {0}")]
     Guest(String),
@@ -161,6 +180,10 @@ impl StageError {
             Self::Trap(_) => "trap",
             Self::Timeout(_) => "timeout",
             Self::Memory(_) => "memory",
+            Self::Table(_) => "table",
+            Self::Stack(_) => "stack",
+            Self::Output { .. } => "output",
+            Self::Instantiate(_) => "instantiate",
             Self::Guest(_) => "guest",
             Self::Invalid(_) => "invalid",
             Self::Host(_) => "host",

@@ -6,39 +6,52 @@
 //! threads of its own, never on those that talk to Docker and Consul, and only
 //! so many calls run at once.
 
+mod artifact;
+mod cache;
+mod clock;
+mod compile;
 mod component;
 mod engine;
+mod failure;
+mod file;
+mod grants;
 mod guest;
+mod http;
 mod imports;
+mod kv;
+mod limits;
+mod stats;
 mod v0_1_0;
 mod wasi;
 
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use bytesize::ByteSize;
-use globset::GlobSet;
 use sha2::{Digest as _, Sha256};
 use tokio::{runtime, sync::Semaphore};
+use tracing::warn;
+use wasmtime::component::Component;
 
 use crate::pipeline::{Message, StageError};
 use engine::Engine;
+use stats::Figures;
 
+pub use cache::{Cache, CacheError};
+pub use compile::{COMMAND as COMPILE_COMMAND, Compiler, compile_child};
 pub use component::ComponentStage;
-pub use imports::{ComponentFault, InvalidComponent};
-
-/// How much a stage may use in one call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// The time from the first instruction to the answer.
-    pub timeout: Duration,
-    /// All linear memories and tables of the instance together.
-    pub memory: ByteSize,
-}
+pub use grants::{Capability, Grants, KvPrefix, Origin};
+pub use imports::{ComponentFault, Refused};
+pub use kv::KvReader;
+pub use limits::Limits;
+pub use stats::{Stats, Times};
 
 /// What the operator says of a component.
 #[derive(Debug, Clone)]
@@ -51,8 +64,8 @@ pub struct ComponentSpec {
     pub settings: String,
     /// What a call may use.
     pub limits: Limits,
-    /// The environment variables that the stage may see.
-    pub visible_env: GlobSet,
+    /// What the stage may see and ask for.
+    pub grants: Grants,
 }
 
 /// Why a component is not used as a stage.
@@ -61,10 +74,41 @@ pub enum LoadError {
     /// The file cannot be read.
     #[error("cannot read {}", .0.display())]
     Read(PathBuf, #[source] std::io::Error),
+    /// There is something else under the file's name.
+    #[error("{} is {found}, not a component's file", .file.display())]
+    NotAFile {
+        /// The name.
+        file: PathBuf,
+        /// What is there.
+        found: &'static str,
+    },
+    /// The file is larger than a component can be.
+    #[error("{} has more than {limit}", .file.display())]
+    TooLarge {
+        /// The file.
+        file: PathBuf,
+        /// How much it may have.
+        limit: ByteSize,
+    },
     /// The file is no component of the contract, or imports what it is not
     /// granted.
     #[error("{}", .0.display())]
-    Invalid(PathBuf, #[source] InvalidComponent),
+    Invalid(PathBuf, #[source] ComponentFault),
+    /// The component has more parts than the stage may have.
+    #[error(
+        "{} is made of {found} {what}, of which the stage may have {limit} (limits.instances)",
+        .file.display()
+    )]
+    Parts {
+        /// The file.
+        file: PathBuf,
+        /// What there is too much of.
+        what: &'static str,
+        /// How many there are.
+        found: u32,
+        /// How many there may be.
+        limit: u32,
+    },
     /// The component cannot be compiled.
     #[error("cannot compile {}: {reason}", .file.display())]
     Compile {
@@ -93,8 +137,13 @@ pub enum LoadError {
         source: StageError,
     },
     /// The stage refuses its settings.
-    #[error("settings: {}", .0.join("; "))]
-    Settings(Vec<String>),
+    #[error("{} refuses its settings: {}", .file.display(), .faults.join("; "))]
+    Settings {
+        /// The file.
+        file: PathBuf,
+        /// Every fault.
+        faults: Vec<String>,
+    },
 }
 
 /// What a component says of itself, and what the host knows of its file.
@@ -114,36 +163,78 @@ pub struct Identity {
 struct GuestCall<T> {
     result: Result<T, StageError>,
     messages: Vec<Message>,
+    /// From the instance's beginning to its end.
+    time: Duration,
+    /// The memory that the instance had.
+    memory: usize,
+}
+
+/// How a [`PluginHost`] is made.
+pub struct HostOptions {
+    /// How many calls may run at once.
+    pub concurrency: usize,
+    /// For each limit the largest that a stage may have.
+    pub largest: Limits,
+    /// The stack of a call.
+    pub stack: ByteSize,
+    /// What stages that are granted it read of a key-value store.
+    pub kv: Option<Arc<dyn KvReader>>,
+    /// Where components are compiled.
+    pub compiler: Compiler,
+    /// Where compiled code is kept.
+    pub cache: Option<Cache>,
+}
+
+impl Default for HostOptions {
+    fn default() -> Self {
+        Self {
+            concurrency: 8,
+            largest: Limits::DEFAULT,
+            stack: Limits::DEFAULT_STACK,
+            kv: None,
+            compiler: Compiler::Here,
+            cache: None,
+        }
+    }
 }
 
 /// Runs components. Dropping it ends its threads; calls that run are abandoned.
 pub struct PluginHost {
     engine: Engine,
-    /// Compiled components by the digest of their files.
-    compiled: Mutex<HashMap<String, wasmtime::component::Component>>,
+    stack: ByteSize,
+    kv: Option<Arc<dyn KvReader>>,
+    store: Arc<Store>,
+    /// Components that stages are made of, by the digests of their files.
+    compiled: Mutex<HashMap<String, Weak<Component>>>,
+    /// The figures of the stages that were loaded, by their names.
+    figures: Mutex<Vec<(String, Weak<Figures>)>>,
     permits: Arc<Semaphore>,
     /// The guests' own threads; there until the host is dropped.
     runtime: Option<runtime::Runtime>,
 }
 
 impl PluginHost {
-    /// A host that runs up to `concurrency` calls at once, none of which may
-    /// use more memory than `largest`.
+    /// A host without stages.
     ///
     /// # Errors
     ///
     /// The machine cannot run WebAssembly, or a thread cannot be started.
-    pub fn new(concurrency: usize, largest: ByteSize) -> Result<Self, String> {
+    pub fn new(options: HostOptions) -> Result<Self, String> {
+        let HostOptions { concurrency, largest, stack, kv, compiler, cache } = options;
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(concurrency);
         let runtime = runtime::Builder::new_multi_thread()
             .worker_threads(threads)
             .thread_name("guest")
-            .enable_time()
+            .enable_all()
             .build()
             .map_err(|error| format!("cannot start the guests' threads: {error}"))?;
         Ok(Self {
-            engine: Engine::new(concurrency, largest)?,
+            engine: Engine::new(concurrency, &largest, stack)?,
+            stack,
+            kv,
+            store: Arc::new(Store { compiler, cache, compilations: AtomicU64::new(0) }),
             compiled: Mutex::default(),
+            figures: Mutex::default(),
             permits: Arc::new(Semaphore::new(concurrency)),
             runtime: Some(runtime),
         })
@@ -158,13 +249,41 @@ impl PluginHost {
     /// See [`LoadError`]. Nothing of the component stays in the host then but
     /// its compiled code.
     pub async fn load(self: &Arc<Self>, spec: ComponentSpec) -> Result<ComponentStage, LoadError> {
-        let bytes =
-            std::fs::read(&spec.file).map_err(|error| LoadError::Read(spec.file.clone(), error))?;
-        let imports = imports::inspect(&bytes)
+        let bytes = file::read(&spec.file)?;
+        let imports = imports::inspect(&bytes, &spec.grants)
             .map_err(|error| LoadError::Invalid(spec.file.clone(), error))?;
+        let parts = |what, found, limit| {
+            let file = spec.file.clone();
+            if found > limit { Err(LoadError::Parts { file, what, found, limit }) } else { Ok(()) }
+        };
+        parts("core instances", imports.instances, spec.limits.instances)?;
         let digest = hex(&Sha256::digest(&bytes));
         let component = self.compile(&spec.file, &digest, bytes).await?;
-        ComponentStage::link(self, &component, imports, digest, spec).await
+        if let Some(needed) = component.resources_required() {
+            parts("tables", needed.num_tables, spec.limits.instances)?;
+            parts("memories", needed.num_memories, engine::MAX_MEMORIES as u32)?;
+        }
+        ComponentStage::link(self, component, imports, digest, spec).await
+    }
+
+    /// The figures of the stages that are loaded, by their names.
+    pub fn stats(&self) -> Vec<(String, Stats)> {
+        let figures = lock(&self.figures);
+        let stats = |(name, figures): &(String, Weak<Figures>)| {
+            Some((name.clone(), figures.upgrade()?.stats()))
+        };
+        figures.iter().filter_map(stats).collect()
+    }
+
+    fn remember(&self, name: &str, stage: &Arc<Figures>) {
+        let mut figures = lock(&self.figures);
+        figures.retain(|(_, figures)| figures.strong_count() > 0);
+        figures.push((name.to_string(), Arc::downgrade(stage)));
+    }
+
+    /// How many components were compiled, and not found in the cache.
+    pub fn compilations(&self) -> u64 {
+        self.store.compilations.load(Ordering::Relaxed)
     }
 
     async fn compile(
@@ -172,32 +291,67 @@ impl PluginHost {
         file: &Path,
         digest: &str,
         bytes: Vec<u8>,
-    ) -> Result<wasmtime::component::Component, LoadError> {
-        let known =
-            |compiled: &HashMap<_, wasmtime::component::Component>| compiled.get(digest).cloned();
-        if let Some(component) = known(&self.lock()) {
+    ) -> Result<Arc<Component>, LoadError> {
+        if let Some(component) = lock(&self.compiled).get(digest).and_then(Weak::upgrade) {
             return Ok(component);
         }
-        let engine = self.engine.wasmtime().clone();
+        let (engine, store) = (self.engine.wasmtime().clone(), self.store.clone());
         let failed = |reason| LoadError::Compile { file: file.to_path_buf(), reason };
+        let key = cache::key(&engine, digest);
         let component = self
             .runtime()
-            .spawn_blocking(move || wasmtime::component::Component::new(&engine, bytes))
+            .spawn_blocking(move || store.component(&engine, &key, &bytes))
             .await
             .map_err(|error| failed(error.to_string()))?
-            .map_err(|error| failed(format!("{error:#}")))?;
-        self.lock().insert(digest.to_string(), component.clone());
+            .map_err(failed)?;
+        let component = Arc::new(component);
+        let mut compiled = lock(&self.compiled);
+        compiled.retain(|_, component| component.strong_count() > 0);
+        compiled.insert(digest.to_string(), Arc::downgrade(&component));
         Ok(component)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, wasmtime::component::Component>> {
-        // The map is whole at any moment; a panic elsewhere does not spoil it.
-        self.compiled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn runtime(&self) -> &runtime::Runtime {
         self.runtime.as_ref().expect("the runtime is only taken when the host is dropped")
     }
+}
+
+/// Where compiled code comes from.
+struct Store {
+    compiler: Compiler,
+    cache: Option<Cache>,
+    compilations: AtomicU64,
+}
+
+impl Store {
+    /// The component, from the cache if it is there.
+    fn component(
+        &self,
+        engine: &wasmtime::Engine,
+        key: &str,
+        bytes: &[u8],
+    ) -> Result<Component, String> {
+        if let Some(kept) = self.cache.as_ref().and_then(|cache| cache.get(key)) {
+            match kept.load(engine) {
+                Ok(component) => return Ok(component),
+                Err(error) => warn!(error = format!("{error:#}"), "compiled code is made again"),
+            }
+        }
+        self.compilations.fetch_add(1, Ordering::Relaxed);
+        let artifact = self.compiler.compile(engine, bytes)?;
+        let component = artifact.load(engine).map_err(|error| format!("{error:#}"))?;
+        if let Some(cache) = &self.cache
+            && let Err(error) = cache.put(key, &artifact)
+        {
+            warn!(folder = %cache.path().display(), %error, "compiled code is not kept");
+        }
+        Ok(component)
+    }
+}
+
+fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    // The values are whole at any moment; a panic elsewhere does not spoil them.
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for PluginHost {
@@ -207,6 +361,15 @@ impl Drop for PluginHost {
             runtime.shutdown_background();
         }
     }
+}
+
+/// Bytes of a text from a guest; the rest is cut off.
+const MAX_TEXT: usize = 4096;
+
+/// A text from a guest as it may stand in the log: a line break would let it
+/// forge lines.
+fn one_line(text: &str) -> String {
+    text[..text.floor_char_boundary(MAX_TEXT)].replace(char::is_control, " ")
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -2,6 +2,7 @@
 
 mod consul;
 mod consul_kv;
+mod consul_reader;
 mod memory;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use crate::service::{CheckStatus, Service, Weights};
 
 pub use consul::{Consul, ConsulConfig, ConsulError, body};
 pub use consul_kv::{ConsulKv, ConsulKvError};
+pub use consul_reader::ConsulReader;
 pub use memory::Memory;
 
 /// Where services are registered. A seam: tests put their own in its place.

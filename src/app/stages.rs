@@ -4,14 +4,16 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
-use bytesize::ByteSize;
-use tracing::info;
+use reqwest::Url;
+use tracing::{info, warn};
 
 use super::BadConfig;
 use crate::{
-    config::{Config, StageConfig},
+    config::{CacheConfig, Config, DefaultLimits, StageConfig},
     pipeline::{Builtin, Made, Pipeline, Rules, Selects, Stage, Step},
-    plugin::{ComponentSpec, PluginHost},
+    plugin::{Cache, Compiler, ComponentSpec, HostOptions, KvReader, Limits, PluginHost},
+    reconcile::error_chain,
+    registry::ConsulReader,
 };
 
 /// Makes pipelines of configurations. What can be used again of one for the next
@@ -19,16 +21,25 @@ use crate::{
 #[derive(Default)]
 pub struct Stages {
     plugins: Option<Plugins>,
+    /// The registry's URI, if the file's is not the one that counts.
+    registry: Option<String>,
 }
 
 /// The plugin host, and what it was made for.
 struct Plugins {
     host: Arc<PluginHost>,
-    concurrency: usize,
-    largest: ByteSize,
+    limits: DefaultLimits,
+    largest: Limits,
+    cache: CacheConfig,
+    reads_kv: bool,
 }
 
 impl Stages {
+    /// The stages of a daemon with this registry.
+    pub fn with_registry(uri: &str) -> Self {
+        Self { plugins: None, registry: Some(uri.to_string()) }
+    }
+
     /// The pipeline of a configuration, with every stage loaded and its settings
     /// validated.
     ///
@@ -53,12 +64,9 @@ impl Stages {
     ///
     /// This machine cannot run components.
     pub async fn try_load(&mut self, config: &Config) -> anyhow::Result<(Vec<Step>, Vec<String>)> {
-        let memory = |stage| config.limits_of(stage).memory;
         let components = config.pipeline.iter().filter(|stage| stage.file.is_some());
-        let plugins = match components.map(memory).max() {
-            Some(largest) => Some(self.plugins(config.limits.concurrency, largest)?),
-            None => None,
-        };
+        let largest = components.map(|stage| config.limits_of(stage)).reduce(Limits::or_larger);
+        let plugins = largest.map(|largest| self.plugins(config, largest)).transpose()?;
         let (mut steps, mut faults) = (Vec::new(), Vec::new());
         for stage in &config.pipeline {
             match load(config, stage, plugins.as_ref()).await {
@@ -69,22 +77,63 @@ impl Stages {
         Ok((steps, faults))
     }
 
-    fn plugins(
-        &mut self,
-        concurrency: usize,
-        largest: ByteSize,
-    ) -> anyhow::Result<Arc<PluginHost>> {
+    fn plugins(&mut self, config: &Config, largest: Limits) -> anyhow::Result<Arc<PluginHost>> {
+        let reads_kv = config.pipeline.iter().any(|stage| stage.grant.kv.is_some());
         if let Some(plugins) = &self.plugins
-            && (plugins.concurrency, plugins.largest) == (concurrency, largest)
+            && plugins.limits == config.limits
+            && plugins.largest == largest
+            && plugins.cache == config.cache
+            && plugins.reads_kv == reads_kv
         {
             return Ok(plugins.host.clone());
         }
-        let host = PluginHost::new(concurrency, largest).map_err(|error| anyhow!(error))?;
-        let host = Arc::new(host);
+        let uri = self.registry.as_deref().or(config.registry.uri.as_deref()).unwrap_or_default();
+        let options = HostOptions {
+            concurrency: config.limits.concurrency,
+            largest,
+            stack: config.limits.stack,
+            kv: kv_reader(config, uri)?,
+            compiler: Compiler::child(),
+            cache: cache(config),
+        };
+        let host = Arc::new(PluginHost::new(options).map_err(|error| anyhow!(error))?);
         // The stages of the pipeline that is in force hold the one before.
-        self.plugins = Some(Plugins { host: host.clone(), concurrency, largest });
+        self.plugins = Some(Plugins {
+            host: host.clone(),
+            limits: config.limits.clone(),
+            largest,
+            cache: config.cache.clone(),
+            reads_kv,
+        });
         Ok(host)
     }
+}
+
+/// Where compiled components are kept. Without it, everything works, and each
+/// start takes longer.
+fn cache(config: &Config) -> Option<Cache> {
+    let Some(folder) = config.cache.folder(|name| std::env::var(name).ok()) else {
+        info!("compiled plugins are not kept: no folder for them is known (--cache-dir)");
+        return None;
+    };
+    match Cache::open(&folder, config.cache.size) {
+        Ok(cache) => Some(cache),
+        Err(error) => {
+            warn!(error = error_chain(&error), "compiled plugins are not kept (--cache-dir)");
+            None
+        }
+    }
+}
+
+/// What stages read of Consul's KV store, if any is granted a part of it.
+fn kv_reader(config: &Config, uri: &str) -> anyhow::Result<Option<Arc<dyn KvReader>>> {
+    if !uri.starts_with("consul") || config.pipeline.iter().all(|stage| stage.grant.kv.is_none()) {
+        return Ok(None);
+    }
+    let url = Url::parse(uri).with_context(|| format!("bad adapter uri: {uri}"))?;
+    let reader = ConsulReader::new(&url, |name| std::env::var(name).ok())
+        .map_err(|error| BadConfig(error.into()))?;
+    Ok(Some(Arc::new(reader)))
 }
 
 async fn load(
@@ -135,7 +184,7 @@ async fn component(
             file,
             settings,
             limits: config.limits_of(stage),
-            visible_env: stage.grant.visible_env().map_err(|error| anyhow!(error))?,
+            grants: stage.grant.grants().map_err(|faults| anyhow!(faults.join("; ")))?,
         })
         .await?;
     let identity = loaded.identity().clone();

@@ -3,9 +3,9 @@
 use std::{path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
-use globset::{Glob, GlobSet, GlobSetBuilder};
 use serde::Deserialize;
 
+use super::{Grant, StageLimits};
 use crate::{
     pipeline::{Mode, OnError},
     reconcile::error_chain,
@@ -33,7 +33,10 @@ pub struct StageConfig {
     /// The memory of one call.
     #[serde(default)]
     pub memory: Option<ByteSize>,
-    /// What the stage may see.
+    /// What else one call may use.
+    #[serde(default)]
+    pub limits: StageLimits,
+    /// What the stage may see and ask for.
     #[serde(default)]
     pub grant: Grant,
     /// Whether its word counts: `enforce` unless it says `monitor`.
@@ -51,36 +54,6 @@ pub struct StageConfig {
     pub validate_only: bool,
 }
 
-/// What a component is granted.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct Grant {
-    /// Patterns of the environment variables of a container that it sees.
-    pub env: Vec<String>,
-}
-
-impl Default for Grant {
-    /// Secrets are not handed out by accident.
-    fn default() -> Self {
-        Self { env: vec!["SERVICE_*".into()] }
-    }
-}
-
-impl Grant {
-    /// The patterns, ready to match.
-    ///
-    /// # Errors
-    ///
-    /// A pattern is wrong; the words say which and how.
-    pub fn visible_env(&self) -> Result<GlobSet, String> {
-        let mut set = GlobSetBuilder::new();
-        for pattern in &self.env {
-            set.add(Glob::new(pattern).map_err(|error| error.to_string())?);
-        }
-        set.build().map_err(|error| error.to_string())
-    }
-}
-
 impl StageConfig {
     /// The stage that mimics registrator, as it is without a file.
     pub fn registrator() -> Self {
@@ -91,6 +64,7 @@ impl StageConfig {
             settings: toml::Table::new(),
             timeout: None,
             memory: None,
+            limits: StageLimits::default(),
             grant: Grant::default(),
             mode: Mode::Enforce,
             on_error: OnError::Hold,
@@ -107,15 +81,7 @@ impl StageConfig {
             (Some(_), None) | (None, Some(_)) => {}
             _ => faults.push("it needs either builtin or file".into()),
         }
-        if let Some(Err(text)) = self.timeout.map(super::timeout) {
-            faults.push(format!("timeout: {text}"));
-        }
-        if let Some(Err(text)) = self.memory.map(super::memory) {
-            faults.push(format!("memory: {text}"));
-        }
-        if let Err(text) = self.grant.visible_env() {
-            faults.push(format!("grant.env: {text}"));
-        }
+        faults.extend(self.grant.faults());
         faults.extend(self.selector().err());
         faults
     }

@@ -1,9 +1,13 @@
 //! A component as a stage of the pipeline.
 
-use std::sync::Arc;
+use std::{
+    collections::HashSet,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
-use globset::GlobSet;
 use tokio::time::timeout;
 use wasmtime::{
     Store,
@@ -11,13 +15,20 @@ use wasmtime::{
 };
 
 use super::{
-    ComponentSpec, GuestCall, Identity, Limits, LoadError, PluginHost, guest::Guest,
-    imports::Imports, v0_1_0, wasi,
+    ComponentSpec, GuestCall, Identity, LoadError, PluginHost,
+    failure::Phase,
+    grants::Capability,
+    guest::{Allowance, Guest},
+    http,
+    imports::Imports,
+    kv, one_line,
+    stats::{self, Figures, Stats},
+    v0_1_0, wasi,
 };
 use crate::{
     container::Container,
     host::Host,
-    pipeline::{Called, Stage, StageError},
+    pipeline::{Called, Decision, Stage, StageError, Verdict},
     service::Service,
 };
 
@@ -25,11 +36,12 @@ use crate::{
 pub struct ComponentStage {
     name: String,
     settings: Arc<str>,
-    limits: Limits,
-    visible_env: GlobSet,
     identity: Identity,
-    wasi: bool,
+    allowance: Arc<Allowance>,
+    figures: Arc<Figures>,
     host: Arc<PluginHost>,
+    /// While it is here, the host knows the component as compiled.
+    _component: Arc<Component>,
     linked: v0_1_0::StageComponentPre<Guest>,
 }
 
@@ -37,16 +49,21 @@ impl ComponentStage {
     /// Link a compiled component, ask it what it is and validate its settings.
     pub(super) async fn link(
         host: &Arc<PluginHost>,
-        component: &Component,
+        component: Arc<Component>,
         imports: Imports,
         digest: String,
         spec: ComponentSpec,
     ) -> Result<Self, LoadError> {
-        let ComponentSpec { name, file, settings, limits, visible_env } = spec;
-        let linked = pre(host, component, imports).map_err(|error| LoadError::Link {
-            file: file.clone(),
-            reason: format!("{error:#}"),
-        })?;
+        let ComponentSpec { name, file, settings, limits, grants } = spec;
+        let failed = |reason| LoadError::Link { file: file.clone(), reason };
+        let linked =
+            pre(host, &component, &imports).map_err(|error| failed(format!("{error:#}")))?;
+        let wants = |capability| imports.capabilities.contains(&capability);
+        let http = wants(Capability::Http).then(http::client).transpose().map_err(failed)?;
+        let kv = host.kv.clone().filter(|_| wants(Capability::Kv));
+        if wants(Capability::Kv) && kv.is_none() {
+            return Err(failed("grant.kv: there is no Consul whose KV store could be read".into()));
+        }
         let identity = Identity {
             name: String::new(),
             version: String::new(),
@@ -56,43 +73,66 @@ impl ComponentStage {
         let mut stage = Self {
             name,
             settings: settings.into(),
-            limits,
-            visible_env,
             identity,
-            wasi: imports.wasi,
+            allowance: Arc::new(Allowance { limits, grants, imports, kv, http }),
+            figures: Arc::new(Figures::new()),
             host: host.clone(),
+            _component: component,
             linked,
         };
-        let failed = |function| {
-            let file = file.clone();
-            move |source| LoadError::Call { file, function, source }
-        };
-        let description = stage
+        stage.introduce(&file).await?;
+        host.remember(&stage.name, &stage.figures);
+        Ok(stage)
+    }
+
+    /// Ask the component what it is and let it validate its settings.
+    async fn introduce(&mut self, file: &Path) -> Result<(), LoadError> {
+        let failed =
+            |function| move |source| LoadError::Call { file: file.into(), function, source };
+        let description = self
             .call(|store, guest| guest.call_describe(store).boxed())
             .await
             .result
             .map_err(failed("describe"))?;
-        stage.identity = Identity {
-            name: description.name,
-            version: description.version,
-            summary: description.summary,
-            digest: stage.identity.digest,
+        self.identity = Identity {
+            name: one_line(&description.name),
+            version: one_line(&description.version),
+            summary: one_line(&description.summary),
+            digest: std::mem::take(&mut self.identity.digest),
         };
-        let settings = stage.settings.clone();
-        stage
-            .call(|store, guest| {
-                async move { guest.call_validate_settings(store, &settings).await }.boxed()
-            })
-            .await
-            .result
-            .map_err(failed("validate-settings"))?
-            .map_err(LoadError::Settings)?;
-        Ok(stage)
+        let settings = self.settings.clone();
+        self.call(|store, guest| {
+            async move { guest.call_validate_settings(store, &settings).await }.boxed()
+        })
+        .await
+        .result
+        .map_err(failed("validate-settings"))?
+        .map_err(|faults| {
+            let faults = faults.iter().map(|fault| one_line(fault)).collect();
+            LoadError::Settings { file: file.into(), faults }
+        })
     }
 
     /// What the component says of itself.
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// The capabilities beyond the contract that the component uses, as far as
+    /// they are granted to it.
+    pub fn capabilities(&self) -> &[Capability] {
+        &self.allowance.imports.capabilities
+    }
+
+    /// Whether an answer depends on nothing but the call's arguments, so that
+    /// it may be remembered for the same arguments.
+    pub fn is_pure(&self) -> bool {
+        self.capabilities().is_empty()
+    }
+
+    /// The figures of its calls since it was loaded.
+    pub fn stats(&self) -> Stats {
+        self.figures.stats()
     }
 
     /// Call a function of a fresh instance, within the stage's limits, on the
@@ -110,41 +150,108 @@ impl ComponentStage {
         let failed = |error: String| GuestCall {
             result: Err(StageError::Host(error)),
             messages: Vec::new(),
+            time: Duration::ZERO,
+            memory: 0,
         };
         // Waiting for a turn does not count against the deadline.
         let Ok(permit) = self.host.permits.clone().acquire_owned().await else {
             return failed("the plugin host is being closed".into());
         };
-        let (linked, limits, wasi) = (self.linked.clone(), self.limits, self.wasi);
+        let ticking = self.host.engine.run();
+        let (linked, stack) = (self.linked.clone(), self.host.stack);
+        let (allowance, figures) = (self.allowance.clone(), self.figures.clone());
         let call = self.host.runtime().spawn(async move {
-            let _permit = permit;
-            let mut store = Guest::store(linked.engine(), limits, wasi);
+            let (_permit, _ticking) = (permit, ticking);
+            let began = Instant::now();
+            let mut store = Guest::store(linked.engine(), &allowance);
+            let mut phase = Phase::Instantiate;
             let run = async {
                 let instance = linked.instantiate_async(&mut store).await?;
+                phase = Phase::Call;
                 function(&mut store, instance.wharfinger_pipeline_stage()).await
             };
             // The engine's clock interrupts code of the guest, this one time
             // that is spent in the host on its behalf.
-            let result = match timeout(limits.timeout, run).await {
+            let result = match timeout(allowance.limits.timeout, run).await {
                 Ok(Ok(value)) => Ok(value),
-                Ok(Err(error)) => Err(store.data().explain(&error, limits)),
-                Err(_) => Err(StageError::Timeout(limits.timeout)),
+                Ok(Err(error)) => Err(store.data().explain(&error, phase, stack)),
+                Err(_) => Err(StageError::Timeout(allowance.limits.timeout)),
             };
-            GuestCall { result, messages: store.into_data().into_messages() }
+            let memory = store.data().memory();
+            let messages = store.into_data().into_messages(&figures);
+            GuestCall { result, messages, time: began.elapsed(), memory }
         });
         call.await.unwrap_or_else(|error| failed(error.to_string()))
     }
+
+    /// An answer within the stage's limits of services and tags, and with
+    /// reasons that fit into the log. Tags that a service had before are not
+    /// held against the stage.
+    fn checked(
+        &self,
+        services: &[Service],
+        mut decision: Decision,
+    ) -> Result<Decision, StageError> {
+        let limits = &self.allowance.limits;
+        let too_many =
+            |what, limit: u32, key| Err(StageError::Output { what, limit: limit.to_string(), key });
+        if decision.added.len() > limits.services as usize {
+            return too_many("added services", limits.services, "services");
+        }
+        let excess =
+            |before: usize, after: &Service| after.tags.len() > before.max(limits.tags as usize);
+        let mut excessive = decision.added.iter().any(|service| excess(0, service));
+        for (verdict, before) in decision.verdicts.iter_mut().zip(services) {
+            match verdict {
+                Verdict::Keep => {}
+                Verdict::Replace(after) => excessive |= excess(before.tags.len(), after),
+                Verdict::Veto(reason) => *reason = one_line(reason),
+            }
+        }
+        if excessive {
+            return too_many("tags of one service", limits.tags, "tags");
+        }
+        match repeated(services, &decision) {
+            Some(id) => Err(StageError::Invalid(format!(
+                "service {:?}: id: another service of the container has it",
+                one_line(id)
+            ))),
+            None => Ok(decision),
+        }
+    }
+}
+
+/// The ID of an added service that another one has already: one of the two
+/// would silently be lost. That replaced ones share an ID is a question of
+/// naming, which registrator answers like that.
+fn repeated<'a>(services: &[Service], decision: &'a Decision) -> Option<&'a str> {
+    let kept =
+        decision.verdicts.iter().zip(services).filter_map(|(verdict, before)| match verdict {
+            Verdict::Keep => Some(before.id.as_str()),
+            Verdict::Replace(after) => Some(after.id.as_str()),
+            Verdict::Veto(_) => None,
+        });
+    let mut taken: HashSet<&str> = kept.collect();
+    decision.added.iter().map(|service| service.id.as_str()).find(|id| !taken.insert(id))
 }
 
 fn pre(
     host: &PluginHost,
     component: &Component,
-    imports: Imports,
+    imports: &Imports,
 ) -> wasmtime::Result<v0_1_0::StageComponentPre<Guest>> {
     let mut linker = Linker::new(host.engine.wasmtime());
     v0_1_0::link(&mut linker)?;
     if imports.wasi {
         wasi::link(&mut linker)?;
+    }
+    for capability in &imports.capabilities {
+        match capability {
+            // They are part of WASI, which asks the store what to give.
+            Capability::Clock | Capability::Random => {}
+            Capability::Http => http::link(&mut linker)?,
+            Capability::Kv => kv::link(&mut linker)?,
+        }
     }
     v0_1_0::StageComponentPre::new(linker.instantiate_pre(component)?)
 }
@@ -155,24 +262,30 @@ impl Stage for ComponentStage {
         &self.name
     }
 
+    fn is_pure(&self) -> bool {
+        self.capabilities().is_empty()
+    }
+
     async fn process(&self, container: &Container, host: &Host, services: &[Service]) -> Called {
-        let container = v0_1_0::container(container, |key| self.visible_env.is_match(key));
+        let container = v0_1_0::container(container, |key| self.allowance.grants.env.is_match(key));
         let host = v0_1_0::host(host);
-        let services: Vec<_> = services.iter().map(v0_1_0::service).collect();
+        let proposed: Vec<_> = services.iter().map(v0_1_0::service).collect();
         let settings = self.settings.clone();
-        let GuestCall { result, messages } = self
+        let GuestCall { result, messages, time, memory } = self
             .call(|store, guest| {
                 async move {
-                    guest.call_process(store, &settings, &container, &host, &services).await
+                    guest.call_process(store, &settings, &container, &host, &proposed).await
                 }
                 .boxed()
             })
             .await;
         let result = match result {
-            Ok(Ok(outcome)) => Ok(v0_1_0::decision(outcome)),
-            Ok(Err(reason)) => Err(StageError::Guest(reason)),
+            Ok(Ok(outcome)) => self.checked(services, v0_1_0::decision(outcome)),
+            Ok(Err(reason)) => Err(StageError::Guest(one_line(&reason))),
             Err(error) => Err(error),
         };
+        let outcome = result.as_ref().map_or_else(stats::kind, |_| "ok");
+        self.figures.record(&stats::Call { outcome, time, memory });
         Called { result, messages }
     }
 }

@@ -1,39 +1,39 @@
-//! The engine that compiles and runs guests, and the clock that interrupts
-//! them.
+//! The engine that compiles and runs guests.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::num::NonZeroUsize;
 
 use bytesize::ByteSize;
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-/// The time between two moments at which a guest can be interrupted. It must be
-/// much finer than the shortest deadline that a stage can have.
-pub(super) const TICK: Duration = Duration::from_millis(2);
+use super::{
+    Limits,
+    clock::{Clock, Ticking},
+    failure::MAX_FRAMES,
+};
 
-/// Core instances, memories and tables that a component may have. A component
-/// made by a language's toolchain has two or three of each.
-pub(super) const MAX_PARTS: usize = 12;
+/// Memories of one component: its own, and one of an adapter.
+pub(super) const MAX_MEMORIES: usize = 2;
 
-/// Entries of one table; the largest known, of a Python interpreter, has 12,000.
-const MAX_TABLE_ELEMENTS: usize = 50_000;
+/// What the host's functions may use of a guest's stack beyond the guest's own
+/// part; the engine's default.
+const HOST_STACK: usize = 1536 * 1024;
 
 pub(super) struct Engine {
     wasmtime: wasmtime::Engine,
-    stopped: Arc<AtomicBool>,
+    clock: Clock,
 }
 
 impl Engine {
-    /// An engine for `concurrency` calls at once with up to `largest` memory.
-    pub(super) fn new(concurrency: usize, largest: ByteSize) -> Result<Self, String> {
-        let mut config = Config::new();
-        config.epoch_interruption(true);
-        config.concurrency_support(false);
+    /// An engine for `concurrency` calls at once, none of which exceeds
+    /// `largest`.
+    pub(super) fn new(
+        concurrency: usize,
+        largest: &Limits,
+        stack: ByteSize,
+    ) -> Result<Self, String> {
+        let mut config = config();
+        let stack = usize::try_from(stack.as_u64()).map_err(|error| error.to_string())?;
+        config.max_wasm_stack(stack).async_stack_size(stack + HOST_STACK);
         config.allocation_strategy(pool(concurrency, largest));
         let wasmtime = wasmtime::Engine::new(&config)
             .or_else(|_| {
@@ -43,54 +43,50 @@ impl Engine {
                 wasmtime::Engine::new(&config)
             })
             .map_err(|error| format!("cannot start the WebAssembly engine: {error:#}"))?;
-        let stopped = Arc::new(AtomicBool::new(false));
-        tick(wasmtime.clone(), stopped.clone())?;
-        Ok(Self { wasmtime, stopped })
+        let clock = Clock::start(wasmtime.clone())?;
+        Ok(Self { wasmtime, clock })
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
         &self.wasmtime
     }
-}
 
-impl Drop for Engine {
-    fn drop(&mut self) {
-        self.stopped.store(true, Ordering::Relaxed);
+    /// Keep the clock going that interrupts guests.
+    pub(super) fn run(&self) -> Ticking {
+        self.clock.run()
     }
 }
 
-fn pool(concurrency: usize, largest: ByteSize) -> InstanceAllocationStrategy {
+/// What has a bearing on compiled code, which must be the same wherever it is
+/// made and used.
+pub(super) fn config() -> Config {
+    let mut config = Config::new();
+    config.epoch_interruption(true);
+    config.concurrency_support(false);
+    config.wasm_backtrace_max_frames(NonZeroUsize::new(MAX_FRAMES));
+    config
+}
+
+fn pool(concurrency: usize, largest: &Limits) -> InstanceAllocationStrategy {
+    let instances = largest.instances as usize;
     let count = |each: usize| u32::try_from(concurrency * each).unwrap_or(u32::MAX);
-    let bytes = usize::try_from(largest.as_u64()).unwrap_or(usize::MAX);
+    let bytes = usize::try_from(largest.memory.as_u64()).unwrap_or(usize::MAX);
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(count(1))
-        .total_core_instances(count(MAX_PARTS))
-        .total_memories(count(2))
-        .total_tables(count(MAX_PARTS))
+        .total_core_instances(count(instances))
+        .total_memories(count(MAX_MEMORIES))
+        .total_tables(count(instances))
         .total_stacks(count(1))
-        .max_core_instances_per_component(MAX_PARTS as u32)
-        .max_memories_per_component(2)
-        .max_tables_per_component(MAX_PARTS as u32)
-        .table_elements(MAX_TABLE_ELEMENTS)
+        .max_core_instances_per_component(largest.instances)
+        .max_memories_per_component(MAX_MEMORIES as u32)
+        .max_memories_per_module(MAX_MEMORIES as u32)
+        .max_tables_per_module(largest.instances)
+        .max_tables_per_component(largest.instances)
+        .table_elements(largest.table_elements as usize)
         .max_memory_size(bytes)
         // Clearing a few pages is cheaper than giving them back to the kernel
         // and faulting them in again at the next call.
         .linear_memory_keep_resident(256 * 1024)
         .table_keep_resident(16 * 1024);
     InstanceAllocationStrategy::Pooling(pool)
-}
-
-/// Move the engine's clock on for as long as the engine is used. The thread is
-/// not joined: it ends by itself within a tick.
-fn tick(engine: wasmtime::Engine, stopped: Arc<AtomicBool>) -> Result<(), String> {
-    std::thread::Builder::new()
-        .name("guest-clock".into())
-        .spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                std::thread::sleep(TICK);
-                engine.increment_epoch();
-            }
-        })
-        .map(drop)
-        .map_err(|error| format!("cannot start the guests' clock: {error}"))
 }

@@ -1,41 +1,65 @@
 //! The state that belongs to one call into a guest, and its limits.
 
-use std::time::{Duration, Instant};
+use std::{sync::Arc, time::Instant};
 
-use bytesize::ByteSize;
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 
-use super::{Limits, engine::MAX_PARTS, wasi::Inert};
-use crate::pipeline::{Level, Message, StageError};
+use super::{
+    Limits,
+    engine::MAX_MEMORIES,
+    failure::{DeadlineExceeded, MemoryExceeded, TableExceeded},
+    grants::Grants,
+    imports::Imports,
+    kv::KvReader,
+    one_line,
+    stats::Figures,
+    wasi::System,
+};
+use crate::pipeline::{Level, Message};
 
-/// Messages that one call may write; the rest is counted and dropped.
-const MAX_MESSAGES: usize = 100;
-/// Bytes of one message; the rest is cut off.
-const MAX_MESSAGE_BYTES: usize = 4096;
-/// What a table entry takes in the host.
-const TABLE_ENTRY_BYTES: usize = 8;
+/// What a table element takes in the host.
+const TABLE_ELEMENT_BYTES: usize = 8;
+/// Handles of resources that a guest may hold at once.
+const MAX_HANDLES: usize = 1000;
+
+/// What all calls of a stage have in common.
+pub(super) struct Allowance {
+    pub(super) limits: Limits,
+    pub(super) grants: Grants,
+    pub(super) imports: Imports,
+    /// There if the stage is granted a part of the KV store.
+    pub(super) kv: Option<Arc<dyn KvReader>>,
+    /// There if the stage imports HTTP and is granted it.
+    pub(super) http: Option<reqwest::Client>,
+}
 
 /// The host's side of one instance.
 pub(super) struct Guest {
-    memory: MemoryLimiter,
+    pub(super) allowance: Arc<Allowance>,
+    usage: Usage,
     messages: Vec<Message>,
     dropped: usize,
     /// There if the component imports WASI.
-    pub(super) wasi: Option<Inert>,
+    pub(super) system: Option<System>,
 }
 
 impl Guest {
     /// A store for one call, with the stage's limits.
-    pub(super) fn store(engine: &wasmtime::Engine, limits: Limits, wasi: bool) -> Store<Guest> {
-        let bytes = usize::try_from(limits.memory.as_u64()).unwrap_or(usize::MAX);
+    pub(super) fn store(engine: &wasmtime::Engine, allowance: &Arc<Allowance>) -> Store<Guest> {
+        let limits = allowance.limits;
         let guest = Guest {
-            memory: MemoryLimiter { used: 0, limit: bytes },
+            usage: Usage::new(&limits),
             messages: Vec::new(),
             dropped: 0,
-            wasi: wasi.then(Inert::new),
+            system: allowance.imports.wasi.then(|| System::new(allowance)),
+            allowance: allowance.clone(),
         };
         let mut store = Store::new(engine, guest);
-        store.limiter(|guest| &mut guest.memory);
+        store.limiter(|guest| &mut guest.usage);
+        // A list may name the same bytes again and again: without this, what
+        // the host copies would not be bounded by the guest's memory.
+        store.set_hostcall_fuel(usize::try_from(limits.output.as_u64()).unwrap_or(usize::MAX));
+        store.set_max_component_handles(MAX_HANDLES);
         let deadline = Instant::now() + limits.timeout;
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(move |_| {
@@ -49,69 +73,88 @@ impl Guest {
     }
 
     /// Keep a message of the guest.
-    pub(super) fn log(&mut self, level: Level, mut text: String) {
-        if self.messages.len() >= MAX_MESSAGES {
+    pub(super) fn log(&mut self, level: Level, text: &str) {
+        if self.messages.len() >= self.allowance.limits.log_lines as usize {
             self.dropped += 1;
             return;
         }
-        text.truncate(text.floor_char_boundary(MAX_MESSAGE_BYTES));
-        // A line break would let a guest forge lines of the log.
-        let text = text.replace(char::is_control, " ");
-        self.messages.push(Message { level, text });
+        self.messages.push(Message { level, text: one_line(text) });
     }
 
-    /// The messages, with a last one that says how many were dropped.
-    pub(super) fn into_messages(mut self) -> Vec<Message> {
+    /// The messages so far.
+    pub(super) fn messages(&self) -> &[Message] {
+        &self.messages
+    }
+
+    /// The memory that the instance has had.
+    pub(super) fn memory(&self) -> usize {
+        self.usage.bytes
+    }
+
+    /// The messages that may be written, with further ones that say how many
+    /// may not and why.
+    pub(super) fn into_messages(mut self, figures: &Figures) -> Vec<Message> {
+        let Limits { log_lines, log_rate, .. } = self.allowance.limits;
+        let mut warnings = Vec::new();
         if self.dropped > 0 {
-            let text = format!("{} more messages of this call are dropped", self.dropped);
-            self.messages.push(Message { level: Level::Warn, text });
+            figures.drop_messages(self.dropped);
+            warnings.push(format!(
+                "{} more messages of this call are dropped: limits.log-lines is {log_lines}",
+                self.dropped
+            ));
         }
+        if !self.messages.is_empty() {
+            let (admitted, first) = figures.admit_messages(self.messages.len(), log_rate);
+            let excess = self.messages.len() - admitted;
+            self.messages.truncate(admitted);
+            figures.drop_messages(excess);
+            if first {
+                warnings.push(format!(
+                    "{excess} messages of this call, and more to come in this second, are \
+                     dropped: limits.log-rate is {log_rate}"
+                ));
+            }
+        }
+        let message = |text| Message { level: Level::Warn, text };
+        self.messages.extend(warnings.into_iter().map(message));
         self.messages
     }
+}
 
-    /// What became of a call that failed in the engine.
-    pub(super) fn explain(&self, error: &wasmtime::Error, limits: Limits) -> StageError {
-        if error.downcast_ref::<DeadlineExceeded>().is_some() {
-            return StageError::Timeout(limits.timeout);
+/// Counts what a store has: memories and tables together, and the elements of
+/// tables.
+struct Usage {
+    bytes: usize,
+    max_bytes: usize,
+    elements: usize,
+    max_elements: usize,
+    max_instances: usize,
+}
+
+impl Usage {
+    fn new(limits: &Limits) -> Self {
+        Self {
+            bytes: 0,
+            max_bytes: usize::try_from(limits.memory.as_u64()).unwrap_or(usize::MAX),
+            elements: 0,
+            max_elements: limits.table_elements as usize,
+            max_instances: limits.instances as usize,
         }
-        if error.downcast_ref::<MemoryExceeded>().is_some() {
-            return StageError::Memory(limits.memory);
-        }
-        if let Some(trap) = error.downcast_ref::<wasmtime::Trap>() {
-            // A panic writes its message before it traps.
-            let panic = self.messages.iter().rev().find(|message| message.level == Level::Error);
-            let trap = trap.to_string();
-            let trap = trap.strip_prefix("wasm trap: ").unwrap_or(&trap);
-            return StageError::Trap(match panic {
-                Some(message) => format!("{trap}: {}", message.text),
-                None => trap.to_string(),
-            });
-        }
-        // Apart from traps, what fails in a call is the reading of its result.
-        StageError::Invalid(format!("{error:#}"))
     }
-}
 
-/// Counts the memories and tables of a store together.
-struct MemoryLimiter {
-    used: usize,
-    limit: usize,
-}
-
-impl MemoryLimiter {
     fn grow(&mut self, bytes: usize) -> wasmtime::Result<bool> {
-        let used = self.used.saturating_add(bytes);
-        if used > self.limit {
+        let used = self.bytes.saturating_add(bytes);
+        if used > self.max_bytes {
             // Not just a refusal: a guest's allocator would turn it into a trap
             // that says nothing of memory.
             return Err(MemoryExceeded.into());
         }
-        self.used = used;
+        self.bytes = used;
         Ok(true)
     }
 }
 
-impl ResourceLimiter for MemoryLimiter {
+impl ResourceLimiter for Usage {
     fn memory_growing(
         &mut self,
         current: usize,
@@ -127,38 +170,24 @@ impl ResourceLimiter for MemoryLimiter {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        self.grow(desired.saturating_sub(current).saturating_mul(TABLE_ENTRY_BYTES))
+        let more = desired.saturating_sub(current);
+        let elements = self.elements.saturating_add(more);
+        if elements > self.max_elements {
+            return Err(TableExceeded.into());
+        }
+        self.elements = elements;
+        self.grow(more.saturating_mul(TABLE_ELEMENT_BYTES))
     }
 
     fn instances(&self) -> usize {
-        MAX_PARTS
+        self.max_instances
     }
 
     fn tables(&self) -> usize {
-        MAX_PARTS
+        self.max_instances
     }
 
     fn memories(&self) -> usize {
-        MAX_PARTS
+        MAX_MEMORIES
     }
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("the call exceeded its deadline")]
-struct DeadlineExceeded;
-
-#[derive(Debug, thiserror::Error)]
-#[error("the call exceeded its memory limit")]
-struct MemoryExceeded;
-
-/// The bounds within which a stage's limits make sense.
-impl Limits {
-    /// The shortest deadline: several ticks of the clock that enforces it.
-    pub const MIN_TIMEOUT: Duration = Duration::from_millis(10);
-    /// The longest deadline.
-    pub const MAX_TIMEOUT: Duration = Duration::from_secs(60);
-    /// The least memory: what the runtime of a small guest needs.
-    pub const MIN_MEMORY: ByteSize = ByteSize::mib(1);
-    /// The most memory that a guest can address.
-    pub const MAX_MEMORY: ByteSize = ByteSize::gib(4);
 }

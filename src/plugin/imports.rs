@@ -1,68 +1,157 @@
 //! What a file is and what it imports, found out before anything is compiled.
 
-use wasmparser::{Encoding, Parser, Payload};
+use wasmparser::{ComponentExternalKind, Encoding, Instance, Parser, Payload};
 
-/// The contract's package and version.
+use super::grants::{Capability, Grants};
+
+/// The contract's package, and the versions that have an adapter.
 const PACKAGE: &str = "wharfinger:pipeline/";
-const VERSION: &str = "0.1.0";
+pub(super) const VERSIONS: [&str; 1] = ["0.1.0"];
 
 /// Parts of WASI that every component of some toolchains imports, needed or
 /// not. They are linked to implementations that give nothing away and touch
-/// nothing. What is not in this list, such as sockets, is refused.
+/// nothing. What is neither here nor a capability, such as sockets, is refused.
 const INERT: [&str; 5] =
     ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/"];
 
 /// What a component needs to be linked with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Imports {
     /// It imports parts of WASI.
     pub(super) wasi: bool,
+    /// The capabilities that it imports and is granted.
+    pub(super) capabilities: Vec<Capability>,
+    /// The core instances that it is made of.
+    pub(super) instances: u32,
 }
 
 /// Why a file is no component that can be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct InvalidComponent(pub ComponentFault);
-
-/// What is wrong with a file.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ComponentFault {
+    /// There is nothing in it.
+    #[error("an empty file; {}", wanted())]
+    Empty,
+    /// It is WebAssembly in its text form.
+    #[error("WebAssembly in its text form; {}: make it with `wasm-tools parse`", wanted())]
+    Text,
     /// It is something else.
-    #[error("not a WebAssembly file")]
-    NotWasm,
+    #[error("not a WebAssembly file: it begins with {found}, not with 00 61 73 6d; {}", wanted())]
+    NotWasm {
+        /// Its first bytes in hexadecimal.
+        found: String,
+    },
     /// It is a core module.
     #[error(
-        "a core module, not a component: build it for the target wasm32-wasip2, or turn it into \
-         a component with `wasm-tools component new`"
+        "a core module, not a component; {}: build it for the target wasm32-wasip2, or turn it \
+         into a component with `wasm-tools component new`",
+        wanted()
     )]
     CoreModule,
     /// It is damaged.
     #[error("a damaged component: {0}")]
     Damaged(String),
+    /// It exports a stage of another version of the contract.
+    #[error(
+        "a stage of the contract's version {found}; this program knows {}: build the stage \
+         against one of these", VERSIONS.join(", ")
+    )]
+    UnknownVersion {
+        /// The version that it was built against.
+        found: String,
+    },
     /// It does not export a stage.
-    #[error("a component that exports {found}; a stage exports {PACKAGE}stage@{VERSION}")]
+    #[error("a component of another world: it exports {found}; {}", wanted())]
     NotAStage {
         /// What it exports instead.
         found: String,
     },
-    /// It imports what is not granted.
-    #[error(
-        "imports {0}, which is not granted: a stage may import {PACKAGE}logging@{VERSION} only"
-    )]
-    NotGranted(String),
+    /// It imports what is not granted, or cannot be.
+    #[error("imports {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; it imports "))]
+    NotGranted(Vec<Refused>),
+}
+
+/// An import that is not granted.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The operator could grant it.
+    #[error("{import}, which is not granted: if it is to have it, add `{line}` to the stage")]
+    Ungranted {
+        /// What it imports.
+        import: String,
+        /// The line of the configuration that grants it.
+        line: &'static str,
+    },
+    /// Nobody can grant it.
+    #[error("{0}, which no stage can be granted")]
+    Ungrantable(String),
+}
+
+fn wanted() -> String {
+    let exports: Vec<_> =
+        VERSIONS.iter().map(|version| format!("{PACKAGE}stage@{version}")).collect();
+    format!("wanted is a component that exports {}", exports.join(" or "))
 }
 
 /// Look at a file without compiling it.
-pub(super) fn inspect(bytes: &[u8]) -> Result<Imports, InvalidComponent> {
-    scan(bytes).map_err(InvalidComponent)
+pub(super) fn inspect(bytes: &[u8], grants: &Grants) -> Result<Imports, ComponentFault> {
+    recognise(bytes)?;
+    let Outline { imports, exports, instances } = outline(bytes)?;
+    let stage = |version: &&str| exports.contains(&format!("{PACKAGE}stage@{version}"));
+    if !VERSIONS.iter().any(stage) {
+        let version =
+            exports.iter().find_map(|name| name.strip_prefix(PACKAGE)?.strip_prefix("stage@"));
+        if let Some(found) = version {
+            return Err(ComponentFault::UnknownVersion { found: shown(found) });
+        }
+        let found = if exports.is_empty() { "nothing".into() } else { shown(&exports.join(", ")) };
+        return Err(ComponentFault::NotAStage { found });
+    }
+    let mut found = Imports { instances, ..Imports::default() };
+    let mut refused = Vec::new();
+    for name in imports {
+        match admit(&name, grants) {
+            Ok(Admitted::Contract) => {}
+            Ok(Admitted::Wasi(capability)) => {
+                found.wasi = true;
+                found.capabilities.extend(capability);
+            }
+            Ok(Admitted::Own(capability)) => found.capabilities.push(capability),
+            Err(reason) => refused.push(reason),
+        }
+    }
+    found.capabilities.sort();
+    found.capabilities.dedup();
+    if refused.is_empty() { Ok(found) } else { Err(ComponentFault::NotGranted(refused)) }
 }
 
-fn scan(bytes: &[u8]) -> Result<Imports, ComponentFault> {
-    let damaged = |error: wasmparser::BinaryReaderError| ComponentFault::Damaged(error.to_string());
-    if !bytes.starts_with(b"\0asm") {
-        return Err(ComponentFault::NotWasm);
+/// What a file is by its first bytes.
+fn recognise(bytes: &[u8]) -> Result<(), ComponentFault> {
+    if bytes.is_empty() {
+        return Err(ComponentFault::Empty);
     }
-    let (mut depth, mut imports, mut exports) = (0, Vec::new(), Vec::new());
+    if bytes.starts_with(b"\0asm") {
+        return Ok(());
+    }
+    let text = bytes.trim_ascii_start();
+    if text.starts_with(b"(component") || text.starts_with(b"(module") || text.starts_with(b";;") {
+        return Err(ComponentFault::Text);
+    }
+    let first = &bytes[..bytes.len().min(4)];
+    let found: Vec<_> = first.iter().map(|byte| format!("{byte:02x}")).collect();
+    Err(ComponentFault::NotWasm { found: found.join(" ") })
+}
+
+/// What the outermost component imports and exports, and how many core
+/// instances there are in all of it.
+struct Outline {
+    imports: Vec<String>,
+    exports: Vec<String>,
+    instances: u32,
+}
+
+fn outline(bytes: &[u8]) -> Result<Outline, ComponentFault> {
+    let mut found = Outline { imports: Vec::new(), exports: Vec::new(), instances: 0 };
+    let mut depth = 0;
     for payload in Parser::new(0).parse_all(bytes) {
         match payload.map_err(damaged)? {
             Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
@@ -70,94 +159,71 @@ fn scan(bytes: &[u8]) -> Result<Imports, ComponentFault> {
             }
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
             Payload::End(_) => depth -= 1,
+            Payload::InstanceSection(section) => {
+                for instance in section {
+                    if let Instance::Instantiate { .. } = instance.map_err(damaged)? {
+                        found.instances += 1;
+                    }
+                }
+            }
             Payload::ComponentImportSection(section) if depth == 0 => {
                 for import in section {
-                    imports.push(import.map_err(damaged)?.name.name.to_string());
+                    found.imports.push(import.map_err(damaged)?.name.name.to_string());
                 }
             }
             Payload::ComponentExportSection(section) if depth == 0 => {
                 for export in section {
-                    exports.push(export.map_err(damaged)?.name.name.to_string());
+                    let export = export.map_err(damaged)?;
+                    if export.kind != ComponentExternalKind::Type {
+                        found.exports.push(export.name.name.to_string());
+                    }
                 }
             }
             _ => {}
         }
     }
-    if !exports.contains(&format!("{PACKAGE}stage@{VERSION}")) {
-        let found = if exports.is_empty() { "nothing".into() } else { exports.join(", ") };
-        return Err(ComponentFault::NotAStage { found });
-    }
-    let contract = |name: &str| {
-        name.strip_prefix(PACKAGE).is_some_and(|rest| {
-            rest.strip_suffix(VERSION)
-                .is_some_and(|interface| matches!(interface, "logging@" | "types@"))
-        })
+    Ok(found)
+}
+
+fn damaged(error: wasmparser::BinaryReaderError) -> ComponentFault {
+    ComponentFault::Damaged(error.to_string())
+}
+
+/// A text from a component, short enough for a message and on one line.
+fn shown(text: &str) -> String {
+    let shown: String = text.chars().take(200).collect();
+    shown.replace(char::is_control, " ")
+}
+
+enum Admitted {
+    Contract,
+    /// A part of WASI, real if the capability is there, inert if not.
+    Wasi(Option<Capability>),
+    Own(Capability),
+}
+
+fn admit(name: &str, grants: &Grants) -> Result<Admitted, Refused> {
+    let contract = |version| {
+        ["logging", "types"].iter().any(|part| name == format!("{PACKAGE}{part}@{version}"))
     };
-    let inert =
-        |name: &str| INERT.iter().any(|prefix| name.starts_with(prefix)) && name.contains("@0.2.");
-    let mut wasi = false;
-    for name in imports {
-        if inert(&name) {
-            wasi = true;
-        } else if !contract(&name) {
-            return Err(ComponentFault::NotGranted(name));
-        }
+    if VERSIONS.iter().any(contract) {
+        return Ok(Admitted::Contract);
     }
-    Ok(Imports { wasi })
+    if let Some(capability) = Capability::of_import(name) {
+        return match (grants.has(capability), capability.is_inert_otherwise()) {
+            (true, _) if capability == Capability::Kv => Ok(Admitted::Own(capability)),
+            (true, _) => Ok(Admitted::Wasi(Some(capability))),
+            (false, true) => Ok(Admitted::Wasi(None)),
+            (false, false) => {
+                Err(Refused::Ungranted { import: shown(name), line: capability.line() })
+            }
+        };
+    }
+    if INERT.iter().any(|prefix| name.starts_with(prefix)) && name.contains("@0.2.") {
+        return Ok(Admitted::Wasi(None));
+    }
+    Err(Refused::Ungrantable(shown(name)))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(text: &str, expected: Result<Imports, ComponentFault>) {
-        assert_eq!(scan(&wat::parse_str(text).expect("the text is WebAssembly")), expected);
-    }
-
-    fn stage(imports: &str) -> String {
-        format!(
-            r#"(component {imports} (instance)
-                (export "wharfinger:pipeline/stage@0.1.0" (instance {})))"#,
-            imports.matches("(import").count()
-        )
-    }
-
-    #[test]
-    fn what_a_file_is_is_said() {
-        assert_eq!(scan(b"#!/bin/sh\n"), Err(ComponentFault::NotWasm));
-        assert_eq!(scan(b""), Err(ComponentFault::NotWasm));
-        check("(module)", Err(ComponentFault::CoreModule));
-        check("(component)", Err(ComponentFault::NotAStage { found: "nothing".into() }));
-        check(
-            r#"(component (instance $i) (export "a:b/stage@0.1.0" (instance $i)))"#,
-            Err(ComponentFault::NotAStage { found: "a:b/stage@0.1.0".into() }),
-        );
-        check(&stage(""), Ok(Imports { wasi: false }));
-    }
-
-    #[test]
-    fn a_truncated_component_is_damaged() {
-        let bytes = wat::parse_str(stage("(core module (func))")).expect("a component");
-        for end in 8..bytes.len() {
-            let fault = scan(&bytes[..end]).expect_err("a part is missing");
-            assert!(
-                matches!(fault, ComponentFault::Damaged(_) | ComponentFault::NotAStage { .. }),
-                "{end}: {fault}"
-            );
-        }
-    }
-
-    #[test]
-    fn an_import_is_granted_or_named() {
-        let import = |name: &str| stage(&format!(r#"(import "{name}" (instance))"#));
-        let refused =
-            |name: &str| check(&import(name), Err(ComponentFault::NotGranted(name.into())));
-        check(&import("wharfinger:pipeline/logging@0.1.0"), Ok(Imports { wasi: false }));
-        check(&import("wasi:cli/environment@0.2.3"), Ok(Imports { wasi: true }));
-        refused("wasi:sockets/tcp@0.2.3");
-        refused("wasi:http/outgoing-handler@0.2.3");
-        refused("wasi:cli/environment@0.3.0");
-        refused("wharfinger:pipeline/http@0.1.0");
-        refused("wharfinger:pipeline/logging@0.2.0");
-    }
-}
+mod tests;

@@ -1,7 +1,8 @@
 //! WASI that gives nothing away and touches nothing, for components whose
 //! toolchain imports it without need: no environment, arguments, files or
 //! network, output that goes nowhere, clocks that stand still and random
-//! numbers that are the same in each call. So a stage stays a pure function.
+//! numbers that are the same in each call. So a stage stays a pure function,
+//! unless its operator grants it the real clocks or random numbers.
 
 use std::time::Duration;
 
@@ -11,37 +12,51 @@ use wasmtime_wasi::{
     random::Deterministic,
 };
 
-use super::guest::Guest;
+use super::{
+    guest::{Allowance, Guest},
+    http::Sender,
+};
 
-pub(super) struct Inert {
+/// Resources, such as streams, that a guest may hold of the host at once.
+const MAX_RESOURCES: usize = 1000;
+/// Random bytes that a guest gets at once; the host holds them for it.
+const MAX_RANDOM: u64 = 64 * 1024;
+
+/// WASI's state of one call.
+pub(super) struct System {
     ctx: WasiCtx,
-    table: ResourceTable,
+    pub(super) table: ResourceTable,
+    /// There if the component imports HTTP and is granted it.
+    pub(super) sender: Option<Sender>,
 }
 
-impl Inert {
-    pub(super) fn new() -> Self {
+impl System {
+    pub(super) fn new(allowance: &Allowance) -> Self {
         let seed = || Deterministic::new(b"wharfinger".to_vec());
-        let ctx = WasiCtxBuilder::new()
-            .wall_clock(Still)
-            .monotonic_clock(Still)
-            .secure_random(seed())
-            .insecure_random(seed())
-            .insecure_random_seed(0)
-            .allow_tcp(false)
-            .allow_udp(false)
-            .build();
-        Self { ctx, table: ResourceTable::new() }
+        let mut builder = WasiCtxBuilder::new();
+        builder.max_random_size(MAX_RANDOM).allow_tcp(false).allow_udp(false);
+        // The builder's own clocks and random numbers are the real ones.
+        if !allowance.grants.clock {
+            builder.wall_clock(Still).monotonic_clock(Still);
+        }
+        if !allowance.grants.random {
+            builder.secure_random(seed()).insecure_random(seed()).insecure_random_seed(0);
+        }
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_RESOURCES);
+        let sender = allowance.http.clone().map(|client| Sender::new(allowance, client));
+        Self { ctx: builder.build(), table, sender }
     }
 }
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let inert = self.wasi.as_mut().expect("WASI is linked only where the store has it");
-        WasiCtxView { ctx: &mut inert.ctx, table: &mut inert.table }
+        let system = self.system.as_mut().expect("WASI is linked only where the store has it");
+        WasiCtxView { ctx: &mut system.ctx, table: &mut system.table }
     }
 }
 
-/// Link the inert implementations.
+/// Link the implementations.
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)
 }

@@ -327,7 +327,7 @@ fn number(host: &str) -> u64 {
 }
 
 /// The agent's URI as [`ConsulConfig`] takes it, and the path of the keys.
-fn split(uri: &Url) -> Result<(Url, String), ConsulKvError> {
+pub(super) fn split(uri: &Url) -> Result<(Url, String), ConsulKvError> {
     let mut agent = uri.clone();
     let path = match uri.path().split_once(':') {
         Some((socket, path)) if uri.scheme() == UNIX => {

@@ -121,6 +121,15 @@ impl Daemon {
         super::signal(&mut self.child, name);
     }
 
+    /// A figure of its memory in KiB, such as `VmRSS` or `VmHWM`, its peak.
+    pub fn memory_kib(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("the program runs");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let figure = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        figure.unwrap_or_else(|| panic!("{name} is not in {status}"))
+    }
+
     /// True while the program runs.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))

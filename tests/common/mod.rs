@@ -15,6 +15,7 @@ pub mod docker_proxy;
 pub mod dockerd;
 pub mod fake_docker;
 pub mod guard;
+pub mod guest;
 pub mod http;
 pub mod images;
 pub mod info;
@@ -29,6 +30,7 @@ pub mod recorded_host;
 pub mod recording_consul;
 pub mod relay;
 pub mod volatile;
+pub mod stages;
 pub mod wait;
 
 use std::path::{Path, PathBuf};

@@ -37,6 +37,15 @@ impl Stage for Hostile {
             "newline" => return Ok(renamed(services, "a\nb")),
             "empty" => return Ok(renamed(services, "")),
             "big" => return Ok(tagged(services, 100 << 20)),
+            "output" => return Ok(tagged(services, 8 << 20)),
+            "tags" => return Ok(many_tags(services, 1_000)),
+            "services" => return Ok(added(services, |n| format!("added-{n}"), 1_000)),
+            "duplicate" => return Ok(added(services, |_| "the-same".into(), 2)),
+            "foreign" => return Ok(added(services, |_| "otherhost:app:80".into(), 1)),
+            "long-log" => logging::info("x".repeat(8 << 20)),
+            "log-100" => (0..100).for_each(|n| logging::info(format!("line {n}"))),
+            "forge" => return Err(format!("no\n{}", "x".repeat(100_000))),
+            "forge-veto" => return Ok(Outcome::each(services, |_| Verdict::Veto("a\nb".into()))),
             "env" => {
                 for entry in &container.env {
                     logging::info(format!("sees {}", entry.key));
@@ -80,4 +89,19 @@ fn tagged(services: Vec<Service>, bytes: usize) -> Outcome {
         service.tags.push("x".repeat(bytes));
         Verdict::Replace(service)
     })
+}
+
+fn many_tags(services: Vec<Service>, count: usize) -> Outcome {
+    Outcome::each(services, |mut service| {
+        service.tags = (0..count).map(|n| format!("tag-{n}")).collect();
+        Verdict::Replace(service)
+    })
+}
+
+fn added(services: Vec<Service>, id: impl Fn(usize) -> String, count: usize) -> Outcome {
+    let mut outcome = Outcome::keep_all(services.len());
+    if let Some(first) = services.first() {
+        outcome.added = (0..count).map(|n| Service { id: id(n), ..first.clone() }).collect();
+    }
+    outcome
 }

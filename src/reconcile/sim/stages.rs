@@ -58,6 +58,11 @@ impl Stage for Namer {
         "namer"
     }
 
+    /// So that it may give IDs that are others'.
+    fn is_builtin(&self) -> bool {
+        true
+    }
+
     async fn process(&self, container: &Container, _: &Host, services: &[Service]) -> Called {
         let label = |key| container.labels.get(key).cloned();
         let named = |(at, service): (usize, &Service)| {

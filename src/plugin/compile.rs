@@ -1,0 +1,167 @@
+//! Compiling components, in a process of its own: the compiler needs many times
+//! the memory of what it compiles, and some of it would stay with the daemon
+//! for good. The child is this program again, ends when it is done, has limits
+//! of its own, and gets nothing of the daemon's environment.
+
+use std::{
+    io::{Read, Write as _},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use rustix::process::{Resource, Rlimit, setrlimit};
+use tracing::warn;
+
+use super::{artifact::Artifact, engine};
+
+/// The name of the command by which this program compiles.
+pub const COMMAND: &str = "compile-component";
+
+/// The time for one component: an interpreter of 40 MB takes half a minute.
+const TIMEOUT: Duration = Duration::from_secs(180);
+/// The child's processor time in seconds, over all its threads.
+const CPU_SECONDS: u64 = 600;
+/// The child's address space. An interpreter of 40 MB takes half of it.
+const ADDRESS_SPACE: u64 = 4 << 30;
+/// Compiled code is a few times as large as a component.
+const MAX_CODE: u64 = 1 << 30;
+/// What a child may say before it ends.
+const MAX_WORDS: u64 = 16 * 1024;
+/// Threads of a child; each takes memory.
+const MAX_THREADS: usize = 4;
+
+/// Where components are compiled.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Compiler {
+    /// In this process.
+    #[default]
+    Here,
+    /// In a child process of this program, which must be Wharfinger.
+    Child(PathBuf),
+}
+
+impl Compiler {
+    /// A child of the program that runs. Should its file have been replaced
+    /// meanwhile, it is still the same program.
+    pub fn child() -> Self {
+        Self::Child("/proc/self/exe".into())
+    }
+
+    /// Compile a component.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be compiled; the words say why.
+    pub(super) fn compile(
+        &self,
+        engine: &wasmtime::Engine,
+        bytes: &[u8],
+    ) -> Result<Artifact, String> {
+        if let Self::Child(program) = self {
+            match start(program) {
+                Ok(child) => return converse(child, bytes).map(Artifact::compiled),
+                Err(error) => warn!(
+                    program = %program.display(),
+                    %error,
+                    "cannot start a process that compiles; it is done in this one"
+                ),
+            }
+        }
+        let code = engine.precompile_component(bytes).map_err(|error| format!("{error:#}"))?;
+        Ok(Artifact::compiled(code))
+    }
+}
+
+fn start(program: &Path) -> std::io::Result<Child> {
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
+    Command::new(program)
+        .arg(COMMAND)
+        .env_clear()
+        .env("RAYON_NUM_THREADS", threads.to_string())
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+}
+
+/// Hand a component to a child, and take the code or what it says instead.
+fn converse(mut child: Child, bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            // A child that ends early says why, on its error output.
+            let _ = stdin.map(|mut stdin| stdin.write_all(bytes));
+        });
+        let words = scope.spawn(move || read(stderr, MAX_WORDS));
+        let (sender, receiver) = mpsc::channel();
+        scope.spawn(move || sender.send(read(stdout, MAX_CODE)));
+        let code = receiver.recv_timeout(TIMEOUT);
+        if code.is_err() {
+            let _ = child.kill();
+        }
+        let status = child.wait().map_err(|error| error.to_string())?;
+        let words = words.join().unwrap_or_default();
+        match code {
+            Err(_) => Err(format!("it took longer than {}", humantime::format_duration(TIMEOUT))),
+            Ok(code) if status.success() && !code.is_empty() => Ok(code),
+            Ok(_) => Err(reason(status, &String::from_utf8_lossy(&words))),
+        }
+    })
+}
+
+fn read(stream: Option<impl Read>, most: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Some(stream) = stream {
+        // What was cut off is no code that could be used, and is found to be so.
+        let _ = stream.take(most).read_to_end(&mut bytes);
+    }
+    bytes
+}
+
+fn reason(status: ExitStatus, words: &str) -> String {
+    let words = words.trim();
+    if status.code() == Some(1) && !words.is_empty() {
+        return words.to_string();
+    }
+    let last = words.lines().last().unwrap_or("it said nothing");
+    format!("the process that compiles ended with {status}: {last}")
+}
+
+/// Compile the component on the standard input to the standard output: what the
+/// child does. It runs nothing of it.
+///
+/// # Errors
+///
+/// The component cannot be compiled, or the limits cannot be set.
+pub fn compile_child() -> Result<(), String> {
+    confine()?;
+    let mut bytes = Vec::new();
+    std::io::stdin().read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    let engine = wasmtime::Engine::new(&engine::config()).map_err(|error| format!("{error:#}"))?;
+    let code = engine.precompile_component(&bytes).map_err(|error| format!("{error:#}"))?;
+    std::io::stdout().write_all(&code).map_err(|error| error.to_string())
+}
+
+/// Give up what compiling does not need. The compiler works on a stranger's
+/// bytes, which might find a fault in it.
+fn confine() -> Result<(), String> {
+    // It has none, unless the program's file grants it any.
+    let _ = caps::clear(None, caps::CapSet::Permitted);
+    // Less urgent than whatever the daemon does meanwhile.
+    let _ = rustix::process::nice(10);
+    for (resource, most) in [
+        (Resource::As, ADDRESS_SPACE),
+        (Resource::Cpu, CPU_SECONDS),
+        (Resource::Core, 0),
+        (Resource::Fsize, 0),
+    ] {
+        let limit = Rlimit { current: Some(most), maximum: Some(most) };
+        setrlimit(resource, limit)
+            .map_err(|error| format!("cannot limit {resource:?}: {error}"))?;
+    }
+    Ok(())
+}

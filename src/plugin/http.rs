@@ -1,0 +1,150 @@
+//! The interface `wasi:http/outgoing-handler`: requests to the origins that the
+//! operator granted, and nowhere else. Redirects are handed to the guest, which
+//! may follow them only as far as it may ask by itself.
+
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full, Limited};
+use reqwest::Url;
+use wasmtime::component::Linker;
+use wasmtime_wasi_http::{
+    Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
+};
+
+use super::{
+    grants::Origin,
+    guest::{Allowance, Guest},
+};
+
+/// Sends requests for guests.
+pub(super) struct Sender {
+    ctx: WasiHttpCtx,
+    hooks: Hooks,
+}
+
+struct Hooks {
+    client: reqwest::Client,
+    origins: Vec<Origin>,
+    timeout: Duration,
+    /// Bytes of a body, the request's or the answer's.
+    most: usize,
+}
+
+/// A client for guests' requests.
+///
+/// # Errors
+///
+/// The machine's certificates cannot be used.
+pub(super) fn client() -> Result<reqwest::Client, String> {
+    reqwest::Client::builder()
+        // Whoever redirects must not lead a guest out of its origins, and
+        // neither must the daemon's environment.
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .timeout(*super::Limits::REQUEST_TIMEOUT.end())
+        .user_agent(concat!("wharfinger/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|error| format!("cannot make an HTTP client: {error}"))
+}
+
+impl Sender {
+    pub(super) fn new(allowance: &Allowance, client: reqwest::Client) -> Self {
+        let hooks = Hooks {
+            client,
+            origins: allowance.grants.http.clone(),
+            timeout: allowance.limits.request_timeout,
+            most: usize::try_from(allowance.limits.output.as_u64()).unwrap_or(usize::MAX),
+        };
+        Self { ctx: WasiHttpCtx::new(), hooks }
+    }
+}
+
+impl WasiHttpView for Guest {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        let system = self.system.as_mut().expect("WASI is linked only where the store has it");
+        let sender = system.sender.as_mut().expect("HTTP is linked only where the store has it");
+        WasiHttpCtxView { ctx: &mut sender.ctx, table: &mut system.table, hooks: &mut sender.hooks }
+    }
+}
+
+/// Link the interfaces.
+pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
+}
+
+type Answer = http::Response<WasiBody>;
+type Done = Box<dyn Future<Output = Result<(), Error>> + Send>;
+
+impl WasiHttpHooks for Hooks {
+    fn send_request(
+        &mut self,
+        request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _done: Done,
+    ) -> Box<dyn Future<Output = Result<(Answer, Done), Error>> + Send> {
+        let admitted = Url::parse(&request.uri().to_string())
+            .ok()
+            .filter(|url| self.origins.iter().any(|origin| origin.admits(url)));
+        let Some(url) = admitted else {
+            return Box::new(std::future::ready(Err(Error::HttpRequestDenied)));
+        };
+        let wanted = options.and_then(|options| options.first_byte_timeout);
+        let timeout = wanted.unwrap_or(self.timeout).min(self.timeout);
+        let send = send(self.client.clone(), url, request, self.most);
+        Box::new(async move {
+            match tokio::time::timeout(timeout, send).await {
+                Ok(answer) => answer,
+                Err(_) => Err(Error::HttpResponseTimeout),
+            }
+        })
+    }
+}
+
+/// Send a request and read the whole answer. Both are small by the limit, and
+/// so the time limit covers all of it.
+async fn send(
+    client: reqwest::Client,
+    url: Url,
+    request: http::Request<WasiBody>,
+    most: usize,
+) -> Result<(Answer, Done), Error> {
+    let (mut head, body) = request.into_parts();
+    let body = Limited::new(body, most)
+        .collect()
+        .await
+        .map_err(|_| Error::HttpRequestBodySize(Some(most as u64)))?
+        .to_bytes();
+    // The client makes it of the URL.
+    head.headers.remove(http::header::HOST);
+    let mut answer = client
+        .request(head.method, url)
+        .headers(head.headers)
+        .body(body)
+        .send()
+        .await
+        .map_err(failure)?;
+    let mut response = http::Response::builder().status(answer.status());
+    if let Some(headers) = response.headers_mut() {
+        *headers = std::mem::take(answer.headers_mut());
+    }
+    let mut content = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(failure)? {
+        if content.len() + chunk.len() > most {
+            return Err(Error::HttpResponseBodySize(Some(most as u64)));
+        }
+        content.extend_from_slice(&chunk);
+    }
+    let body = Full::new(content.into()).map_err(|never| match never {}).boxed_unsync();
+    let response = response.body(body).map_err(|_| Error::HttpProtocolError)?;
+    Ok((response, Box::new(std::future::ready(Ok(())))))
+}
+
+fn failure(error: reqwest::Error) -> Error {
+    if error.is_timeout() {
+        Error::HttpResponseTimeout
+    } else if error.is_connect() {
+        Error::ConnectionRefused
+    } else {
+        Error::HttpProtocolError
+    }
+}
