@@ -25,6 +25,7 @@ mod plan;
 mod provenance;
 mod queue;
 mod report;
+mod sync;
 
 use std::{sync::Arc, time::Duration};
 

@@ -3,6 +3,9 @@
 //! A value without I/O with one owner. Everything it knows of the registry
 //! comes from a whole read and from its own writes since.
 
+mod owner;
+mod writes;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
@@ -10,8 +13,7 @@ use std::{
 
 use super::{
     original::Original,
-    plan::differences,
-    provenance::{META_CONTAINER, META_ENGINE, Owner, Provenance},
+    provenance::{Owner, Provenance},
 };
 use crate::{container::ContainerId, registry::Registered, service::Service};
 
@@ -226,93 +228,6 @@ impl Catalog {
         self.registered.get(id).and_then(|entry| entry.written.as_ref())
     }
 
-    /// Whose a registered service is. If the host's name was another one when a
-    /// service was registered, it is this daemon's nevertheless once its
-    /// container has ended on this very engine. Until then it might be that of a
-    /// second daemon of another name.
-    pub(super) fn owner(&self, registered: &Registered) -> Owner {
-        match (self.provenance.owner(registered), self.marked_container(registered)) {
-            (Owner::OtherHost(_), Some(container)) if self.ended.contains(&container) => {
-                Owner::Ours(container)
-            }
-            (owner, _) => owner,
-        }
-    }
-
-    /// The container of this host's engine that a service's mark names.
-    fn marked_container(&self, registered: &Registered) -> Option<ContainerId> {
-        match self.provenance.owner(registered) {
-            Owner::Ours(container) => Some(container),
-            Owner::OtherHost(_) => {
-                let engine = registered.meta.get(META_ENGINE);
-                let container = registered.meta.get(META_CONTAINER)?;
-                let same = engine.is_some() && engine == self.provenance.engine.as_ref();
-                same.then(|| ContainerId(container.clone()))
-            }
-            Owner::Host | Owner::Unmarked => None,
-        }
-    }
-
-    /// The engine for which a service was registered, if it is another one.
-    pub(super) fn other_engine(&self, id: &str) -> Option<&str> {
-        let ours = self.provenance.engine.as_ref()?;
-        let engine = self.registered.get(id)?.registered.meta.get(META_ENGINE)?;
-        (engine != ours).then_some(engine)
-    }
-
-    /// Whether no container that runs here has a service that was registered for
-    /// this engine.
-    pub(super) fn is_absent(&self, engine: &str) -> bool {
-        !self.registered.values().any(|entry| {
-            let meta = &entry.registered.meta;
-            let container = meta.get(META_CONTAINER).cloned().map(ContainerId);
-            meta.get(META_ENGINE).is_some_and(|other| other == engine)
-                && container.is_some_and(|id| self.by_container.contains_key(&id))
-        })
-    }
-
-    /// How many services are this daemon's.
-    pub(super) fn services(&self) -> usize {
-        self.registered.values().filter(|entry| self.is_ours(entry)).count()
-    }
-
-    /// The IDs of the services that are this daemon's, in order.
-    pub(super) fn ours(&self) -> BTreeSet<String> {
-        let ours = self.registered.iter().filter(|(_, entry)| self.is_ours(entry));
-        ours.map(|(id, _)| id.clone()).collect()
-    }
-
-    fn is_ours(&self, entry: &Entry) -> bool {
-        let owner = self.provenance.owner(&entry.registered);
-        entry.written.is_some() || matches!(owner, Owner::Ours(_) | Owner::Host)
-    }
-
-    /// A service by which it can be told whether the registry has forgotten what
-    /// it was told.
-    pub(super) fn sentinel(&self) -> Option<String> {
-        let known = self.registered.iter().filter(|(id, entry)| {
-            self.is_ours(entry) && !self.uncertain.contains(*id) && self.wanted(id).is_some()
-        });
-        known.map(|(id, _)| id).min().cloned()
-    }
-
-    /// This daemon's services that a read does not have although nobody has
-    /// written meanwhile, with their names.
-    pub(super) fn missing(&self, read: &BTreeMap<String, Registered>) -> Vec<(String, String)> {
-        let newer =
-            |id: &String| self.written_since.as_ref().is_some_and(|all| all.contains_key(id));
-        let missing = self.registered.iter().filter(|(id, entry)| {
-            self.is_ours(entry)
-                && !read.contains_key(*id)
-                && !newer(id)
-                && !self.uncertain.contains(*id)
-        });
-        let mut missing: Vec<_> =
-            missing.map(|(id, entry)| (id.clone(), entry.registered.name.clone())).collect();
-        missing.sort_unstable();
-        missing
-    }
-
     /// Note which services this host's daemon has put into maintenance.
     pub(super) fn set_maintained(&mut self, ids: impl IntoIterator<Item = String>) {
         self.maintained = ids.into_iter().map(|id| (id, true)).collect();
@@ -372,171 +287,6 @@ impl Catalog {
     pub(super) fn wanted_by(&self, container: &ContainerId) -> Vec<&Arc<Service>> {
         let ids = self.by_container.get(container).into_iter().flatten();
         ids.filter_map(|id| self.claims.get(id)?.get(container)).collect()
-    }
-
-    /// A write is about to be sent.
-    pub(super) fn begin_write(&mut self, id: &str, service: Option<&Arc<Service>>) {
-        let again = !self.uncertain.insert(id.to_string());
-        self.writing.insert(id.to_string(), again);
-        if let Some(service) = service {
-            self.attempted.insert(id.to_string(), service.clone());
-        }
-        if let Some(written) = &mut self.written_since {
-            written.entry(id.to_string()).or_insert(false);
-        }
-    }
-
-    /// A write was carried out: the service is registered, or with none taken
-    /// out.
-    pub(super) fn end_write(&mut self, id: &str, service: Option<Arc<Service>>) {
-        self.lose_write(id);
-        self.is_certain(id);
-        match service {
-            Some(service) => {
-                // To replace a service's checks may take it out of maintenance.
-                if let Some(sure) = self.maintained.get_mut(id) {
-                    *sure = false;
-                }
-                let registered = Registered::from(&*service);
-                self.put(id, Entry { registered, written: Some(service) });
-            }
-            None => {
-                self.remove(id);
-                self.maintained.remove(id);
-                if let Some(original) = &mut self.original {
-                    original.forget(id);
-                }
-                if !self.claims.contains_key(id) {
-                    self.generations.remove(id);
-                }
-            }
-        }
-    }
-
-    /// The registry refused a write, so that nothing has changed, and a read
-    /// meanwhile was true. What an earlier write did is as uncertain as before.
-    pub(super) fn refuse_write(&mut self, id: &str) {
-        let read = self.overlapped.remove(id);
-        if self.writing.remove(id) != Some(false) {
-            return;
-        }
-        self.is_certain(id);
-        match read {
-            Some(Some(registered)) => self.take_over(id, registered),
-            Some(None) => self.remove(id),
-            None => {}
-        }
-    }
-
-    /// The registry refused this service for what it is.
-    pub(super) fn note_refusal(&mut self, service: &Arc<Service>) {
-        if let Some(original) = &mut self.original {
-            original.refuse(service);
-        }
-    }
-
-    /// Whether there is no use in asking for this service yet.
-    pub(super) fn is_refused(&self, service: &Service) -> bool {
-        self.original.as_ref().is_some_and(|original| original.is_refused(service))
-    }
-
-    /// The ID of a service of a container that there is no use in asking for yet.
-    pub(super) fn refused(&self, container: &ContainerId) -> Option<String> {
-        let refused = |service: &&Arc<Service>| self.is_refused(service);
-        self.wanted_by(container).into_iter().find(refused).map(|service| service.id.clone())
-    }
-
-    /// The services of a container that another one of its own takes the place of
-    /// under this ID, if they are to be written as well.
-    pub(super) fn overwritten(&self, container: &ContainerId, id: &str) -> Vec<Arc<Service>> {
-        let original = self.original.as_ref();
-        original.map(|original| original.overwritten(container, id)).unwrap_or_default()
-    }
-
-    /// It is not known whether a write was carried out, whatever was read
-    /// meanwhile.
-    pub(super) fn lose_write(&mut self, id: &str) {
-        self.writing.remove(id);
-        self.overlapped.remove(id);
-        if let Some(written) = &mut self.written_since {
-            written.insert(id.to_string(), true);
-        }
-    }
-
-    fn is_certain(&mut self, id: &str) {
-        self.uncertain.remove(id);
-        self.attempted.remove(id);
-    }
-
-    /// Whether there is certainly something under an ID.
-    pub(super) fn is_registered(&self, id: &str) -> bool {
-        self.registered.contains_key(id) && !self.is_uncertain(id)
-    }
-
-    /// What this daemon has, or may have, registered under an ID.
-    pub(super) fn perhaps_written(&self, id: &str) -> Option<&Arc<Service>> {
-        self.written(id).or_else(|| self.attempted.get(id))
-    }
-
-    /// A read of the whole registry is about to be sent.
-    pub(super) fn begin_read(&mut self) {
-        if let Some(original) = &mut self.original {
-            original.allow(None);
-        }
-        self.written_since = Some(self.writing.keys().map(|id| (id.clone(), false)).collect());
-    }
-
-    /// Take over what was read, and say what others have changed. Where this
-    /// daemon wrote meanwhile, its own knowledge is newer than the read's, even
-    /// if it is that it does not know; and
-    /// what may not be read stays as it is known.
-    pub(super) fn end_read(
-        &mut self,
-        read: BTreeMap<String, Registered>,
-        unreadable: &HashSet<String>,
-    ) -> Drift {
-        let missing = self.missing(&read).into_iter().map(|(id, _)| id);
-        let gone: Vec<_> = missing.filter(|id| !unreadable.contains(id)).collect();
-        let mut drift = Drift { gone, changed: Vec::new() };
-        let mut newer = HashSet::new();
-        for (id, changed) in self.written_since.take().unwrap_or_default() {
-            let writing = self.writing.contains_key(&id);
-            if writing && !changed {
-                self.overlapped.insert(id.clone(), read.get(&id).cloned());
-            }
-            if writing || changed {
-                newer.insert(id);
-            }
-        }
-        let stays = |id: &String| newer.contains(id) || unreadable.contains(id);
-        let known: Vec<_> = self.registered.keys().cloned().collect();
-        for id in known.iter().filter(|id| !read.contains_key(*id) && !stays(id)) {
-            self.remove(id);
-            self.maintained.remove(id);
-        }
-        for (id, registered) in read {
-            if newer.contains(&id) {
-                continue;
-            }
-            let fields = self.written(&id).map(|written| differences(written, &registered));
-            if let Some(fields) = fields.filter(|fields| !fields.is_empty())
-                && !self.uncertain.contains(&id)
-            {
-                drift.changed.push((id.clone(), fields));
-            }
-            self.take_over(&id, registered);
-        }
-        self.uncertain.retain(|id| stays(id));
-        self.attempted.retain(|id, _| stays(id));
-        drift
-    }
-
-    /// Note what a read showed. What was written is remembered for as long as
-    /// nobody changed it; so is what may have been, and shows.
-    fn take_over(&mut self, id: &str, registered: Registered) {
-        let mut writes = self.attempted.get(id).into_iter().chain(self.written(id));
-        let written = writes.find(|one| differences(one, &registered).is_empty()).cloned();
-        self.put(id, Entry { registered, written });
     }
 
     /// Everything that is registered.

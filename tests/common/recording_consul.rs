@@ -180,7 +180,9 @@ impl Drop for RecordingConsul {
 
 async fn serve(mut stream: TcpStream, agent: Arc<Mutex<Agent>>, activity: Activity) {
     let Some(request) = http::read(&mut stream).await else { return };
-    let _busy = activity.busy();
+    // Whether it still has a service it is asked all the time.
+    let is_lookup = request.method == "GET" && request.path.starts_with(SERVICE);
+    let _busy = (!is_lookup).then(|| activity.busy());
     let answer = agent.lock().expect("the agent").answer(&request);
     http::send(&mut stream, &answer).await;
 }

@@ -1,0 +1,102 @@
+//! Whose a registered service is, by its marks and by what this daemon remembers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Catalog, Entry};
+use crate::{
+    container::ContainerId,
+    reconcile::provenance::{META_CONTAINER, META_ENGINE, Owner},
+    registry::Registered,
+};
+
+impl Catalog {
+    /// Whose a registered service is. If the host's name was another one when a
+    /// service was registered, it is this daemon's nevertheless once its
+    /// container has ended on this very engine. Until then it might be that of a
+    /// second daemon of another name.
+    pub(in crate::reconcile) fn owner(&self, registered: &Registered) -> Owner {
+        match (self.provenance.owner(registered), self.marked_container(registered)) {
+            (Owner::OtherHost(_), Some(container)) if self.ended.contains(&container) => {
+                Owner::Ours(container)
+            }
+            (owner, _) => owner,
+        }
+    }
+
+    /// The container of this host's engine that a service's mark names.
+    pub(super) fn marked_container(&self, registered: &Registered) -> Option<ContainerId> {
+        match self.provenance.owner(registered) {
+            Owner::Ours(container) => Some(container),
+            Owner::OtherHost(_) => {
+                let engine = registered.meta.get(META_ENGINE);
+                let container = registered.meta.get(META_CONTAINER)?;
+                let same = engine.is_some() && engine == self.provenance.engine.as_ref();
+                same.then(|| ContainerId(container.clone()))
+            }
+            Owner::Host | Owner::Unmarked => None,
+        }
+    }
+
+    /// The engine for which a service was registered, if it is another one.
+    pub(in crate::reconcile) fn other_engine(&self, id: &str) -> Option<&str> {
+        let ours = self.provenance.engine.as_ref()?;
+        let engine = self.registered.get(id)?.registered.meta.get(META_ENGINE)?;
+        (engine != ours).then_some(engine)
+    }
+
+    /// Whether no container that runs here has a service that was registered for
+    /// this engine.
+    pub(in crate::reconcile) fn is_absent(&self, engine: &str) -> bool {
+        !self.registered.values().any(|entry| {
+            let meta = &entry.registered.meta;
+            let container = meta.get(META_CONTAINER).cloned().map(ContainerId);
+            meta.get(META_ENGINE).is_some_and(|other| other == engine)
+                && container.is_some_and(|id| self.by_container.contains_key(&id))
+        })
+    }
+
+    /// How many services are this daemon's.
+    pub(in crate::reconcile) fn services(&self) -> usize {
+        self.registered.values().filter(|entry| self.is_ours(entry)).count()
+    }
+
+    /// The IDs of the services that are this daemon's, in order.
+    pub(in crate::reconcile) fn ours(&self) -> BTreeSet<String> {
+        let ours = self.registered.iter().filter(|(_, entry)| self.is_ours(entry));
+        ours.map(|(id, _)| id.clone()).collect()
+    }
+
+    pub(super) fn is_ours(&self, entry: &Entry) -> bool {
+        let owner = self.provenance.owner(&entry.registered);
+        entry.written.is_some() || matches!(owner, Owner::Ours(_) | Owner::Host)
+    }
+
+    /// A service by which it can be told whether the registry has forgotten what
+    /// it was told.
+    pub(in crate::reconcile) fn sentinel(&self) -> Option<String> {
+        let known = self.registered.iter().filter(|(id, entry)| {
+            self.is_ours(entry) && !self.uncertain.contains(*id) && self.wanted(id).is_some()
+        });
+        known.map(|(id, _)| id).min().cloned()
+    }
+
+    /// This daemon's services that a read does not have although nobody has
+    /// written meanwhile, with their names.
+    pub(in crate::reconcile) fn missing(
+        &self,
+        read: &BTreeMap<String, Registered>,
+    ) -> Vec<(String, String)> {
+        let newer =
+            |id: &String| self.written_since.as_ref().is_some_and(|all| all.contains_key(id));
+        let missing = self.registered.iter().filter(|(id, entry)| {
+            self.is_ours(entry)
+                && !read.contains_key(*id)
+                && !newer(id)
+                && !self.uncertain.contains(*id)
+        });
+        let mut missing: Vec<_> =
+            missing.map(|(id, entry)| (id.clone(), entry.registered.name.clone())).collect();
+        missing.sort_unstable();
+        missing
+    }
+}

@@ -1,0 +1,194 @@
+//! Reading everything: what is registered, which containers run, and whether the
+//! registry still has what it was told.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::atomic::Ordering,
+    time::Duration,
+};
+
+use futures_util::{StreamExt as _, stream};
+use tracing::{error, info, warn};
+
+use super::{
+    Action, Job,
+    catalog::Drift,
+    error_chain,
+    lifecycle::MAINTENANCE,
+    look::{LookError, Next, Shared, lock},
+    plan::{cleanup, leftovers},
+};
+use crate::{
+    container::ContainerId,
+    registry::{Registered, RegistryError},
+};
+
+impl Shared {
+    /// Read what is registered and which containers run, and return all that
+    /// are to be looked at: those that run, those that were known to, and those
+    /// that something is registered for.
+    pub(super) async fn sync(&self) -> Result<Next, LookError> {
+        if self.engine_unknown.load(Ordering::Relaxed) {
+            self.identify().await?;
+        }
+        // Once it is done it stays done, so that a registry of which every second
+        // answer fails does not have to give two good ones in a row.
+        if !self.maintained_known.load(Ordering::Relaxed) {
+            self.find_maintained().await?;
+            self.maintained_known.store(true, Ordering::Relaxed);
+        }
+        lock(&self.catalog).begin_read();
+        let read = self.registry.read().await?;
+        let unreadable = self.unreadable(&read).await?;
+        let (drift, known) = {
+            let mut catalog = lock(&self.catalog);
+            let drift = catalog.end_read(read, &unreadable);
+            (drift, catalog.services() + catalog.uncertain())
+        };
+        report_drift(&drift, known);
+        let running = self.source.list().await?;
+        info!("Syncing services on {} containers", running.len());
+        let mut all = lock(&self.catalog).containers();
+        all.extend(running);
+        Ok(all.into_iter().map(|id| (Job::Look(id), Duration::ZERO)).collect())
+    }
+
+    /// Ask the engine who it is. If it is another one than before, everything
+    /// has changed.
+    async fn identify(&self) -> Result<(), LookError> {
+        let engine = self.source.engine().await?;
+        let before = std::mem::replace(&mut *lock(&self.engine), engine.clone());
+        lock(&self.catalog).set_engine(engine.as_deref());
+        self.engine_unknown.store(false, Ordering::Relaxed);
+        if before.is_some() && before != engine {
+            warn!("this is another container engine than before");
+            lock(&self.guard).begin();
+        }
+        Ok(())
+    }
+
+    /// The daemon's services that a read lacks because the token may not read
+    /// them. An agent leaves such services out without a word; asked for one by
+    /// its ID, it says so.
+    async fn unreadable(
+        &self,
+        read: &BTreeMap<String, Registered>,
+    ) -> Result<HashSet<String>, LookError> {
+        let missing = lock(&self.catalog).missing(read);
+        // A rule is for names.
+        let by_name: BTreeMap<String, String> =
+            missing.iter().map(|(id, name)| (name.clone(), id.clone())).collect();
+        let lookups = by_name.into_iter().map(|(name, id)| {
+            let registry = self.registry.clone();
+            async move { (name, registry.has(&id).await) }
+        });
+        let lookups: Vec<_> = stream::iter(lookups).buffered(16).collect().await;
+        let mut forbidden = HashSet::new();
+        for (name, found) in lookups {
+            match found {
+                Ok(_) => {}
+                Err(RegistryError::Forbidden { .. }) => drop(forbidden.insert(name)),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if !forbidden.is_empty() {
+            error!(
+                services = missing.iter().filter(|(_, name)| forbidden.contains(name)).count(),
+                names = forbidden.len(),
+                "the token may not read what this daemon registered (service:read); it is left as \
+                 it was"
+            );
+        }
+        let missing = missing.into_iter().filter(|(_, name)| forbidden.contains(name));
+        Ok(missing.map(|(id, _)| id).collect())
+    }
+
+    /// Find out which services a former daemon of this host left in maintenance.
+    async fn find_maintained(&self) -> Result<(), LookError> {
+        let maintained = match self.registry.maintenance().await {
+            Ok(maintained) => maintained,
+            Err(error) if error.is_transient() => return Err(error.into()),
+            Err(error) => {
+                let error = error_chain(&error);
+                warn!(error, "services that a former daemon left in maintenance stay in it");
+                return Ok(());
+            }
+        };
+        let ours = maintained.into_iter().filter(|(_, reason)| reason.starts_with(MAINTENANCE));
+        lock(&self.catalog).set_maintained(ours.map(|(id, _)| id));
+        Ok(())
+    }
+
+    /// See whether the registry still has what it was told.
+    pub(super) async fn watch(&self) -> Result<Next, LookError> {
+        let Some(sentinel) = lock(&self.catalog).sentinel() else { return Ok(Next::new()) };
+        if self.lookups_lie.load(Ordering::Relaxed) || self.registry.has(&sentinel).await? {
+            return Ok(Next::new());
+        }
+        let read = self.registry.read().await?;
+        if read.contains_key(&sentinel) {
+            // It may have been registered again between the two.
+            if self.registry.has(&sentinel).await?
+                || lock(&self.catalog).sentinel().as_ref() != Some(&sentinel)
+            {
+                return Ok(Next::new());
+            }
+            self.lookups_lie.store(true, Ordering::Relaxed);
+            warn!("the registry does not find by its ID what it has; it is not watched");
+            return Ok(Next::new());
+        }
+        Ok(vec![(Job::Sync, Duration::ZERO)])
+    }
+
+    /// Report to the TTL checks of a container's services.
+    pub(super) async fn beat(&self, container: &ContainerId) -> Result<Next, LookError> {
+        let Some(beat) = lock(&self.beats).get(container).cloned() else { return Ok(Next::new()) };
+        for (service, checks) in &beat.services {
+            let registered = lock(&self.catalog).registered(&service.id).is_some();
+            if registered {
+                self.registry.beat(service, checks, beat.status, &beat.output).await?;
+            }
+        }
+        Ok(vec![(Job::Beat(container.clone()), beat.every)])
+    }
+
+    /// Remove what is left of containers that went while no daemon ran, where
+    /// only all containers together can tell; what registrator left behind, only
+    /// if that is wanted. All containers must have been looked at.
+    pub(super) async fn clean_up(&self) -> Result<Next, LookError> {
+        let addresses: Vec<_> = [&self.host.forced_address, &self.host.resolved_address]
+            .into_iter()
+            .filter_map(|address| address.as_deref())
+            .collect();
+        let plan = {
+            let catalog = lock(&self.catalog);
+            let mut plan = leftovers(&catalog);
+            if self.cleanup {
+                plan.actions.extend(cleanup(&catalog, &addresses).actions);
+            }
+            plan
+        };
+        for action in &plan.actions {
+            if let Action::Deregister { id, .. } = action {
+                info!("dangling: {id}");
+            }
+        }
+        self.execute(&ContainerId("dangling".into()), plan).await?;
+        Ok(Next::new())
+    }
+}
+
+/// Say what others have changed of this daemon's services.
+fn report_drift(drift: &Drift, left: usize) {
+    if !drift.gone.is_empty() && left == 0 {
+        let lost = drift.gone.len();
+        warn!("the registry has lost all {lost} services of this daemon; registering them again");
+        return;
+    }
+    for id in &drift.gone {
+        warn!(service = id, "somebody else has deregistered it; registering it again");
+    }
+    for (id, fields) in &drift.changed {
+        warn!(service = id, fields = fields.join(", "), "somebody else has changed it; mending it");
+    }
+}
