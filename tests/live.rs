@@ -89,7 +89,7 @@ async fn run(lab: &Lab, cases: impl Iterator<Item = &Case>) -> Faults {
     for case in cases {
         let mut faults = Live::run(lab, case).await;
         lab.tidy().await;
-        for _ in 0..4 {
+        for _ in 0..20 {
             if faults.is_empty() {
                 break;
             }

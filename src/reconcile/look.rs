@@ -51,12 +51,12 @@ impl LookError {
     /// Whether trying again soon may help without anyone doing anything.
     pub(super) fn is_transient(&self) -> bool {
         match self {
-            Self::Source(SourceError::Docker { .. } | SourceError::Silent { .. })
-            | Self::Held { .. } => true,
+            Self::Source(SourceError::Docker { .. } | SourceError::Silent { .. }) => true,
             Self::Registry(error) => error.is_transient(),
             Self::Source(SourceError::Inspect(..))
             | Self::Pipeline(_)
             | Self::Refused(_)
+            | Self::Held { .. }
             | Self::Panicked(_) => false,
         }
     }
@@ -236,7 +236,7 @@ impl Shared {
             self.reports.forget(id);
         }
         let (ending, makeshift) = (offer.ending, offer.makeshift);
-        let Some((plan, kept)) = self.plan(id, container.as_ref(), offer) else {
+        let Some((plan, rival)) = self.plan(id, container.as_ref(), offer) else {
             return Ok(Next::new());
         };
         self.execute(id, plan).await?;
@@ -250,7 +250,7 @@ impl Shared {
         let mut next = self.note_beat(&container);
         next.extend(ending.map(|left| (Job::Look(id.clone()), left)));
         next.extend(self.late_ports(&container).map(|pause| (Job::Look(id.clone()), pause)));
-        next.extend((makeshift || kept).then(|| (Job::Look(id.clone()), AGAIN)));
+        next.extend((makeshift || rival).then(|| (Job::Look(id.clone()), AGAIN)));
         Ok(next)
     }
 
@@ -286,15 +286,12 @@ impl Shared {
         catalog.note_life(id, runs);
         let name = container.map_or("", |container| &container.name);
         let concerned = catalog.claim(id, name, offer.services);
-        let mut plan = plan(&catalog, &concerned);
+        let plan = plan(&catalog, &concerned);
         let mut rival = false;
         for service in concerned.iter().filter(|service| catalog.rivals(service).contains(&id)) {
             error!(container = id.short(), service, "the service ID is another container's");
             rival = true;
         }
-        // To take its services out for others that it cannot have would leave the
-        // container without any.
-        let kept = rival && plan.keep_registered();
         let taken: Vec<_> = plan.taken().map(ToString::to_string).collect();
         let other = taken.iter().find_map(|id| catalog.other_engine(id)).map(ToString::to_string);
         let (cause, counted) = match (container, other) {
@@ -303,7 +300,7 @@ impl Shared {
             _ => (Cause::Pipeline, Vec::new()),
         };
         let waits = lock(&self.guard).waits(id, cause, counted);
-        (!waits).then_some((plan, kept))
+        (!waits).then_some((plan, rival))
     }
 
     /// What a running container offers.

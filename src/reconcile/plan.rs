@@ -53,13 +53,6 @@ impl Plan {
         });
         taken.map(Action::id)
     }
-
-    /// Leave out what would take services out, and say whether anything would.
-    pub(super) fn keep_registered(&mut self) -> bool {
-        let before = self.actions.len();
-        self.actions.retain(|action| !matches!(action, Action::Deregister { .. }));
-        self.actions.len() < before
-    }
 }
 
 impl Action {

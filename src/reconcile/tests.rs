@@ -228,10 +228,10 @@ fn a_service_that_changes_its_id_waits_for_its_heir() {
         .filter_map(|action| action.heir().map(String::from))
         .collect();
     assert_eq!(heirs, ["s1"]);
-    assert!(!catalog.is_registered("s1"));
+    assert!(!catalog.has(&container(1), "s1"));
     // It may be there, which is not enough.
     catalog.begin_write("s1", None);
-    assert!(!catalog.is_registered("s1"));
+    assert!(!catalog.has(&container(1), "s1"));
 }
 
 #[test]

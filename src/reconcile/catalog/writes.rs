@@ -110,9 +110,17 @@ impl Catalog {
         self.attempted.remove(id);
     }
 
-    /// Whether there is certainly something under an ID.
-    pub(in crate::reconcile) fn is_registered(&self, id: &str) -> bool {
-        self.registered.contains_key(id) && !self.is_uncertain(id)
+    /// Whether there is certainly something under an ID; and if this container
+    /// wants the ID, that it is neither another one's nor somebody else's.
+    pub(in crate::reconcile) fn has(&self, container: &ContainerId, id: &str) -> bool {
+        let Some(entry) = self.registered.get(id).filter(|_| !self.is_uncertain(id)) else {
+            return false;
+        };
+        let own = self.claims.get(id).and_then(|claims| claims.get(container));
+        own.is_none_or(|own| {
+            let given = self.wanted(id).is_some_and(|wanted| Arc::ptr_eq(own, wanted));
+            given && self.is_ours(entry)
+        })
     }
 
     /// What this daemon has, or may have, registered under an ID.

@@ -61,6 +61,20 @@ impl Sim {
         self.profile.on_success && ended && container.exit_code == 1
     }
 
+    /// Whether the entry's container runs and wants an ID that is not its own in
+    /// the registry: then what had its place stays.
+    fn has_rival(&self, entry: &Entry) -> bool {
+        let container = entry.container.as_ref().and_then(|id| self.world.containers.get(id));
+        let Some(container) = container.filter(|container| container.state.is_running()) else {
+            return false;
+        };
+        let host = stages::host(self.profile.internal);
+        stages::offered(container, &host).iter().any(|service| {
+            let holder = self.agent.entries.get(&service.id);
+            holder.is_none_or(|holder| holder.container.as_ref() != Some(&container.id))
+        })
+    }
+
     fn is_kept(&self, entry: &Entry) -> bool {
         let container = entry.container.as_ref().and_then(|id| self.world.containers.get(id));
         container.is_some_and(|container| self.keeps(container))
@@ -197,7 +211,7 @@ impl Sim {
         }
         for (id, entry) in self.agent.entries.iter().filter(|(id, _)| !expected.contains_key(*id)) {
             let surplus = match entry.writer {
-                Writer::Daemon => !self.is_kept(entry),
+                Writer::Daemon => !self.is_kept(entry) && !self.has_rival(entry),
                 Writer::Predecessor => self.may_clean_up(entry),
                 Writer::Foreign => false,
             };
