@@ -375,7 +375,7 @@ async fn the_others_register_and_the_memory_stays_bounded() {
         assert_eq!(hostile.collect::<Vec<_>>(), Vec::<String>::new(), "{how}");
     }
     // Another host's service stays as it is.
-    daemon.wait_for_log("not registered: the ID is taken by", SOON).await;
+    daemon.wait_for_log("id: it has the form of registrator's IDs", SOON).await;
     assert!(consul.ids().contains(&"otherhost:app:80".to_string()));
     let (now, peak) = (daemon.memory_kib("VmRSS"), daemon.memory_kib("VmHWM"));
     println!("resident: {now} KiB now, {peak} KiB at the most");
