@@ -58,7 +58,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let host = host(&args.offer, config.compat).await?;
     let (adapter, registry) = registry(&uri, &host)?;
     check_maintenance(&config.lifecycle, adapter)?;
-    let mut stages = Stages::with_registry(&uri);
+    let mut stages = Stages::with_registry(&uri).compiled_by_children();
     let pipeline = stages.load(&config).await?;
     stages::announce(&pipeline);
 
@@ -246,7 +246,7 @@ async fn resolve(name: &str) -> Option<String> {
 ///
 /// [`BadConfig`] with every fault of every stage.
 pub async fn pipeline(config: &Config) -> anyhow::Result<Pipeline> {
-    let pipeline = Stages::default().load(config).await?;
+    let pipeline = Stages::default().compiled_by_children().load(config).await?;
     stages::announce(&pipeline);
     Ok(pipeline)
 }

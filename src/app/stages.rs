@@ -23,6 +23,7 @@ pub struct Stages {
     plugins: Option<Plugins>,
     /// The registry's URI, if the file's is not the one that counts.
     registry: Option<String>,
+    compiler: Compiler,
 }
 
 /// The plugin host, and what it was made for.
@@ -37,7 +38,13 @@ struct Plugins {
 impl Stages {
     /// The stages of a daemon with this registry.
     pub fn with_registry(uri: &str) -> Self {
-        Self { plugins: None, registry: Some(uri.to_string()) }
+        Self { registry: Some(uri.to_string()), ..Self::default() }
+    }
+
+    /// The same, compiled in child processes of this one, which must be
+    /// Wharfinger, rather than in this one.
+    pub fn compiled_by_children(self) -> Self {
+        Self { compiler: Compiler::child(), ..self }
     }
 
     /// The pipeline of a configuration, with every stage loaded and its settings
@@ -93,7 +100,7 @@ impl Stages {
             largest,
             stack: config.limits.stack,
             kv: kv_reader(config, uri)?,
-            compiler: Compiler::child(),
+            compiler: self.compiler.clone(),
             cache: cache(config),
         };
         let host = Arc::new(PluginHost::new(options).map_err(|error| anyhow!(error))?);

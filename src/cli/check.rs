@@ -34,7 +34,7 @@ pub async fn check(args: &CheckArgs) -> anyhow::Result<String> {
     // A stage is loaded also where the file has a fault elsewhere, so that one
     // run tells all of them.
     let config = if faults.is_empty() { config } else { config.loadable() };
-    let (steps, more) = Stages::default().try_load(&config).await?;
+    let (steps, more) = Stages::default().compiled_by_children().try_load(&config).await?;
     faults.extend(more);
     if faults.is_empty() {
         return Ok(lines(&Pipeline::of(steps)));
