@@ -22,6 +22,9 @@ use super::{
 };
 use crate::container::ContainerId;
 
+/// What has run for less may be answered all the same.
+const HANGING: Duration = Duration::from_secs(3);
+
 pub(super) type JobResult = Result<Next, LookError>;
 pub(super) type Finished = Result<(Id, JobResult), JoinError>;
 
@@ -211,7 +214,8 @@ impl Jobs {
     /// answer, and it may have lost what it had.
     fn registry_is_back(&mut self, failed: Instant) {
         for running in self.names.values() {
-            if running.since < failed && matches!(running.job, Job::Look(_) | Job::Beat(_)) {
+            let hangs = running.since < failed && running.since.elapsed() >= HANGING;
+            if hangs && matches!(running.job, Job::Look(_) | Job::Beat(_)) {
                 running.handle.abort();
             }
         }
