@@ -79,8 +79,8 @@ async fn every_recorded_case_ends_alike_on_real_servers() {
     assert!(!faults.is_empty(), "there are cases");
 }
 
-/// Carry out cases one after another. One that differs is carried out again, a
-/// few times, and that is said: Docker does not always keep the order of a
+/// Carry out cases one after another. One that differs is carried out again, up to
+/// twenty times, and that is said: Docker does not always keep the order of a
 /// container's variables, which the templates see; and on a busy machine a
 /// container may be running again before the daemon has looked at its end, so that
 /// it has nothing to deregister.
