@@ -8,6 +8,7 @@ mod apply;
 mod check;
 mod go_flags;
 mod plan;
+mod status;
 
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 
@@ -18,6 +19,7 @@ use crate::host::Compat;
 pub use apply::{ApplyArgs, apply};
 pub use check::{CheckArgs, check};
 pub use plan::{PlanArgs, plan};
+pub use status::{StatusArgs, status};
 
 /// Keeps Consul's catalog true to the containers that run on a host.
 #[derive(Debug, Parser)]
@@ -47,6 +49,8 @@ enum Command {
     Plan(PlanArgs),
     /// Show what the bulk guard of the running daemon holds, or carry it out.
     Apply(ApplyArgs),
+    /// Show how the stages of the running daemon fare.
+    Status(StatusArgs),
     /// Load a configuration and say what is wrong with it.
     Check(CheckArgs),
     /// Compile a component from the standard input to the standard output; the
@@ -66,6 +70,8 @@ pub enum Invocation {
     Plan(Box<PlanArgs>),
     /// Show or carry out what the bulk guard holds.
     Apply(ApplyArgs),
+    /// Show how the running daemon fares.
+    Status(StatusArgs),
     /// Say whether a configuration can be used.
     Check(CheckArgs),
     /// Compile a component for the daemon that started this process.
@@ -239,6 +245,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, Us
             return Ok(Invocation::Plan(Box::new(args)));
         }
         Some(Command::Apply(args)) => return Ok(Invocation::Apply(args)),
+        Some(Command::Status(args)) => return Ok(Invocation::Status(args)),
         Some(Command::Check(args)) => return Ok(Invocation::Check(args)),
         Some(Command::Compile) => return Ok(Invocation::Compile),
         Some(Command::Run(args)) => args,

@@ -22,7 +22,10 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
-use crate::reconcile::{Handle, Held};
+use crate::{
+    pipeline::StageHealth,
+    reconcile::{Handle, Held, Stopped},
+};
 
 /// What is asked of a daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,16 +35,43 @@ pub enum Request {
     Held,
     /// Carry out what the bulk guard holds.
     Confirm,
+    /// How the daemon fares.
+    Status,
 }
 
 /// What the daemon says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Answer {
     /// What the bulk guard holds, or held until it was confirmed.
     Held(Option<Held>),
+    /// How the daemon fares.
+    Status(Status),
     /// The request makes no sense, or cannot be answered.
     Error(String),
+}
+
+/// How a daemon fares.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The daemon's version.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// The stages of the pipeline in force, in their order.
+    pub stages: Vec<StageHealth>,
+    /// What the bulk guard holds.
+    pub held: Option<Held>,
+}
+
+impl Answer {
+    /// The error that this is where another kind of answer was asked for.
+    pub fn unexpected(self) -> ControlError {
+        match self {
+            Self::Error(words) => ControlError::Refused(words),
+            other => ControlError::Refused(format!("something else than was asked: {other:?}")),
+        }
+    }
 }
 
 /// Why a daemon could not be asked.
@@ -219,9 +249,19 @@ async fn serve(stream: UnixStream, handle: &Handle) {
 }
 
 async fn answer(request: Request, handle: &Handle) -> Answer {
-    let held = match request {
-        Request::Held => handle.held().await,
-        Request::Confirm => handle.confirm().await,
+    let answer = match request {
+        Request::Held => handle.held().await.map(Answer::Held),
+        Request::Confirm => handle.confirm().await.map(Answer::Held),
+        Request::Status => status(handle).await.map(Answer::Status),
     };
-    held.map_or_else(|error| Answer::Error(error.to_string()), Answer::Held)
+    answer.unwrap_or_else(|error| Answer::Error(error.to_string()))
+}
+
+async fn status(handle: &Handle) -> Result<Status, Stopped> {
+    Ok(Status {
+        version: env!("CARGO_PKG_VERSION").into(),
+        pid: std::process::id(),
+        stages: handle.pipeline().await?.health(),
+        held: handle.held().await?,
+    })
 }

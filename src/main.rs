@@ -40,6 +40,10 @@ fn main() -> ExitCode {
         _ => LogFormat::Text,
     });
     let done = |()| ExitCode::SUCCESS;
+    let told = |(text, waits): (String, bool)| {
+        print!("{text}");
+        ExitCode::from(if waits { WAITING } else { 0 })
+    };
     let result = match invocation {
         Invocation::Version | Invocation::Compile => {
             println!("v{}", env!("CARGO_PKG_VERSION"));
@@ -56,13 +60,8 @@ fn main() -> ExitCode {
         Invocation::Check(args) => {
             block_on(cli::check(&args)).map(|text| print!("{text}")).map(done)
         }
-        Invocation::Apply(args) => {
-            let applied = block_on(async { Ok(cli::apply(&args).await?) });
-            applied.map(|(text, waits)| {
-                print!("{text}");
-                ExitCode::from(if waits { WAITING } else { 0 })
-            })
-        }
+        Invocation::Apply(args) => block_on(async { Ok(cli::apply(&args).await?) }).map(told),
+        Invocation::Status(args) => block_on(async { Ok(cli::status(&args).await?) }).map(told),
     };
     match result {
         Ok(code) => code,

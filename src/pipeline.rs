@@ -27,7 +27,7 @@ use std::{
 };
 
 use bytesize::ByteSize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     container::{Container, ContainerId},
@@ -42,7 +42,7 @@ pub use address::{AddressRules, Family};
 pub use builtin::{Builtin, UnknownBuiltin};
 pub use candidates::{Candidates, candidates};
 pub use diff::{FieldChange, diff};
-pub use figures::StageFigures;
+pub use figures::{StageFigures, Stats, Times};
 pub use health::{LastError, StageHealth};
 pub use labels::LabelFault;
 pub use outcome::{Change, Failure, Outcome, Trace, Veto};
@@ -67,6 +67,11 @@ pub trait Stage: Send + Sync {
         true
     }
 
+    /// What its calls took, if that is measured.
+    fn stats(&self) -> Option<Stats> {
+        None
+    }
+
     /// Decide on `services`. Cancelling the call has no effect but that there
     /// is no answer.
     async fn process(&self, container: &Container, host: &Host, services: &[Service]) -> Called;
@@ -82,7 +87,7 @@ pub struct Called {
 }
 
 /// A message of a stage.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     /// How much it matters.
     pub level: Level,
@@ -91,7 +96,7 @@ pub struct Message {
 }
 
 /// How much a message matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
 pub enum Level {
@@ -103,7 +108,7 @@ pub enum Level {
 }
 
 /// What a stage says of one proposed service.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Verdict {
     /// It stays as it is.
     Keep,
@@ -114,7 +119,7 @@ pub enum Verdict {
 }
 
 /// What a stage says of all proposed services.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
     /// One verdict for each proposed service, in the same order.
     pub verdicts: Vec<Verdict>,
@@ -345,8 +350,8 @@ impl Pipeline {
         let judge = judge::Judge { step, host, services };
         let key = step.fingerprint().map(|fingerprint| facts.key(fingerprint, services));
         if let Some(known) = key.as_ref().and_then(|key| self.memory.get(key)) {
-            let judged = judge.judge(known.decision.clone())?;
-            trace.messages.clone_from(&known.messages);
+            let judged = judge.judge(known.decision)?;
+            trace.messages = known.messages;
             step.record().remembered(step.name(), &container.id);
             return Ok(judged);
         }
@@ -360,7 +365,7 @@ impl Pipeline {
         step.record().answered(step, &container.id, &judged.changes);
         if let (Some(key), Some(decision)) = (key, remembered) {
             let messages = trace.messages.clone();
-            self.memory.put(key, memory::Answer { decision, messages });
+            self.memory.put(key, &memory::Answer { decision, messages });
         }
         Ok(judged)
     }

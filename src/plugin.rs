@@ -44,6 +44,7 @@ use crate::pipeline::{Message, StageError};
 use engine::Engine;
 use stats::Figures;
 
+pub use crate::pipeline::{Stats, Times};
 pub use cache::{Cache, CacheError};
 pub use compile::{COMMAND as COMPILE_COMMAND, Compiler, compile_child};
 pub use component::ComponentStage;
@@ -51,7 +52,6 @@ pub use grants::{Capability, Grants, KvPrefix, Origin};
 pub use imports::{ComponentFault, Refused};
 pub use kv::KvReader;
 pub use limits::Limits;
-pub use stats::{Stats, Times};
 
 /// What the operator says of a component.
 #[derive(Debug, Clone)]

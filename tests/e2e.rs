@@ -6,6 +6,7 @@ mod common;
 
 use common::{
     consul,
+    daemon::Daemon,
     lab::{HOST, IP, Lab, SOON, after_registrator},
     ports,
     wait::until,
@@ -225,13 +226,34 @@ async fn a_hostile_plugin_costs_nobody_anything() {
     ] {
         let label = format!("hostile={how}");
         lab.start(how, &["-P", "-l", &label]);
-        let line = daemon.wait_for_log(message, SOON).await;
-        assert!(line.contains("stage suspect failed") && line.contains(how), "{line}");
+        let line = daemon.wait_for_log(&format!("({how}): {message}"), SOON).await;
+        assert!(line.contains("stage suspect failed"), "{line}");
     }
     daemon.wait_for_log("a panic of the guest", SOON).await;
     lab.start("good", &["-P"]);
     lab.ids(&["testhost:good:80"]).await;
     assert!(daemon.is_running());
+
+    let (text, code) = status(&daemon, &[]);
+    let line =
+        text.lines().find(|line| line.starts_with("suspect ") && line.contains("enforce")).expect(&text);
+    assert!(line.contains("unhealthy") && code == Some(2), "{code:?} {text}");
+    assert!(text.contains("suspect: failed last"), "{text}");
+    let (json, _) = status(&daemon, &["--json"]);
+    let status: Value = serde_json::from_str(&json).expect("JSON");
+    let suspect = &status["stages"][1];
+    assert_eq!((&suspect["stage"], &suspect["healthy"]), (&json!("suspect"), &json!(false)));
+    for kind in ["timeout", "trap", "memory", "guest", "invalid"] {
+        assert!(suspect["figures"]["failures"][kind].as_u64() >= Some(1), "{kind}: {json}");
+    }
+}
+
+/// What `wharfinger status` prints, and its exit code.
+fn status(daemon: &Daemon, flags: &[&str]) -> (String, Option<i32>) {
+    let mut command = std::process::Command::new(Daemon::binary());
+    command.arg("status").args(flags).env("WHARFINGER_CONTROL", daemon.dir().join("control.sock"));
+    let output = command.output().expect("the program runs");
+    (String::from_utf8_lossy(&output.stdout).into_owned(), output.status.code())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,11 @@ use std::{
     time::Duration,
 };
 
-use common::stages::{AMPLE, process, spec};
+use common::{
+    consul::{self, Consul},
+    stages::{AMPLE, process, spec},
+};
+use serde_json::json;
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
@@ -192,6 +196,34 @@ async fn a_key_is_read_below_the_granted_prefix_only() {
 
     let error = host(None).load(granted("granted", grants())).await.err().expect("no Consul");
     assert!(error.to_string().contains("grant.kv: there is no Consul"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_read_from_a_real_agent() {
+    let agent = Consul::start(consul::Options::default()).await;
+    let value = "a value, longer than a word: ".repeat(100);
+    for (key, value) in [("teams/shop", "ann"), ("teams/a b", &value), ("secret", "42")] {
+        // A text in JSON is the text in quotes.
+        agent.put(&format!("/v1/kv/{}", key.replace(' ', "%20")), &json!(value)).await;
+    }
+    choose_provider();
+    let uri = format!("consul://{}", agent.addr()).parse().expect("a URI");
+    let reader = ConsulReader::new(&uri, |_| None).expect("an agent");
+    let mut spec = granted(
+        "granted",
+        Grants {
+            http: vec!["https://a.example/".parse().expect("an origin")],
+            kv: Some("teams/".parse().expect("a prefix")),
+            ..Grants::default()
+        },
+    );
+    spec.limits.request_timeout = Duration::from_secs(5);
+    let stage = host(Some(Arc::new(reader))).load(spec).await.expect("it loads");
+    assert_eq!(said(&stage, "key", "shop").await, "value \"ann\"");
+    assert_eq!(said(&stage, "key", "a b").await, format!("value {}", json!(value)));
+    assert_eq!(said(&stage, "key", "none").await, "no value");
+    let answer = said(&stage, "key", "../secret").await;
+    assert!(answer.starts_with("failed: key: "), "{answer}");
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ pub async fn apply(args: &ApplyArgs) -> Result<(String, bool), ControlError> {
     let request = if args.confirm { Request::Confirm } else { Request::Held };
     let held = match control::ask(args.control.as_deref(), &request).await? {
         Answer::Held(held) => held,
-        Answer::Error(words) => return Err(ControlError::Refused(words)),
+        other => return Err(other.unexpected()),
     };
     let Some(held) = held else { return Ok(("Nothing is held.\n".into(), false)) };
     let text = match args.confirm {

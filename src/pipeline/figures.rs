@@ -1,14 +1,15 @@
-//! What is counted of a stage since the daemon's start.
+//! What is counted of a stage, and what its calls took.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use serde::Serialize;
+use bytesize::ByteSize;
+use serde::{Deserialize, Serialize};
 
 use super::{Change, Mode, StageError, Step};
 
 /// What is counted of a stage since the daemon's start. What it says is counted
 /// when it says it, not when it is remembered.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageFigures {
     /// Calls of the stage.
     pub calls: u64,
@@ -19,7 +20,7 @@ pub struct StageFigures {
     /// Calls of which the answer could have been remembered and was not.
     pub misses: u64,
     /// Failures by kind.
-    pub failures: BTreeMap<&'static str, u64>,
+    pub failures: BTreeMap<String, u64>,
     /// Services that it vetoed.
     pub vetoes: u64,
     /// Services that it changed.
@@ -32,6 +33,35 @@ pub struct StageFigures {
     pub would_be_changes: u64,
     /// Services that it would have added.
     pub would_be_additions: u64,
+}
+
+/// What the calls of a stage took since it was loaded.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Stats {
+    /// The calls.
+    pub calls: u64,
+    /// The calls by what came of them: `ok`, or the kind of the failure, such
+    /// as `timeout`, `memory` or `trap`.
+    pub outcomes: BTreeMap<String, u64>,
+    /// How long the calls took, without the waiting for a turn.
+    pub time: Times,
+    /// The most memory that a call used, all memories and tables together.
+    pub peak_memory: ByteSize,
+    /// Messages that were dropped because there were too many.
+    pub dropped_messages: u64,
+}
+
+/// Quantiles of the time of a call, exact to two digits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Times {
+    /// Half of the calls took no longer.
+    pub p50: Duration,
+    /// Nine of ten calls took no longer.
+    pub p90: Duration,
+    /// 99 of 100 calls took no longer.
+    pub p99: Duration,
+    /// The longest call.
+    pub max: Duration,
 }
 
 impl StageFigures {
@@ -51,6 +81,6 @@ impl StageFigures {
     }
 
     pub(super) fn count_failure(&mut self, error: &StageError) {
-        *self.failures.entry(error.kind()).or_default() += 1;
+        *self.failures.entry(error.kind().into()).or_default() += 1;
     }
 }

@@ -12,10 +12,10 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
-use super::{Change, Made, Mode, StageError, StageFigures, Step};
+use super::{Change, Made, Mode, StageError, StageFigures, Stats, Step};
 use crate::container::ContainerId;
 
 /// The containers that a stage's health is judged by.
@@ -27,7 +27,7 @@ const MIN_FAILURES: u64 = 3;
 const FORGOTTEN: Duration = Duration::from_secs(600);
 
 /// How a stage has fared.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StageHealth {
     /// The stage's name.
     pub stage: String,
@@ -43,10 +43,13 @@ pub struct StageHealth {
     pub last_error: Option<LastError>,
     /// What is counted.
     pub figures: StageFigures,
+    /// What its calls took; none of a built-in stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stats: Option<Stats>,
 }
 
 /// The last failure of a stage.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastError {
     /// What happened.
     pub error: String,
@@ -138,6 +141,7 @@ impl Record {
             healthy: !state.unhealthy,
             last_error: state.last_error.clone(),
             figures: state.figures.clone(),
+            stats: step.stage().stats(),
         }
     }
 

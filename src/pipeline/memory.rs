@@ -1,24 +1,26 @@
 //! The answers that stages have given, within bounds. What was not used for the
 //! longest time is forgotten first.
 //!
-//! It is safe to forget anything at any moment: the stage is asked again.
+//! An answer is kept in a binary form, in which it takes a sixth of the memory: there
+//! is one for each stage and container, and it is seldom looked at. It is safe to
+//! forget anything at any moment: the stage is asked again.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
+use serde::{Deserialize, Serialize};
 
-use super::{Decision, Message, Verdict, digest::Digest};
-use crate::service::Service;
+use super::{Decision, Message, digest::Digest};
 
 /// Answers that are remembered at most: those of 16 stages on 4,000 containers.
 const MAX_ANSWERS: usize = 1 << 16;
 /// Bytes that they take at most, roughly.
 const MAX_BYTES: usize = 64 << 20;
-/// What an answer takes apart from its texts, roughly.
-const ANSWER_BYTES: usize = 256;
+/// What an answer takes apart from its content, roughly.
+const ANSWER_BYTES: usize = 128;
 
 /// A remembered answer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Answer {
     pub(super) decision: Decision,
     pub(super) messages: Vec<Message>,
@@ -33,7 +35,7 @@ pub(super) struct Memory {
 
 #[derive(Debug)]
 struct Known {
-    answers: LruCache<Digest, (std::sync::Arc<Answer>, usize)>,
+    answers: LruCache<Digest, Box<[u8]>>,
     bytes: usize,
 }
 
@@ -49,23 +51,25 @@ impl Memory {
         Self { max_answers, max_bytes, known: Mutex::new(known) }
     }
 
-    pub(super) fn get(&self, key: &Digest) -> Option<std::sync::Arc<Answer>> {
-        self.lock().answers.get(key).map(|(answer, _)| answer.clone())
+    pub(super) fn get(&self, key: &Digest) -> Option<Answer> {
+        let mut known = self.lock();
+        let answer = known.answers.get(key)?;
+        Some(postcard::from_bytes(answer).expect("it was written by the same program"))
     }
 
-    pub(super) fn put(&self, key: Digest, answer: Answer) {
-        let bytes = answer.bytes();
-        if bytes > self.max_bytes {
+    pub(super) fn put(&self, key: Digest, answer: &Answer) {
+        let answer = postcard::to_allocvec(answer).expect("all its lists have a length");
+        if size(&answer) > self.max_bytes {
             return;
         }
         let mut known = self.lock();
-        known.bytes += bytes;
-        if let Some((_, before)) = known.answers.put(key, (answer.into(), bytes)) {
-            known.bytes -= before;
+        known.bytes += size(&answer);
+        if let Some(before) = known.answers.put(key, answer.into()) {
+            known.bytes -= size(&before);
         }
         while known.answers.len() > self.max_answers || known.bytes > self.max_bytes {
-            let Some((_, (_, bytes))) = known.answers.pop_lru() else { return };
-            known.bytes -= bytes;
+            let Some((_, answer)) = known.answers.pop_lru() else { return };
+            known.bytes -= size(&answer);
         }
     }
 
@@ -75,30 +79,23 @@ impl Memory {
     }
 }
 
-impl Answer {
-    fn bytes(&self) -> usize {
-        let service = |service: &Service| {
-            serde_json::to_vec(service).expect("a service has only string keys").len()
-        };
-        let verdict = |verdict: &Verdict| match verdict {
-            Verdict::Keep => 0,
-            Verdict::Replace(after) => service(after),
-            Verdict::Veto(reason) => reason.len(),
-        };
-        let verdicts = self.decision.verdicts.iter().map(|v| size_of::<Verdict>() + verdict(v));
-        let added = self.decision.added.iter().map(|s| size_of::<Service>() + service(s));
-        let messages = self.messages.iter().map(|m| size_of::<Message>() + m.text.len());
-        ANSWER_BYTES + verdicts.chain(added).chain(messages).sum::<usize>()
-    }
+/// The memory that an answer takes, roughly.
+fn size(answer: &[u8]) -> usize {
+    ANSWER_BYTES + answer.len()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::Verdict;
 
     fn answer(bytes: usize) -> Answer {
         let verdicts = vec![Verdict::Veto("x".repeat(bytes))];
         Answer { decision: Decision { verdicts, added: Vec::new() }, messages: Vec::new() }
+    }
+
+    fn bytes(length: usize) -> usize {
+        size(&postcard::to_allocvec(&answer(length)).expect("bytes"))
     }
 
     fn known(memory: &Memory) -> Vec<u8> {
@@ -109,24 +106,24 @@ mod tests {
     fn the_longest_unused_answer_is_forgotten_first() {
         let memory = Memory::bounded(3, 1 << 20);
         for n in 0..3 {
-            memory.put([n; 32], answer(1));
+            memory.put([n; 32], &answer(1));
         }
-        assert!(memory.get(&[0; 32]).is_some());
-        memory.put([3; 32], answer(1));
+        assert_eq!(memory.get(&[0; 32]), Some(answer(1)));
+        memory.put([3; 32], &answer(1));
         assert_eq!(known(&memory), [0, 2, 3]);
     }
 
     #[test]
     fn large_answers_make_room_and_the_count_of_bytes_is_right() {
-        let memory = Memory::bounded(100, 10 * answer(1_000).bytes());
+        let memory = Memory::bounded(100, 10 * bytes(1_000));
         for n in 0..30 {
-            memory.put([n; 32], answer(1_000));
-            memory.put([n; 32], answer(1_000));
+            memory.put([n; 32], &answer(1_000));
+            memory.put([n; 32], &answer(1_000));
         }
         assert_eq!(known(&memory), (20..30).collect::<Vec<_>>());
-        memory.put([99; 32], answer(1 << 20));
+        memory.put([99; 32], &answer(1 << 20));
         assert!(memory.get(&[99; 32]).is_none(), "it is larger than all that may be remembered");
-        let whole: usize = memory.lock().answers.iter().map(|(_, (_, bytes))| bytes).sum();
+        let whole: usize = memory.lock().answers.iter().map(|(_, answer)| size(answer)).sum();
         assert_eq!(memory.lock().bytes, whole);
     }
 }

@@ -74,7 +74,7 @@ pub struct Rules {
 }
 
 /// What a stage is made of.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Made {
     /// The name that the plugin gives itself.
     pub plugin: String,

@@ -22,13 +22,13 @@ use super::{
     http,
     imports::Imports,
     kv, one_line,
-    stats::{self, Figures, Stats},
+    stats::{self, Figures},
     v0_1_0, wasi,
 };
 use crate::{
     container::Container,
     host::Host,
-    pipeline::{Called, Decision, Stage, StageError, Verdict},
+    pipeline::{Called, Decision, Stage, StageError, Stats, Verdict},
     service::Service,
 };
 
@@ -264,6 +264,10 @@ impl Stage for ComponentStage {
 
     fn is_pure(&self) -> bool {
         self.capabilities().is_empty()
+    }
+
+    fn stats(&self) -> Option<Stats> {
+        Some(self.figures.stats())
     }
 
     async fn process(&self, container: &Container, host: &Host, services: &[Service]) -> Called {

@@ -253,8 +253,8 @@ async fn failures_and_what_is_not_pure_are_not_remembered() {
     assert_eq!((impure.calls(), invalid.calls(), failing.calls()), (3, 3, 3));
     let health = pipeline.health();
     assert_eq!((health[0].figures.hits, health[0].figures.misses), (0, 0));
-    assert_eq!(health[1].figures.failures, BTreeMap::from([("invalid", 3)]));
-    assert_eq!(health[2].figures.failures, BTreeMap::from([("guest", 3)]));
+    assert_eq!(health[1].figures.failures, BTreeMap::from([("invalid".to_string(), 3)]));
+    assert_eq!(health[2].figures.failures, BTreeMap::from([("guest".to_string(), 3)]));
     let healthy: Vec<_> = health.iter().map(|stage| stage.healthy).collect();
     assert_eq!(healthy, [true, false, false]);
     let last = health[2].last_error.as_ref().expect("it has failed");

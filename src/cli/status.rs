@@ -1,0 +1,131 @@
+//! `wharfinger status`: how the stages of the running daemon fare, and what its
+//! bulk guard holds.
+
+use std::{fmt::Write as _, path::PathBuf, time::Duration};
+
+use clap::Args;
+
+use crate::{
+    control::{self, Answer, ControlError, Request, Status},
+    pipeline::StageHealth,
+};
+
+/// The flags of `status`.
+#[derive(Debug, Clone, Args)]
+pub struct StatusArgs {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+
+    /// The control socket of the daemon, if it is not where it usually is.
+    #[arg(long, value_name = "PATH", env = "WHARFINGER_CONTROL")]
+    pub control: Option<PathBuf>,
+}
+
+/// How the daemon fares, as text for the standard output; and whether somebody
+/// should look at it: a stage is unhealthy, or something is held.
+///
+/// # Errors
+///
+/// No daemon listens, or it does not answer.
+pub async fn status(args: &StatusArgs) -> Result<(String, bool), ControlError> {
+    let status = match control::ask(args.control.as_deref(), &Request::Status).await? {
+        Answer::Status(status) => status,
+        other => return Err(other.unexpected()),
+    };
+    let wanting = status.held.is_some() || status.stages.iter().any(|stage| !stage.healthy);
+    let text = match args.json {
+        true => {
+            let json = serde_json::to_string_pretty(&status).expect("it has only string keys");
+            json + "\n"
+        }
+        false => text(&status),
+    };
+    Ok((text, wanting))
+}
+
+fn text(status: &Status) -> String {
+    let mut text = format!("wharfinger {}, process {}\n\n", status.version, status.pid);
+    let head = [
+        "stage",
+        "mode",
+        "plugin",
+        "health",
+        "calls",
+        "remembered",
+        "failed",
+        "p50",
+        "p99",
+        "memory",
+    ];
+    let rows: Vec<_> =
+        [head.map(String::from)].into_iter().chain(status.stages.iter().map(row)).collect();
+    let widths: Vec<usize> = (0..head.len())
+        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
+        .collect();
+    for row in &rows {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        let line = cells.collect::<Vec<_>>().join("  ");
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    for stage in &status.stages {
+        text.push_str(&told(stage));
+    }
+    if let Some(held) = &status.held {
+        let _ = writeln!(text, "\nHeld: {held}. See: wharfinger apply");
+    }
+    text
+}
+
+/// A stage's line of the table.
+fn row(stage: &StageHealth) -> [String; 10] {
+    let made = stage.made.as_ref();
+    let plugin = made.map_or_else(String::new, |made| {
+        format!("{} {} {}", made.plugin, made.version, made.short_digest())
+    });
+    let stats = stage.stats.as_ref();
+    let time = |time: Duration| format!("{} us", time.as_micros());
+    let dash = || "-".to_string();
+    [
+        stage.stage.clone(),
+        stage.mode.to_string(),
+        plugin,
+        if stage.healthy { "healthy" } else { "unhealthy" }.into(),
+        stage.figures.calls.to_string(),
+        stage.figures.hits.to_string(),
+        stage.figures.failures.values().sum::<u64>().to_string(),
+        stats.map_or_else(dash, |stats| time(stats.time.p50)),
+        stats.map_or_else(dash, |stats| time(stats.time.p99)),
+        stats.map_or_else(dash, |stats| stats.peak_memory.to_string()),
+    ]
+}
+
+/// What a line of the table has no room for.
+fn told(stage: &StageHealth) -> String {
+    let (name, figures) = (&stage.stage, &stage.figures);
+    let mut text = String::new();
+    let counted = [
+        ("changed", figures.changes),
+        ("vetoed", figures.vetoes),
+        ("added", figures.additions),
+        ("would have changed", figures.would_be_changes),
+        ("would have vetoed", figures.would_be_vetoes),
+        ("would have added", figures.would_be_additions),
+    ];
+    let counted = counted.iter().filter(|(_, count)| *count > 0);
+    let counted: Vec<_> = counted.map(|(what, count)| format!("{what} {count}")).collect();
+    if !counted.is_empty() {
+        let _ = writeln!(text, "\n{name}: {}", counted.join(", "));
+    }
+    if let Some(last) = &stage.last_error {
+        let ago = last.at.elapsed().unwrap_or_default();
+        let ago = humantime::format_duration(Duration::from_secs(ago.as_secs()));
+        let _ = writeln!(
+            text,
+            "{name}: failed last {ago} ago on container {}: {}",
+            last.container.short(),
+            last.error
+        );
+    }
+    text
+}
