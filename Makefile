@@ -10,13 +10,13 @@ IMAGE_ARGS ?=
 # tested is what is shipped, and the dependencies are compiled once.
 BINARY := $(or $(CARGO_TARGET_DIR),target)/release/wharfinger
 
-SH_SCRIPTS := plugins/build.sh $(wildcard tests/env/*.sh tests/common/*.sh)
+SH_SCRIPTS := plugins/build.sh $(wildcard plugins/examples/*.sh plugins/examples/*/*.sh tests/env/*.sh tests/common/*.sh)
 BASH_SCRIPTS := .ci/run $(wildcard tests/demo/*.sh)
 
 # Cargo uses all processors by itself.
 .NOTPARALLEL:
 .PHONY: help build plugins dist image demo test sim fuzz lint clean
-.PHONY: environment check-format check-scripts check-clippy test-plugins test-daemon
+.PHONY: environment components check-format check-scripts check-clippy test-plugins test-daemon
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -25,7 +25,12 @@ help: ## List the targets
 build: ## Build the daemon
 	$(CARGO) build --release --locked
 
-plugins: environment ## Build the plugins to components, plugins/dist/*.wasm
+plugins: components ## Build the plugins to components in every language, plugins/dist/*.wasm
+	tests/env/install.sh languages
+	plugins/examples/build.sh
+
+# The workspace's, in Rust, without which the demo and the tests cannot be.
+components: environment
 	plugins/build.sh
 
 # What the machine lacks for the building.
@@ -40,7 +45,7 @@ dist: build ## Build the daemon and put the binary into dist/
 image: ## Build the Docker image (IMAGE=wharfinger, DOCKER=docker); uses dist/wharfinger if there is one
 	$(DOCKER) build -t $(IMAGE) $(IMAGE_ARGS) .
 
-demo: environment dist plugins ## Show the daemon at work, with a Docker daemon and a Consul agent of its own
+demo: environment dist components ## Show the daemon at work, with a Docker daemon and a Consul agent of its own
 	tests/demo/demo.sh
 
 # Everything is run even if something before it failed; the tests' own words
@@ -69,6 +74,7 @@ check-format:
 		set -ex; \
 		$(CARGO) fmt --check; \
 		cd plugins && $(CARGO) fmt --all --check; \
+		cd examples/rust && $(CARGO) fmt --check; \
 	else \
 		echo "rustfmt is not installed: the format is not checked (rustup component add rustfmt)"; \
 	fi
@@ -95,8 +101,10 @@ check-clippy:
 
 # The plugins are ordinary Rust, too: here they are tested on this machine, and
 # as components by the daemon's tests.
+# The tests of the examples are those that an author's project begins with.
 test-plugins:
 	cd plugins && $(CARGO) test --locked --workspace --no-fail-fast
+	plugins/examples/test.sh
 
 # Needs plugins/dist.
 test-daemon:
@@ -105,4 +113,5 @@ test-daemon:
 clean: ## Remove what was built, and what tests/env/install.sh has put into target/
 	$(CARGO) clean
 	cd plugins && $(CARGO) clean
-	rm -rf dist plugins/dist
+	rm -rf dist plugins/dist plugins/examples/*/dist plugins/examples/*/target \
+		plugins/examples/*/node_modules plugins/examples/*/.venv

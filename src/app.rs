@@ -28,6 +28,7 @@ use crate::{
 };
 
 pub use stages::Stages;
+pub(crate) use stages::cache;
 
 /// A configuration that cannot be used; it has an exit code of its own.
 #[derive(Debug, thiserror::Error)]

@@ -6,8 +6,10 @@
 
 mod apply;
 mod check;
+mod completions;
 mod go_flags;
 mod plan;
+mod plugin;
 mod status;
 
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
@@ -18,7 +20,9 @@ use crate::host::Compat;
 
 pub use apply::{ApplyArgs, apply};
 pub use check::{CheckArgs, check};
+pub use completions::{CompletionsArgs, completions};
 pub use plan::{PlanArgs, plan};
+pub use plugin::{Done, PluginArgs, plugin};
 pub use status::{StatusArgs, status};
 
 /// Keeps Consul's catalog true to the containers that run on a host.
@@ -53,6 +57,10 @@ enum Command {
     Status(StatusArgs),
     /// Load a configuration and say what is wrong with it.
     Check(CheckArgs),
+    /// Make, look at, test and measure plugins.
+    Plugin(Box<PluginArgs>),
+    /// Print a script by which a shell completes the words of this program.
+    Completions(CompletionsArgs),
     /// Compile a component from the standard input to the standard output; the
     /// daemon's own.
     #[command(name = crate::plugin::COMPILE_COMMAND, hide = true)]
@@ -74,6 +82,10 @@ pub enum Invocation {
     Status(StatusArgs),
     /// Say whether a configuration can be used.
     Check(CheckArgs),
+    /// Do something for the author of a plugin.
+    Plugin(Box<PluginArgs>),
+    /// Print the completions of a shell.
+    Completions(CompletionsArgs),
     /// Compile a component for the daemon that started this process.
     Compile,
 }
@@ -223,6 +235,15 @@ pub struct UsageError {
     /// The exit code: registrator's for the same fault, or 0 where help was
     /// asked for.
     pub code: u8,
+    /// The same for a program, where one has asked for it with `--json`; it
+    /// belongs on the standard output.
+    pub json: Option<String>,
+}
+
+impl UsageError {
+    fn new(message: String, code: u8) -> Self {
+        Self { message, code, json: None }
+    }
 }
 
 /// Read a command line, whose first word is the program's name.
@@ -232,10 +253,11 @@ pub struct UsageError {
 /// It cannot be used, or help is asked for.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, UsageError> {
     let words = go_flags::to_long(words.into_iter().collect(), &Cli::command())
-        .map_err(|message| UsageError { message, code: 2 })?;
-    let cli = Cli::try_parse_from(words).map_err(|error| UsageError {
+        .map_err(|message| UsageError::new(message, 2))?;
+    let cli = Cli::try_parse_from(&words).map_err(|error| UsageError {
         message: error.to_string(),
         code: u8::try_from(error.exit_code()).unwrap_or(2),
+        json: plugin::usage_error(&words, &error),
     })?;
     if cli.version {
         return Ok(Invocation::Version);
@@ -247,6 +269,8 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, Us
         Some(Command::Apply(args)) => return Ok(Invocation::Apply(args)),
         Some(Command::Status(args)) => return Ok(Invocation::Status(args)),
         Some(Command::Check(args)) => return Ok(Invocation::Check(args)),
+        Some(Command::Plugin(args)) => return Ok(Invocation::Plugin(args)),
+        Some(Command::Completions(args)) => return Ok(Invocation::Completions(args)),
         Some(Command::Compile) => return Ok(Invocation::Compile),
         Some(Command::Run(args)) => args,
         None => cli.run,
@@ -254,9 +278,9 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, Us
     if args.uri.is_none() && args.offer.config.is_none() {
         let usage = Cli::command().render_help();
         let message = format!("Missing required argument for registry URI.\n\n{usage}");
-        return Err(UsageError { message, code: 2 });
+        return Err(UsageError::new(message, 2));
     }
-    args.check().map_err(|message| UsageError { message, code: 1 })?;
+    args.check().map_err(|message| UsageError::new(message, 1))?;
     Ok(Invocation::Run(Box::new(args)))
 }
 

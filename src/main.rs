@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use tracing::{error, info};
+use tracing::{Level, error, info};
 use wharfinger::{
     app::{self, BadConfig},
     cli::{self, Invocation, LogFormat},
@@ -21,7 +21,10 @@ fn main() -> ExitCode {
     let invocation = match cli::parse(std::env::args_os()) {
         Ok(invocation) => invocation,
         Err(error) => {
-            eprintln!("{}", error.message);
+            match error.json {
+                Some(json) => println!("{json}"),
+                None => eprintln!("{}", error.message),
+            }
             return ExitCode::from(error.code);
         }
     };
@@ -35,10 +38,13 @@ fn main() -> ExitCode {
             }
         };
     }
-    telemetry::start(match &invocation {
-        Invocation::Run(args) => args.log_format,
-        _ => LogFormat::Text,
-    });
+    let (form, level) = match &invocation {
+        Invocation::Run(args) => (args.log_format, Level::INFO),
+        // What it has to say is its output.
+        Invocation::Plugin(_) => (LogFormat::Text, Level::WARN),
+        _ => (LogFormat::Text, Level::INFO),
+    };
+    telemetry::start(form, level);
     let done = |()| ExitCode::SUCCESS;
     let told = |(text, waits): (String, bool)| {
         print!("{text}");
@@ -59,6 +65,13 @@ fn main() -> ExitCode {
         }
         Invocation::Check(args) => {
             block_on(cli::check(&args)).map(|text| print!("{text}")).map(done)
+        }
+        Invocation::Plugin(args) => {
+            block_on(async { Ok(cli::plugin(&args).await) }).map(|done| done.print())
+        }
+        Invocation::Completions(args) => {
+            print!("{}", cli::completions(&args));
+            Ok(ExitCode::SUCCESS)
         }
         Invocation::Apply(args) => block_on(async { Ok(cli::apply(&args).await?) }).map(told),
         Invocation::Status(args) => block_on(async { Ok(cli::status(&args).await?) }).map(told),

@@ -20,6 +20,7 @@ mod http;
 mod imports;
 mod kv;
 mod limits;
+mod outline;
 mod stats;
 mod v0_1_0;
 mod wasi;
@@ -52,6 +53,7 @@ pub use grants::{Capability, Grants, KvPrefix, Origin};
 pub use imports::{ComponentFault, Refused};
 pub use kv::KvReader;
 pub use limits::Limits;
+pub use outline::{Import, Meaning, Outline};
 
 /// What the operator says of a component.
 #[derive(Debug, Clone)]
@@ -147,7 +149,7 @@ pub enum LoadError {
 }
 
 /// What a component says of itself, and what the host knows of its file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Identity {
     /// The name that the component gives itself.
     pub name: String,
@@ -157,6 +159,10 @@ pub struct Identity {
     pub summary: String,
     /// SHA-256 of the file, in hexadecimal.
     pub digest: String,
+    /// A JSON schema of its settings, as the component gives it.
+    pub settings_schema: Option<String>,
+    /// Further facts, such as `author` or `license`.
+    pub attributes: Vec<(String, String)>,
 }
 
 /// The answer of a call into a guest, and what the guest wrote to the log.
@@ -249,6 +255,23 @@ impl PluginHost {
     /// See [`LoadError`]. Nothing of the component stays in the host then but
     /// its compiled code.
     pub async fn load(self: &Arc<Self>, spec: ComponentSpec) -> Result<ComponentStage, LoadError> {
+        let file = spec.file.clone();
+        let stage = self.describe(spec).await?;
+        stage.validate(&file).await?;
+        stage.announce();
+        Ok(stage)
+    }
+
+    /// The same without the validation of the settings: for looking at a
+    /// component rather than using it.
+    ///
+    /// # Errors
+    ///
+    /// See [`LoadError`].
+    pub async fn describe(
+        self: &Arc<Self>,
+        spec: ComponentSpec,
+    ) -> Result<ComponentStage, LoadError> {
         let bytes = file::read(&spec.file)?;
         let imports = imports::inspect(&bytes, &spec.grants)
             .map_err(|error| LoadError::Invalid(spec.file.clone(), error))?;

@@ -118,7 +118,7 @@ impl Stages {
 
 /// Where compiled components are kept. Without it, everything works, and each
 /// start takes longer.
-fn cache(config: &Config) -> Option<Cache> {
+pub(crate) fn cache(config: &Config) -> Option<Cache> {
     let Some(folder) = config.cache.folder(|name| std::env::var(name).ok()) else {
         info!("compiled plugins are not kept: no folder for them is known (--cache-dir)");
         return None;

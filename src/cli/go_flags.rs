@@ -4,6 +4,9 @@ use std::ffi::OsString;
 
 use clap::{ArgAction, Command};
 
+/// Commands that registrator has nothing like: their words stay as they are.
+const OF_OUR_OWN: [&str; 3] = ["plugin", "completions", "help"];
+
 /// Turn `-flag value` and `-flag=value` into `--flag=value`, for every flag of
 /// the command, up to the first word that is no flag.
 ///
@@ -20,6 +23,11 @@ pub(super) fn to_long(words: Vec<OsString>, command: &Command) -> Result<Vec<OsS
     while let Some(word) = rest.pop() {
         let text = word.to_string_lossy().into_owned();
         if text == "--" || text == "-" || !text.starts_with('-') {
+            if plain && OF_OUR_OWN.contains(&text.as_str()) {
+                long.push(word);
+                long.extend(rest.into_iter().rev());
+                return Ok(long);
+            }
             if plain && let Some(subcommand) = command.find_subcommand(&text) {
                 (current, plain) = (subcommand, false);
                 long.push(word);

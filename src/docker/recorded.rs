@@ -27,6 +27,9 @@ pub enum RecordedError {
     /// It is not what `docker inspect` prints.
     #[error("{} is not a JSON array as docker inspect prints it", .0.display())]
     Parse(PathBuf, #[source] serde_json::Error),
+    /// There is no container in it.
+    #[error("{} has no container in it", .0.display())]
+    Empty(PathBuf),
     /// An entry makes no sense.
     #[error("container {0}")]
     Container(String, #[source] InspectFault),
@@ -55,6 +58,27 @@ impl Recorded {
             containers.insert(container.id.clone(), container);
         }
         Ok(Self { containers })
+    }
+
+    /// The first container of a text that `docker inspect` has printed, which
+    /// may also be one container without the array around it. The others are
+    /// there for one whose network the first one shares. `file` is the text's
+    /// name for errors.
+    ///
+    /// # Errors
+    ///
+    /// See [`RecordedError`].
+    pub fn first(text: &[u8], file: &Path, tags: &Tags) -> Result<Container, RecordedError> {
+        let wrong = |error| RecordedError::Parse(file.into(), error);
+        let all: Vec<ContainerInspectResponse> = match text.trim_ascii_start().first() {
+            Some(b'{') => vec![serde_json::from_slice(text).map_err(wrong)?],
+            _ => serde_json::from_slice(text).map_err(wrong)?,
+        };
+        let first = all.first().ok_or_else(|| RecordedError::Empty(file.into()))?;
+        let peer = peer(first).and_then(|id| all.iter().find(|one| one.id.as_deref() == Some(id)));
+        container(first, peer, tags).map_err(|fault| {
+            RecordedError::Container(first.name.clone().unwrap_or_default(), fault)
+        })
     }
 
     /// The containers, sorted by identifier.

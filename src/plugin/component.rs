@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytesize::ByteSize;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::time::timeout;
 use wasmtime::{
@@ -43,10 +44,12 @@ pub struct ComponentStage {
     /// While it is here, the host knows the component as compiled.
     _component: Arc<Component>,
     linked: v0_1_0::StageComponentPre<Guest>,
+    /// What an instance takes that has only described itself, in bytes.
+    start_memory: usize,
 }
 
 impl ComponentStage {
-    /// Link a compiled component, ask it what it is and validate its settings.
+    /// Link a compiled component and ask it what it is.
     pub(super) async fn link(
         host: &Arc<PluginHost>,
         component: Arc<Component>,
@@ -64,12 +67,7 @@ impl ComponentStage {
         if wants(Capability::Kv) && kv.is_none() {
             return Err(failed("grant.kv: there is no Consul whose KV store could be read".into()));
         }
-        let identity = Identity {
-            name: String::new(),
-            version: String::new(),
-            summary: String::new(),
-            digest,
-        };
+        let identity = Identity { digest, ..Identity::default() };
         let mut stage = Self {
             name,
             settings: settings.into(),
@@ -79,38 +77,64 @@ impl ComponentStage {
             host: host.clone(),
             _component: component,
             linked,
+            start_memory: 0,
         };
         stage.introduce(&file).await?;
-        host.remember(&stage.name, &stage.figures);
         Ok(stage)
     }
 
-    /// Ask the component what it is and let it validate its settings.
+    /// Ask the component what it is.
     async fn introduce(&mut self, file: &Path) -> Result<(), LoadError> {
-        let failed =
-            |function| move |source| LoadError::Call { file: file.into(), function, source };
-        let description = self
-            .call(|store, guest| guest.call_describe(store).boxed())
-            .await
-            .result
-            .map_err(failed("describe"))?;
+        let GuestCall { result, memory, .. } =
+            self.call(|store, guest| guest.call_describe(store).boxed()).await;
+        let description = result.map_err(|source| LoadError::Call {
+            file: file.into(),
+            function: "describe",
+            source,
+        })?;
+        self.start_memory = memory;
         self.identity = Identity {
             name: one_line(&description.name),
             version: one_line(&description.version),
             summary: one_line(&description.summary),
             digest: std::mem::take(&mut self.identity.digest),
+            settings_schema: description.settings_schema,
+            attributes: description
+                .attributes
+                .iter()
+                .map(|attribute| (one_line(&attribute.key), one_line(&attribute.value)))
+                .collect(),
         };
+        Ok(())
+    }
+
+    /// Let the component validate its settings.
+    pub(super) async fn validate(&self, file: &Path) -> Result<(), LoadError> {
         let settings = self.settings.clone();
         self.call(|store, guest| {
             async move { guest.call_validate_settings(store, &settings).await }.boxed()
         })
         .await
         .result
-        .map_err(failed("validate-settings"))?
+        .map_err(|source| LoadError::Call {
+            file: file.into(),
+            function: "validate-settings",
+            source,
+        })?
         .map_err(|faults| {
             let faults = faults.iter().map(|fault| one_line(fault)).collect();
             LoadError::Settings { file: file.into(), faults }
         })
+    }
+
+    /// From now on its figures are among those of the host.
+    pub(super) fn announce(&self) {
+        self.host.remember(&self.name, &self.figures);
+    }
+
+    /// The memory of an instance that has done nothing but describe itself.
+    pub fn start_memory(&self) -> ByteSize {
+        ByteSize(self.start_memory as u64)
     }
 
     /// What the component says of itself.

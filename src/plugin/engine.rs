@@ -11,8 +11,9 @@ use super::{
     failure::MAX_FRAMES,
 };
 
-/// Memories of one component: its own, and one of an adapter.
-pub(super) const MAX_MEMORIES: usize = 2;
+/// Memories of one component: its own, and those of adapters. One of JavaScript
+/// has three.
+pub(super) const MAX_MEMORIES: usize = 4;
 
 /// What the host's functions may use of a guest's stack beyond the guest's own
 /// part; the engine's default.

@@ -94,18 +94,7 @@ fn wanted() -> String {
 
 /// Look at a file without compiling it.
 pub(super) fn inspect(bytes: &[u8], grants: &Grants) -> Result<Imports, ComponentFault> {
-    recognise(bytes)?;
-    let Outline { imports, exports, instances } = outline(bytes)?;
-    let stage = |version: &&str| exports.contains(&format!("{PACKAGE}stage@{version}"));
-    if !VERSIONS.iter().any(stage) {
-        let version =
-            exports.iter().find_map(|name| name.strip_prefix(PACKAGE)?.strip_prefix("stage@"));
-        if let Some(found) = version {
-            return Err(ComponentFault::UnknownVersion { found: shown(found) });
-        }
-        let found = if exports.is_empty() { "nothing".into() } else { shown(&exports.join(", ")) };
-        return Err(ComponentFault::NotAStage { found });
-    }
+    let Parts { imports, instances, .. } = parts(bytes)?;
     let mut found = Imports { instances, ..Imports::default() };
     let mut refused = Vec::new();
     for name in imports {
@@ -122,6 +111,33 @@ pub(super) fn inspect(bytes: &[u8], grants: &Grants) -> Result<Imports, Componen
     found.capabilities.sort();
     found.capabilities.dedup();
     if refused.is_empty() { Ok(found) } else { Err(ComponentFault::NotGranted(refused)) }
+}
+
+/// What a stage is made of; an error if the file is none.
+pub(super) fn parts(bytes: &[u8]) -> Result<Parts, ComponentFault> {
+    recognise(bytes)?;
+    let Outline { imports, exports, instances } = outline(bytes)?;
+    let stage = |version: &&&str| exports.contains(&format!("{PACKAGE}stage@{version}"));
+    if let Some(version) = VERSIONS.iter().find(stage) {
+        return Ok(Parts { version, imports, instances });
+    }
+    let version =
+        exports.iter().find_map(|name| name.strip_prefix(PACKAGE)?.strip_prefix("stage@"));
+    if let Some(found) = version {
+        return Err(ComponentFault::UnknownVersion { found: shown(found) });
+    }
+    let found = if exports.is_empty() { "nothing".into() } else { shown(&exports.join(", ")) };
+    Err(ComponentFault::NotAStage { found })
+}
+
+/// What a stage is made of.
+pub(super) struct Parts {
+    /// The contract's version.
+    pub(super) version: &'static str,
+    /// What it imports, in its own order.
+    pub(super) imports: Vec<String>,
+    /// The core instances that it is made of.
+    pub(super) instances: u32,
 }
 
 /// What a file is by its first bytes.
@@ -190,19 +206,20 @@ fn damaged(error: wasmparser::BinaryReaderError) -> ComponentFault {
 }
 
 /// A text from a component, short enough for a message and on one line.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     let shown: String = text.chars().take(200).collect();
     shown.replace(char::is_control, " ")
 }
 
-enum Admitted {
+pub(super) enum Admitted {
     Contract,
     /// A part of WASI, real if the capability is there, inert if not.
     Wasi(Option<Capability>),
     Own(Capability),
 }
 
-fn admit(name: &str, grants: &Grants) -> Result<Admitted, Refused> {
+/// What an import means, under these grants.
+pub(super) fn admit(name: &str, grants: &Grants) -> Result<Admitted, Refused> {
     let contract = |version| {
         ["logging", "types"].iter().any(|part| name == format!("{PACKAGE}{part}@{version}"))
     };

@@ -14,7 +14,8 @@ pub struct Limits {
     pub memory: ByteSize,
     /// The elements of all tables together.
     pub table_elements: u32,
-    /// Core instances, and tables, that the component is made of.
+    /// Core instances, and tables, that the component is made of. One of Python
+    /// has 38.
     pub instances: u32,
     /// The services that one call may add.
     pub services: u32,
@@ -43,7 +44,7 @@ impl Limits {
         timeout: Duration::from_millis(200),
         memory: ByteSize::mib(64),
         table_elements: 50_000,
-        instances: 12,
+        instances: 64,
         services: 100,
         tags: 100,
         output: ByteSize::mib(1),

@@ -7,6 +7,7 @@
 // Each file in tests/ is a crate of its own and uses only a part of this.
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
+pub mod author;
 pub mod command_lines;
 pub mod consul;
 pub mod corpus;

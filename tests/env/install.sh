@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the build and the tests need and the machine lacks.
 #
-#   tests/env/install.sh [build] [docker] [podman] [consul] [wasm]
+#   tests/env/install.sh [build] [docker] [podman] [consul] [wasm] [languages]
 #
 # Without arguments it sees to all of them. What is there already is left as it
 # is, so that running it again costs nothing.
@@ -193,10 +193,25 @@ install_wasm() {
     install_packages wasm rustc-web cargo-web rust-web-src
 }
 
-[ $# -gt 0 ] || set -- build docker podman consul wasm
+# What the examples of plugins in other languages are built with; what these are
+# built by, they install themselves.
+install_languages() {
+    missing=
+    { have node && have npm; } || missing="$missing nodejs npm"
+    have python3 || missing="$missing python3"
+    { have python3 && python3 -c 'import ensurepip, venv' 2>/dev/null; } || missing="$missing python3-venv"
+    # shellcheck disable=SC2086 # a list of package names
+    [ -z "$missing" ] || install_packages languages $missing
+    node -e 'process.exit(process.versions.node.split(".")[0] >= 18 ? 0 : 1)' ||
+        fail "languages: node is $(node --version), 18.13 or newer is needed"
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
+        fail "languages: $(python3 --version), 3.10 or newer is needed"
+}
+
+[ $# -gt 0 ] || set -- build docker podman consul wasm languages
 for component; do
     case $component in
-    build | docker | podman | consul | wasm) "install_$component" ;;
-    *) fail "unknown component '$component'; known are: build docker podman consul wasm" ;;
+    build | docker | podman | consul | wasm | languages) "install_$component" ;;
+    *) fail "unknown component '$component'; known are: build docker podman consul wasm languages" ;;
     esac
 done

@@ -9,8 +9,9 @@
 //! settings = { owner-label = "com.example.owner", tag = "managed" }
 //! ```
 
+use schemars::JsonSchema;
 use serde::Deserialize;
-use wharfinger_plugin::{Container, Description, HostFacts, Outcome, Service, Stage, Verdict};
+use wharfinger_plugin::{Description, Facts, Policy, Service, Veto, description, dns, tags};
 
 /// The stage.
 pub struct Convention;
@@ -18,7 +19,7 @@ pub struct Convention;
 wharfinger_plugin::export!(Convention);
 
 /// What the operator can set.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Settings {
     /// The label that names the owner. A container without it is vetoed.
@@ -36,15 +37,11 @@ impl Default for Settings {
     }
 }
 
-impl Stage for Convention {
+impl Policy for Convention {
     type Settings = Settings;
 
     fn describe() -> Description {
-        Description::new(
-            "convention",
-            env!("CARGO_PKG_VERSION"),
-            "Names services <team>-<app>, tags them, and vetoes what has no owner.",
-        )
+        description!("Names services <team>-<app>, tags them, and vetoes what has no owner.")
     }
 
     fn validate(settings: &Settings) -> Vec<String> {
@@ -55,53 +52,51 @@ impl Stage for Convention {
             .collect()
     }
 
-    fn process(
-        settings: &Settings,
-        container: &Container,
-        _host: &HostFacts,
-        services: Vec<Service>,
-    ) -> Result<Outcome, String> {
-        let set = |label| container.label(label).map(str::trim).filter(|value| !value.is_empty());
-        if set(&settings.owner_label).is_none() {
-            let reason = format!("the container has no label {}", settings.owner_label);
-            return Ok(Outcome::veto_all(services.len(), &reason));
+    fn apply(settings: &Settings, facts: Facts, service: &mut Service) -> Result<(), Veto> {
+        let Settings { owner_label, team_label, tag } = settings;
+        let label = |key| facts.container.label_set(key);
+        label(owner_label).ok_or(format!("the container has no label {owner_label}"))?;
+        if let Some(team) = label(team_label) {
+            service.name = dns::prefixed(team, &service.name);
         }
-        let team = set(&settings.team_label);
-        Ok(Outcome::each(services, |mut service| {
-            if let Some(team) = team {
-                service.name = named(team, &service.name);
-            }
-            if !settings.tag.is_empty() && !service.tags.contains(&settings.tag) {
-                service.tags.push(settings.tag.clone());
-            }
-            Verdict::Replace(service)
-        }))
+        if !tag.is_empty() {
+            tags::add(&mut service.tags, tag);
+        }
+        Ok(())
     }
-}
-
-/// `<team>-<app>`; a name that already is of that form stays.
-fn named(team: &str, app: &str) -> String {
-    let prefix = format!("{team}-");
-    if app.starts_with(&prefix) { app.to_string() } else { prefix + app }
 }
 
 #[cfg(test)]
 mod tests {
-    use wharfinger_plugin::native;
+    use wharfinger_plugin::testing::{container, faults, laws, run, tagged};
 
     use super::*;
 
     #[test]
-    fn a_name_is_prefixed_once() {
-        assert_eq!(named("shop", "web"), "shop-web");
-        assert_eq!(named("shop", "shop-web"), "shop-web");
+    fn a_name_gets_its_team_and_a_tag_once() {
+        let web = container("web").label("owner", "ann").label("team", " shop ");
+        let proposed = vec![tagged("web", 80, &[]), tagged("shop-api", 81, &["convention"])];
+        let answer = run::<Convention>("{}", &web, proposed);
+        assert_eq!(answer.names(), ["shop-web", "shop-api"]);
+        assert_eq!(answer.tags(), [["convention"], ["convention"]]);
+    }
+
+    #[test]
+    fn what_has_no_owner_is_vetoed() {
+        let web = container("web").label("owner", " ");
+        let answer = run::<Convention>("{}", &web, vec![tagged("web", 80, &[])]);
+        assert_eq!(answer.reasons(), ["the container has no label owner"]);
     }
 
     #[test]
     fn settings_are_validated() {
-        assert_eq!(native::validate_settings::<Convention>("{}"), Ok(()));
-        let fault = native::validate_settings::<Convention>(r#"{"owner-lable": "x"}"#);
-        assert!(fault.expect_err("the key is misspelt")[0].contains("owner-lable"));
-        assert!(native::validate_settings::<Convention>(r#"{"team-label": " "}"#).is_err());
+        assert_eq!(faults::<Convention>("{}"), [""; 0]);
+        assert!(faults::<Convention>(r#"{"owner-lable": "x"}"#)[0].contains("owner-lable"));
+        assert!(faults::<Convention>(r#"{"team-label": " "}"#)[0].contains("team-label"));
+    }
+
+    #[test]
+    fn it_keeps_the_laws() {
+        assert!(laws::<Convention>(r#"{"owner-label": "team"}"#) > 100);
     }
 }

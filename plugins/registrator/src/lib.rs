@@ -20,6 +20,7 @@ mod metadata;
 mod naming;
 mod tags;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use wharfinger_plugin::{
     Container, Description, HostFacts, Outcome, Protocol, Service, Stage, Verdict, logging,
@@ -33,7 +34,7 @@ pub struct Registrator;
 wharfinger_plugin::export!(Registrator);
 
 /// What the operator can set.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Settings {
     /// `SERVICE_*` attributes whose key contains one of these words, in any

@@ -21,7 +21,7 @@ pub struct Component<S>(PhantomData<S>);
 impl<S: Stage> bindings::exports::wharfinger::pipeline::stage::Guest for Component<S> {
     fn describe() -> Description {
         crate::logging::install_panic_hook();
-        S::describe()
+        native::describe::<S>()
     }
 
     fn validate_settings(settings: String) -> Result<(), Vec<String>> {

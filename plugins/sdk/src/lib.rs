@@ -1,49 +1,80 @@
 //! Write a stage of Wharfinger's pipeline in Rust.
 //!
-//! A stage implements [`Stage`] and is exported by one line:
+//! Most stages are a [`Policy`]: they look at the container and change, or
+//! veto, one service after the other. That is a dozen lines:
 //!
 //! ```
-//! use wharfinger_plugin::{Container, Description, HostFacts, Outcome, Service, Stage, Verdict};
+//! use schemars::JsonSchema;
+//! use serde::Deserialize;
+//! use wharfinger_plugin::{Description, Facts, Policy, Service, Veto, description, dns};
 //!
-//! struct Datacenter;
+//! struct Team;
 //!
-//! impl Stage for Datacenter {
-//!     type Settings = serde_json::Value;
+//! #[derive(Deserialize, JsonSchema)]
+//! #[serde(deny_unknown_fields)]
+//! struct Settings {
+//!     /// The label that names the team.
+//!     label: String,
+//! }
+//!
+//! impl Policy for Team {
+//!     type Settings = Settings;
 //!
 //!     fn describe() -> Description {
-//!         Description::new("datacenter", "0.1.0", "Tags every service with the datacenter.")
+//!         description!("Names services <team>-<app>.")
 //!     }
 //!
-//!     fn process(
-//!         _settings: &Self::Settings,
-//!         _container: &Container,
-//!         _host: &HostFacts,
-//!         services: Vec<Service>,
-//!     ) -> Result<Outcome, String> {
-//!         Ok(Outcome::each(services, |mut service| {
-//!             service.tags.push("dc1".into());
-//!             Verdict::Replace(service)
-//!         }))
+//!     fn apply(settings: &Settings, facts: Facts, service: &mut Service) -> Result<(), Veto> {
+//!         let team = facts.container.label(&settings.label).ok_or("the container has no team")?;
+//!         service.name = dns::prefixed(team, &service.name);
+//!         Ok(())
 //!     }
 //! }
 //!
-//! wharfinger_plugin::export!(Datacenter);
-//! # fn main() {}
+//! wharfinger_plugin::export!(Team);
+//!
+//! # fn main() {
+//! use wharfinger_plugin::testing::{container, run, service};
+//!
+//! let web = container("web").label("team", "shop");
+//! let answer = run::<Team>(r#"{"label": "team"}"#, &web, vec![service("web", 8080)]);
+//! assert_eq!(answer.names(), ["shop-web"]);
+//! # }
 //! ```
+//!
+//! A stage that adds services, or that looks at all of them together,
+//! implements [`Stage`], which every policy is, too.
+//!
+//! Settings are an ordinary type. What Serde refuses is a fault that the
+//! operator sees when the pipeline is loaded; the type's JSON schema, with the
+//! comments as descriptions, becomes part of the stage's [`Description`].
 //!
 //! Compiled for `wasm32-unknown-unknown` or `wasm32-wasip2` as a `cdylib`, the
 //! crate is a component that the daemon loads. Compiled for the host it is an
-//! ordinary library: [`native`] calls the stage as the daemon would, which is
-//! how stages are tested and how the built-in stage is linked.
+//! ordinary library: [`native`] calls the stage as the daemon would, and
+//! [`testing`] makes tests of it that read well.
 //!
 //! The types are those of the contract, `wharfinger:pipeline`; what their
-//! fields mean is said there once.
+//! fields mean is said there once. What many policies need is here as well:
+//! [`dns`], [`tags`], [`image`], [`pattern`], [`ports`], [`template`] and [`duration`].
 
+pub mod dns;
+pub mod duration;
 mod glue;
+pub mod image;
 pub mod logging;
 pub mod native;
+pub mod pattern;
+mod policy;
+pub mod ports;
+mod schema;
+pub mod tags;
+pub mod template;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
 mod types;
 
+pub use policy::{Facts, NoSettings, Policy, Veto};
 pub use types::*;
 
 /// A stage of the pipeline: a pure function from a container and the services
@@ -52,9 +83,10 @@ pub trait Stage {
     /// What the operator can set. Unknown keys should be refused
     /// (`#[serde(deny_unknown_fields)]`), so that a misspelt key is seen at
     /// start and not when it would have mattered.
-    type Settings: serde::de::DeserializeOwned;
+    type Settings: serde::de::DeserializeOwned + schemars::JsonSchema;
 
-    /// What the stage says of itself.
+    /// What the stage says of itself. Unless it has a schema of its own, the
+    /// one of [`Stage::Settings`] is added.
     fn describe() -> Description;
 
     /// Faults of settings that parse but make no sense, one line of text each.
@@ -95,5 +127,14 @@ macro_rules! export {
                 Exported with_types_in $crate::export::bindings
             );
         };
+    };
+}
+
+/// A [`Description`] with this summary. Name and version are those of the
+/// package, the name without a leading `wharfinger-`.
+#[macro_export]
+macro_rules! description {
+    ($summary:expr) => {
+        $crate::Description::of_package(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), $summary)
     };
 }

@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 
-use crate::{Container, HostFacts, Outcome, Service, Stage, logging::Level};
+use crate::{Container, Description, HostFacts, Outcome, Service, Stage, logging::Level, schema};
 
 thread_local! {
     static MESSAGES: RefCell<Vec<(Level, String)>> = const { RefCell::new(Vec::new()) };
@@ -16,6 +16,15 @@ pub struct Called<T> {
     pub result: T,
     /// The messages in the order in which they were written.
     pub messages: Vec<(Level, String)>,
+}
+
+/// What the stage says of itself, with the schema of its settings.
+pub fn describe<S: Stage>() -> Description {
+    let mut description = S::describe();
+    if description.settings_schema.is_none() {
+        description.settings_schema = schema::of::<S::Settings>();
+    }
+    description
 }
 
 /// Validate settings, given as JSON, as the daemon does when it loads the

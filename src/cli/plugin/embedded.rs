@@ -1,0 +1,68 @@
+//! The files that new projects are made of. They are part of the program, so
+//! that it needs nothing but itself to make one.
+
+/// A file of this repository.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct File {
+    /// Its path in the repository.
+    pub(super) path: &'static str,
+    pub(super) content: &'static [u8],
+}
+
+include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
+
+/// Where the examples are, a folder for each language.
+const EXAMPLES: &str = "plugins/examples/";
+
+/// The languages, sorted: the folders with a build script.
+pub(super) fn languages() -> Vec<&'static str> {
+    let language = |file: &File| file.path.strip_prefix(EXAMPLES)?.strip_suffix("/build.sh");
+    FILES.iter().filter_map(language).filter(|name| !name.contains('/')).collect()
+}
+
+/// The files of a language's example, by their paths within it.
+pub(super) fn example(language: &str) -> Vec<File> {
+    below(&format!("{EXAMPLES}{language}/"))
+}
+
+/// The files of the SDK for Rust, by their paths within it.
+pub(super) fn sdk() -> Vec<File> {
+    below("plugins/sdk/")
+}
+
+/// The contract, by its paths below `wit/`.
+pub(super) fn contract() -> Vec<File> {
+    below("wit/")
+}
+
+/// The manifest of the workspace that the SDK is part of.
+pub(super) fn workspace() -> &'static [u8] {
+    let found = FILES.iter().find(|file| file.path == "plugins/Cargo.toml");
+    found.expect("the build script embeds it").content
+}
+
+fn below(folder: &str) -> Vec<File> {
+    let file =
+        |file: &File| Some(File { path: file.path.strip_prefix(folder)?, content: file.content });
+    FILES.iter().filter_map(file).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sdk_and_the_contract_are_whole_and_no_build_product_is_among_them() {
+        let has = |files: &[File], path: &str| files.iter().any(|file| file.path == path);
+        assert!(has(&sdk(), "Cargo.toml") && has(&sdk(), "src/lib.rs"));
+        assert!(has(&contract(), "v0.1.0/pipeline.wit"));
+        for file in FILES {
+            let product = ["/target/", "/node_modules/", "/dist/", ".wasm"]
+                .iter()
+                .any(|part| file.path.contains(part));
+            assert!(!product, "{}", file.path);
+        }
+        let size: usize = FILES.iter().map(|file| file.content.len()).sum();
+        assert!(size < 2 << 20, "{size} bytes are a lot for a program");
+    }
+}

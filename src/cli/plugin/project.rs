@@ -1,0 +1,132 @@
+//! A plugin's project: its name, and where its component is.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+
+use super::failure::Failure;
+
+/// The script by which a project says how it is built.
+pub(super) const SCRIPT: &str = "build.sh";
+
+/// A plugin's project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Project {
+    /// Its folder.
+    pub(super) folder: PathBuf,
+    /// Its name by its manifest, else by its folder.
+    pub(super) name: String,
+}
+
+impl Project {
+    /// The project in a folder.
+    pub(super) fn open(folder: &Path) -> Result<Self, Failure> {
+        let folder = fs::canonicalize(folder)
+            .map_err(|error| Failure::new(format!("cannot open {}: {error}", folder.display())))?;
+        let name = manifest_name(&folder)
+            .or_else(|| folder.file_name()?.to_str().map(str::to_string))
+            .unwrap_or_else(|| "plugin".into());
+        Ok(Self { folder, name })
+    }
+
+    /// Where the finished component is.
+    pub(super) fn component(&self) -> PathBuf {
+        self.folder.join("dist").join(format!("{}.wasm", self.name.replace('-', "_")))
+    }
+
+    /// The component that was built: the one of the project's name, or the only
+    /// one.
+    pub(super) fn built(&self) -> Result<PathBuf, Failure> {
+        let expected = self.component();
+        if expected.is_file() {
+            return Ok(expected);
+        }
+        let entries = fs::read_dir(self.folder.join("dist")).into_iter().flatten().flatten();
+        let mut found: Vec<_> = entries
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|ending| ending == "wasm"))
+            .collect();
+        match found.pop() {
+            Some(only) if found.is_empty() => Ok(only),
+            _ => Err(Failure::new(format!("there is no component {}", expected.display()))
+                .hint("run `wharfinger plugin build` first, or name the file with --component")),
+        }
+    }
+
+    /// The script that builds it.
+    pub(super) fn script(&self) -> Result<PathBuf, Failure> {
+        let script = self.folder.join(SCRIPT);
+        if script.is_file() {
+            return Ok(script);
+        }
+        Err(Failure::new(format!(
+            "{} is no plugin's project: it has no {SCRIPT}",
+            self.folder.display()
+        ))
+        .hint(
+            "make a project with `wharfinger plugin new NAME --lang LANGUAGE`, or write a \
+                 build.sh that puts the component where its first argument says",
+        ))
+    }
+}
+
+/// The name in the manifest of whatever language it is.
+fn manifest_name(folder: &Path) -> Option<String> {
+    let read = |name: &str| fs::read_to_string(folder.join(name)).ok();
+    let toml = |name: &str, table: &str| {
+        let manifest: toml::Table = toml::from_str(&read(name)?).ok()?;
+        manifest.get(table)?.get("name")?.as_str().map(str::to_string)
+    };
+    let json = |name: &str| {
+        let manifest: Value = serde_json::from_str(&read(name)?).ok()?;
+        // A scope such as @team/ is no part of a file's name.
+        manifest["name"].as_str()?.rsplit('/').next().map(str::to_string)
+    };
+    toml("Cargo.toml", "package")
+        .or_else(|| json("package.json"))
+        .or_else(|| toml("pyproject.toml", "project"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_is_the_manifests_else_the_folders() {
+        for (file, content, expected) in [
+            ("Cargo.toml", "[package]\nname = \"owner-label\"\n", "owner-label"),
+            ("package.json", r#"{"name": "@team/owner-label"}"#, "owner-label"),
+            ("pyproject.toml", "[project]\nname = \"owner-label\"\n", "owner-label"),
+            ("plugin.c", "", "in-a-folder"),
+        ] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let folder = folder.path().join("in-a-folder");
+            fs::create_dir(&folder).expect("a folder");
+            fs::write(folder.join(file), content).expect("a manifest");
+            let project = Project::open(&folder).expect("a project");
+            assert_eq!(project.name, expected);
+            let file = format!("dist/{}.wasm", expected.replace('-', "_"));
+            assert!(project.component().ends_with(file));
+            assert!(project.script().is_err());
+        }
+    }
+
+    #[test]
+    fn what_was_built_is_found_if_there_is_no_doubt() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let project = Project::open(folder.path()).expect("a project");
+        let failure = project.built().expect_err("nothing was built");
+        assert!(failure.hint.is_some_and(|hint| hint.contains("plugin build")));
+        fs::create_dir(folder.path().join("dist")).expect("a folder");
+        let one = project.folder.join("dist/one.wasm");
+        fs::write(&one, "").expect("a file");
+        assert_eq!(project.built(), Ok(one));
+        fs::write(project.folder.join("dist/two.wasm"), "").expect("a file");
+        assert!(project.built().is_err());
+        fs::write(project.component(), "").expect("a file");
+        assert_eq!(project.built(), Ok(project.component()));
+    }
+}
