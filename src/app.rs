@@ -1,5 +1,6 @@
 //! The daemon, built from its parts.
 
+mod parts;
 mod stages;
 
 use std::{net::IpAddr, path::Path, sync::Arc, time::Duration};
@@ -27,8 +28,9 @@ use crate::{
     reload::{self, Reload, Watched},
 };
 
-pub use stages::Stages;
+pub use parts::Parts;
 pub(crate) use stages::cache;
+pub use stages::{Stages, choosing};
 
 /// A configuration that cannot be used; it has an exit code of its own.
 #[derive(Debug, thiserror::Error)]

@@ -7,10 +7,16 @@
 mod apply;
 mod check;
 mod completions;
+mod dispatch;
+mod explain;
 mod go_flags;
+mod output;
 mod plan;
 mod plugin;
 mod status;
+mod record;
+mod replay;
+mod target;
 
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 
@@ -21,9 +27,15 @@ use crate::host::Compat;
 pub use apply::{ApplyArgs, apply};
 pub use check::{CheckArgs, check};
 pub use completions::{CompletionsArgs, completions};
-pub use plan::{PlanArgs, plan};
+pub use dispatch::run;
+pub use explain::{ExplainArgs, ExplainOutput, explain};
+pub use output::{CHANGES, Color, ColorArgs, Printed, print, stdout, width};
+pub use plan::{PlanArgs, PlanOutput, plan};
 pub use plugin::{Done, PluginArgs, plugin};
+pub use record::{RecordArgs, record};
+pub use replay::{ReplayArgs, ReplayOutput, replay};
 pub use status::{StatusArgs, status};
+pub use target::TargetArgs;
 
 /// Keeps Consul's catalog true to the containers that run on a host.
 #[derive(Debug, Parser)]
@@ -49,8 +61,14 @@ pub struct Cli {
 enum Command {
     /// Run with a configuration file; what the plain command does otherwise.
     Run(RunArgs),
-    /// Show what would be registered for recorded containers.
+    /// Show what the daemon would do, without doing it.
     Plan(PlanArgs),
+    /// Say why a container's services are what they are, or why there are none.
+    Explain(ExplainArgs),
+    /// Write the running containers with what becomes of them to a file.
+    Record(RecordArgs),
+    /// Show what another pipeline would make of recorded containers.
+    Replay(ReplayArgs),
     /// Show what the bulk guard of the running daemon holds, or carry it out.
     Apply(ApplyArgs),
     /// Show how the stages of the running daemon fare.
@@ -74,20 +92,33 @@ pub enum Invocation {
     Version,
     /// Run the daemon.
     Run(Box<RunArgs>),
-    /// Show what would be registered.
+    /// Show what would be done.
     Plan(Box<PlanArgs>),
+    /// Say why services are what they are.
+    Explain(Box<ExplainArgs>),
+    /// Record containers.
+    Record(Box<RecordArgs>),
+    /// Run recorded containers through another pipeline.
+    Replay(ReplayArgs),
     /// Show or carry out what the bulk guard holds.
     Apply(ApplyArgs),
     /// Show how the running daemon fares.
     Status(StatusArgs),
     /// Say whether a configuration can be used.
-    Check(CheckArgs),
+    Check(Box<CheckArgs>),
     /// Do something for the author of a plugin.
     Plugin(Box<PluginArgs>),
     /// Print the completions of a shell.
     Completions(CompletionsArgs),
     /// Compile a component for the daemon that started this process.
     Compile,
+}
+
+impl Invocation {
+    /// Whether it opens Docker's socket.
+    pub fn needs_docker(&self) -> bool {
+        matches!(self, Self::Run(_) | Self::Plan(_) | Self::Explain(_) | Self::Record(_))
+    }
 }
 
 /// The flags that decide what is registered.
@@ -266,9 +297,12 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, Us
         Some(Command::Plan(args)) => {
             return Ok(Invocation::Plan(Box::new(args)));
         }
+        Some(Command::Explain(args)) => return Ok(Invocation::Explain(Box::new(args))),
+        Some(Command::Record(args)) => return Ok(Invocation::Record(Box::new(args))),
+        Some(Command::Replay(args)) => return Ok(Invocation::Replay(args)),
         Some(Command::Apply(args)) => return Ok(Invocation::Apply(args)),
         Some(Command::Status(args)) => return Ok(Invocation::Status(args)),
-        Some(Command::Check(args)) => return Ok(Invocation::Check(args)),
+        Some(Command::Check(args)) => return Ok(Invocation::Check(Box::new(args))),
         Some(Command::Plugin(args)) => return Ok(Invocation::Plugin(args)),
         Some(Command::Completions(args)) => return Ok(Invocation::Completions(args)),
         Some(Command::Compile) => return Ok(Invocation::Compile),

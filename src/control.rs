@@ -24,7 +24,7 @@ use tracing::{debug, warn};
 
 use crate::{
     pipeline::StageHealth,
-    reconcile::{Handle, Held, Stopped},
+    reconcile::{Explanation, Handle, Held, Stopped},
 };
 
 /// What is asked of a daemon.
@@ -37,16 +37,20 @@ pub enum Request {
     Confirm,
     /// How the daemon fares.
     Status,
+    /// Why the services of a container are what they are, by any of its names.
+    Explain(String),
 }
 
 /// What the daemon says.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Answer {
     /// What the bulk guard holds, or held until it was confirmed.
     Held(Option<Held>),
     /// How the daemon fares.
     Status(Status),
+    /// An explanation for each container that the word stands for.
+    Explained(Vec<Explanation>),
     /// The request makes no sense, or cannot be answered.
     Error(String),
 }
@@ -94,7 +98,7 @@ pub enum ControlError {
 /// The longest line of either side.
 const LONGEST: u64 = 16 * 1024 * 1024;
 /// The time for an answer.
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(30);
 const FILE: &str = "control.sock";
 
 /// Where the socket may be, the best place first.
@@ -253,6 +257,7 @@ async fn answer(request: Request, handle: &Handle) -> Answer {
         Request::Held => handle.held().await.map(Answer::Held),
         Request::Confirm => handle.confirm().await.map(Answer::Held),
         Request::Status => status(handle).await.map(Answer::Status),
+        Request::Explain(what) => return explain(&what, handle).await,
     };
     answer.unwrap_or_else(|error| Answer::Error(error.to_string()))
 }
@@ -264,4 +269,12 @@ async fn status(handle: &Handle) -> Result<Status, Stopped> {
         stages: handle.pipeline().await?.health(),
         held: handle.held().await?,
     })
+}
+
+async fn explain(what: &str, handle: &Handle) -> Answer {
+    let explainer = match handle.explainer().await {
+        Ok(explainer) => explainer,
+        Err(error) => return Answer::Error(error.to_string()),
+    };
+    explainer.explain(what).await.map_or_else(Answer::Error, Answer::Explained)
 }

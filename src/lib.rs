@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod app;
 // The source says which containers there are and what they look like.
+pub mod privileges;
 pub mod docker;
 pub mod container;
 pub mod select;
@@ -27,3 +28,6 @@ pub mod registry;
 // What is said about it, and how it is asked.
 pub mod telemetry;
 pub mod control;
+// What would be done, and why, for people and for files.
+pub mod fleet;
+pub mod render;

@@ -7,6 +7,8 @@
 //! in the trace and nowhere else.
 
 mod address;
+mod again;
+mod blame;
 mod builtin;
 mod candidates;
 mod diff;
@@ -15,9 +17,11 @@ mod digest;
 mod figures;
 mod health;
 mod judge;
+mod lint;
 mod memory;
 mod outcome;
 mod step;
+mod survey;
 mod validate;
 
 use std::{
@@ -39,14 +43,18 @@ use digest::Facts;
 use memory::Memory;
 
 pub use address::{AddressRules, Family};
+pub use again::Unsettled;
+pub use blame::Blame;
 pub use builtin::{Builtin, UnknownBuiltin};
 pub use candidates::{Candidates, candidates};
 pub use diff::{FieldChange, diff};
 pub use figures::{StageFigures, Stats, Times};
 pub use health::{LastError, StageHealth};
 pub use labels::LabelFault;
+pub use lint::{Lint, lint};
 pub use outcome::{Change, Failure, Outcome, Trace, Veto};
-pub use step::{Made, Mode, OnError, Rules, Selects, Step};
+pub use step::{Made, Mode, OnError, Rules, Selects, StageNote, Step};
+pub use survey::{Finding, Survey};
 
 /// One step of the pipeline: a pure function from a container and its proposed
 /// services to a verdict on each.
@@ -96,7 +104,7 @@ pub struct Message {
 }
 
 /// How much a message matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
 pub enum Level {
@@ -211,8 +219,18 @@ pub struct PipelineError {
     /// What happened.
     #[source]
     pub source: StageError,
+    /// What the stages did up to the failure.
+    pub so_far: Box<Outcome>,
+}
+
+impl PipelineError {
     /// What the stages up to the failure wrote to the log.
-    pub messages: Vec<(String, Message)>,
+    pub fn messages(&self) -> impl Iterator<Item = (&str, &Message)> {
+        self.so_far
+            .trace
+            .iter()
+            .flat_map(|trace| trace.messages.iter().map(move |one| (trace.stage.as_str(), one)))
+    }
 }
 
 /// An ordered chain of stages. Cheap to clone.
@@ -221,7 +239,8 @@ pub struct Pipeline {
     steps: Arc<[Step]>,
     select: Option<Selector>,
     address: Arc<AddressRules>,
-    memory: Arc<Memory>,
+    /// None if no answers are remembered.
+    memory: Option<Arc<Memory>>,
 }
 
 impl fmt::Debug for Pipeline {
@@ -239,7 +258,7 @@ impl Pipeline {
 
     /// A pipeline of these steps in this order.
     pub fn of(steps: Vec<Step>) -> Self {
-        let memory = Arc::default();
+        let memory = Some(Arc::default());
         Self { steps: steps.into(), select: None, address: Arc::default(), memory }
     }
 
@@ -265,6 +284,16 @@ impl Pipeline {
         Self { steps, memory: old.memory.clone(), ..self }
     }
 
+    /// The same without a memory of answers, where no container comes twice.
+    pub fn forgetful(self) -> Self {
+        Self { memory: None, ..self }
+    }
+
+    /// What each stage is, in their order, for people.
+    pub fn notes(&self) -> Vec<StageNote> {
+        self.steps.iter().map(Step::note).collect()
+    }
+
     /// The steps in their order.
     pub fn steps(&self) -> &[Step] {
         &self.steps
@@ -288,23 +317,29 @@ impl Pipeline {
         container: &Container,
         host: &Host,
     ) -> Result<Outcome, PipelineError> {
-        let before = |stage: &str, source| PipelineError {
-            stage: stage.to_string(),
-            container: container.id.clone(),
-            name: container.name.clone(),
-            source,
-            messages: Vec::new(),
-        };
+        let before = |stage: &str, source| failed(stage, container, source, Outcome::default());
         let selected = self.select.as_ref().map_or(Ok(true), |select| select.matches(container));
         if !selected.map_err(|error| before("containers.select", StageError::Select(error)))? {
             let ignored = vec!["not selected by containers.select".to_string()];
-            return Ok(Outcome { ignored, ..Outcome::default() });
+            return Ok(Outcome { ignored, unselected: true, ..Outcome::default() });
         }
         let Candidates { services, ignored, warnings } = candidates(container, host, &self.address)
             .map_err(|fault| before("address", StageError::Label(fault)))?;
-        let mut outcome = Outcome { services, ignored, warnings, ..Outcome::default() };
+        let candidates = services.clone();
+        let outcome = Outcome { candidates, services, ignored, warnings, ..Outcome::default() };
+        self.run(container, host, outcome, |_| true).await
+    }
+
+    /// Run services through those stages that `takes_part` names.
+    async fn run(
+        &self,
+        container: &Container,
+        host: &Host,
+        mut outcome: Outcome,
+        takes_part: impl Fn(&Step) -> bool,
+    ) -> Result<Outcome, PipelineError> {
         let facts = Facts::of(container, host);
-        for step in self.steps.iter() {
+        for step in self.steps.iter().filter(|step| takes_part(step)) {
             let mut trace = Trace::of(step);
             let answer = match step.selects(container) {
                 Ok(true) => self.ask(step, container, host, &facts, &mut trace, &outcome).await,
@@ -321,15 +356,7 @@ impl Pipeline {
             match outcome.take(step, trace, answer) {
                 Ok(outcome::Then::GoOn) => {}
                 Ok(outcome::Then::End) => break,
-                Err(source) => {
-                    return Err(PipelineError {
-                        stage: step.name().to_string(),
-                        container: container.id.clone(),
-                        name: container.name.clone(),
-                        source,
-                        messages: outcome.into_messages(),
-                    });
-                }
+                Err(source) => return Err(failed(step.name(), container, source, outcome)),
             }
         }
         Ok(outcome)
@@ -348,8 +375,10 @@ impl Pipeline {
     ) -> Result<judge::Judged, StageError> {
         let services = &so_far.services;
         let judge = judge::Judge { step, host, services };
-        let key = step.fingerprint().map(|fingerprint| facts.key(fingerprint, services));
-        if let Some(known) = key.as_ref().and_then(|key| self.memory.get(key)) {
+        let memory = self.memory.as_deref();
+        let fingerprint = step.fingerprint().filter(|_| memory.is_some());
+        let key = fingerprint.map(|fingerprint| facts.key(fingerprint, services));
+        if let Some(known) = key.as_ref().and_then(|key| memory?.get(key)) {
             let judged = judge.judge(known.decision)?;
             trace.messages = known.messages;
             step.record().remembered(step.name(), &container.id);
@@ -363,11 +392,26 @@ impl Pipeline {
         step.record().called(began.elapsed(), key.is_some());
         let judged = answer?;
         step.record().answered(step, &container.id, &judged.changes);
-        if let (Some(key), Some(decision)) = (key, remembered) {
+        if let (Some(memory), Some(key), Some(decision)) = (memory, key, remembered) {
             let messages = trace.messages.clone();
-            self.memory.put(key, &memory::Answer { decision, messages });
+            memory.put(key, &memory::Answer { decision, messages });
         }
         Ok(judged)
+    }
+}
+
+fn failed(
+    stage: &str,
+    container: &Container,
+    source: StageError,
+    so_far: Outcome,
+) -> PipelineError {
+    PipelineError {
+        stage: stage.to_string(),
+        container: container.id.clone(),
+        name: container.name.clone(),
+        source,
+        so_far: Box::new(so_far),
     }
 }
 

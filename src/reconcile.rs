@@ -14,7 +14,10 @@
 
 mod catalog;
 mod compare;
+mod dry_run;
 mod execute;
+mod explain;
+mod forecast;
 mod guard;
 mod jobs;
 mod lifecycle;
@@ -49,6 +52,10 @@ mod sim;
 #[cfg(test)]
 mod tests;
 
+pub use explain::{Absence, AbsenceKind, Explained, Explainer, Explanation, Standing};
+pub use forecast::{
+    Brief, Forecast, ForecastContainer, ForecastError, ForecastWrite, Rehearsal, WriteKind,
+};
 pub use guard::{GuardLimits, Held};
 pub use lifecycle::{DrainBy, Healthcheck, Lifecycle, OnExit};
 pub use plan::{Action, Conflict, Plan, Reason};
@@ -129,6 +136,7 @@ enum Order {
     Pipeline(oneshot::Sender<Pipeline>),
     Held(oneshot::Sender<Option<Held>>),
     Confirm(oneshot::Sender<Option<Held>>),
+    Explainer(oneshot::Sender<Explainer>),
 }
 
 /// A handle on a running loop, for those who change it or ask it. Cheap to
@@ -177,6 +185,15 @@ impl Handle {
     /// [`Stopped`].
     pub async fn confirm(&self) -> Result<Option<Held>, Stopped> {
         self.ask(Order::Confirm).await
+    }
+
+    /// What can say of a container why its services are what they are.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`].
+    pub async fn explainer(&self) -> Result<Explainer, Stopped> {
+        self.ask(Order::Explainer).await
     }
 
     async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T, Stopped> {
@@ -283,6 +300,10 @@ impl Reconciler {
             }
             Order::Pipeline(answer) => drop(answer.send(self.shared.pipeline())),
             Order::Held(answer) => drop(answer.send(lock(&self.shared.guard).held())),
+            Order::Explainer(answer) => {
+                let explainer = Explainer::new(self.shared.clone(), jobs.faults());
+                drop(answer.send(explainer));
+            }
             Order::Confirm(answer) => {
                 let held = lock(&self.shared.guard).held();
                 if let Some(held) = &held {

@@ -5,7 +5,7 @@ mod consul_kv;
 mod consul_reader;
 mod memory;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +51,20 @@ pub trait Registry: Send + Sync {
     /// As for [`Registry::register`].
     async fn replace(&self, service: &Service) -> Result<(), RegistryError> {
         self.register(service).await
+    }
+
+    /// Those of these services' names that may not be written, as far as that is
+    /// known beforehand.
+    async fn not_writable(&self, names: &BTreeSet<String>) -> BTreeSet<String> {
+        let _ = names;
+        BTreeSet::new()
+    }
+
+    /// The service in the form in which it would be sent, where that is another
+    /// one: without what this registry is known to refuse.
+    async fn as_sent(&self, service: &Service) -> Option<Service> {
+        let _ = service;
+        None
     }
 
     /// Take a service out. One that is not there is as good as taken out.

@@ -235,8 +235,10 @@ async fn a_hostile_plugin_costs_nobody_anything() {
     assert!(daemon.is_running());
 
     let (text, code) = status(&daemon, &[]);
-    let line =
-        text.lines().find(|line| line.starts_with("suspect ") && line.contains("enforce")).expect(&text);
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("suspect ") && line.contains("enforce"))
+        .expect(&text);
     assert!(line.contains("unhealthy") && code == Some(2), "{code:?} {text}");
     assert!(text.contains("suspect: failed last"), "{text}");
     let (json, _) = status(&daemon, &["--json"]);

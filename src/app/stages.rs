@@ -54,14 +54,13 @@ impl Stages {
     ///
     /// [`BadConfig`] with every fault of every stage. Nothing has changed then.
     pub async fn load(&mut self, config: &Config) -> anyhow::Result<Pipeline> {
-        let (steps, mut faults) = self.try_load(config).await?;
-        let select = config.containers.selector().map_err(|fault| faults.push(fault));
-        let address = config.address.rules().map_err(|more| faults.extend(more));
-        match (select, address) {
-            (Ok(select), Ok(address)) if faults.is_empty() => {
-                Ok(Pipeline::of(steps).selecting(select).addressing(address))
-            }
-            _ => Err(BadConfig(anyhow!("{}", faults.join("; "))).into()),
+        let (steps, faults) = self.try_load(config).await?;
+        let pipeline = choosing(config, Pipeline::of(steps));
+        match pipeline {
+            Ok(pipeline) if faults.is_empty() => Ok(pipeline),
+            Ok(_) => Err(BadConfig(anyhow!("{}", faults.join("; "))).into()),
+            Err(BadConfig(more)) if faults.is_empty() => Err(BadConfig(more).into()),
+            Err(BadConfig(more)) => Err(BadConfig(anyhow!("{}; {more}", faults.join("; "))).into()),
         }
     }
 
@@ -113,6 +112,21 @@ impl Stages {
             reads_kv,
         });
         Ok(host)
+    }
+}
+
+/// The pipeline for those containers and addresses that the configuration says.
+///
+/// # Errors
+///
+/// What it says of them is wrong.
+pub fn choosing(config: &Config, pipeline: Pipeline) -> Result<Pipeline, BadConfig> {
+    let mut faults = Vec::new();
+    let select = config.containers.selector().map_err(|fault| faults.push(fault));
+    let address = config.address.rules().map_err(|more| faults.extend(more));
+    match (select, address) {
+        (Ok(select), Ok(address)) => Ok(pipeline.selecting(select).addressing(address)),
+        _ => Err(BadConfig(anyhow!("{}", faults.join("; ")))),
     }
 }
 

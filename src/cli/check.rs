@@ -7,47 +7,108 @@ use anyhow::anyhow;
 use clap::Args;
 use tracing::error;
 
+use super::{OfferArgs, Printed};
 use crate::{
-    app::{BadConfig, Stages},
+    app::{self, BadConfig, Stages},
     config::Config,
-    pipeline::{Pipeline, Step},
+    docker::Recorded,
+    pipeline::{Lint, Pipeline, Step, Survey, lint},
+    reconcile::error_chain,
 };
 
 /// The flags of `check`.
 #[derive(Debug, Clone, Args)]
 pub struct CheckArgs {
-    /// The configuration file; without one, what holds without one.
-    #[arg(long, value_name = "FILE", env = "WHARFINGER_CONFIG")]
-    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub offer: OfferArgs,
+
+    /// Containers that docker inspect recorded: they are run through the pipeline,
+    /// and what is wrong with the result is said. Can be given several times.
+    #[arg(long, value_name = "FILE")]
+    pub containers: Vec<PathBuf>,
 }
 
-/// Load everything, and say what each stage is, as text for the standard output.
+/// Load everything, and say what each stage is, as text for the standard output;
+/// and what the recorded containers show to be wrong, with the exit code 1.
 ///
 /// # Errors
 ///
 /// Every fault is in the log, and [`BadConfig`] says how many there are.
-pub async fn check(args: &CheckArgs) -> anyhow::Result<String> {
-    let (config, mut faults) = match &args.config {
+pub async fn check(args: &CheckArgs) -> anyhow::Result<Printed> {
+    let (mut config, mut faults) = match &args.offer.config {
         Some(path) => Config::read_with_faults(path).map_err(|error| BadConfig(error.into()))?,
         None => (Config::default(), Vec::new()),
     };
+    if let Some(folder) = &args.offer.cache_dir {
+        config.cache.dir = Some(folder.clone());
+    }
     // A stage is loaded also where the file has a fault elsewhere, so that one
     // run tells all of them.
     let config = if faults.is_empty() { config } else { config.loadable() };
     let (steps, more) = Stages::default().compiled_by_children().try_load(&config).await?;
     faults.extend(more);
     if faults.is_empty() {
-        return Ok(lines(&Pipeline::of(steps)));
+        let pipeline = Pipeline::of(steps);
+        let text = lines(&pipeline);
+        return tried(args, &config, pipeline, text).await;
     }
     for fault in &faults {
         error!("{fault}");
     }
-    let file = args.config.as_deref().unwrap_or("the defaults".as_ref()).display().to_string();
+    let file =
+        args.offer.config.as_deref().unwrap_or("the defaults".as_ref()).display().to_string();
     let count = match faults.len() {
         1 => "a fault".into(),
         n => format!("{n} faults"),
     };
     Err(BadConfig(anyhow!("{file}: {count}")).into())
+}
+
+/// What running the recorded containers through the pipeline shows to be wrong.
+async fn tried(
+    args: &CheckArgs,
+    config: &Config,
+    pipeline: Pipeline,
+    mut text: String,
+) -> anyhow::Result<Printed> {
+    if args.containers.is_empty() {
+        return Ok(Printed { text, code: 0 });
+    }
+    let host = app::host(&args.offer, config.compat).await?;
+    let tags = app::tags(&args.offer, host.compat)?;
+    let recorded = Recorded::read(&args.containers, &tags)?;
+    let pipeline = app::choosing(config, pipeline)?;
+    let facts = Lint { heartbeat: config.lifecycle.heartbeat, scripts: None };
+    let (mut survey, mut found) = (Survey::default(), Vec::new());
+    for container in recorded.containers().filter(|container| container.state.is_running()) {
+        let name = &container.name;
+        let outcome = match pipeline.evaluate(container, &host).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                found.push(error_chain(&error));
+                continue;
+            }
+        };
+        for unsettled in pipeline.run_again(container, &host, &outcome).await {
+            found.push(format!("{name}: {unsettled}"));
+        }
+        for service in &outcome.services {
+            let warnings = lint(service, facts).into_iter();
+            found.extend(warnings.map(|words| format!("{name}: {}: {words}", service.id)));
+        }
+        survey.note(container, &outcome.services);
+    }
+    found.extend(survey.findings().iter().map(ToString::to_string));
+    let count = recorded.containers().count();
+    let _ = match found.len() {
+        0 => writeln!(text, "\n{count} recorded containers: nothing is wrong."),
+        n => writeln!(text, "\n{count} recorded containers: {n} findings"),
+    };
+    for finding in &found {
+        let _ = writeln!(text, "  - {finding}");
+    }
+    Ok(Printed { text, code: u8::from(!found.is_empty()) })
 }
 
 /// A line for each stage: its name, mode, plugin, version and digest.

@@ -1,69 +1,151 @@
-//! `wharfinger plan`: what would be registered for recorded containers, without
-//! Docker and without Consul.
+//! `wharfinger plan`: what the daemon would do, without doing it.
 
 use std::path::PathBuf;
 
+use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tracing::warn;
 
-use super::OfferArgs;
-use crate::{app, docker::Recorded, reconcile::Provenance, registry::body};
+use super::{
+    TargetArgs,
+    output::{CHANGES, ColorArgs, Printed, width},
+};
+use crate::{
+    app::{BadConfig, Parts},
+    config::Config,
+    pipeline::{Outcome, StageNote},
+    reconcile::{Forecast, WriteKind},
+    render::{self, Summary, Text, Tone},
+};
 
 /// The flags of `plan`.
 #[derive(Debug, Clone, Args)]
 pub struct PlanArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub offer: OfferArgs,
+    pub target: TargetArgs,
 
-    /// A file with what `docker inspect` prints. Can be given several times.
-    #[arg(long, value_name = "FILE", required = true)]
-    pub containers: Vec<PathBuf>,
+    /// A configuration file with another pipeline: what it would change if it took
+    /// the place of the one in force. Of the file only [[pipeline]], [limits],
+    /// [containers] and [address] count.
+    #[arg(long, value_name = "FILE")]
+    pub pipeline: Option<PathBuf>,
 
-    /// consul-json: the bodies that would be sent to Consul, sorted by ID.
-    #[arg(long, value_name = "FORM", default_value = "consul-json")]
-    pub output: Output,
+    /// text: a tree for people. json: all of it. consul-json: the bodies that
+    /// would be sent to Consul, sorted by ID.
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    pub output: PlanOutput,
+
+    /// Show containers with nothing to do, too.
+    #[arg(long)]
+    pub all: bool,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub color: ColorArgs,
 }
 
 /// The form of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Output {
+pub enum PlanOutput {
+    /// A tree for people.
+    Text,
+    /// All that is known of each container.
+    Json,
     /// A JSON array of bodies of `PUT /v1/agent/service/register`.
     ConsulJson,
 }
 
-/// What would be registered, as text for the standard output.
+/// What would be done. The exit code is 0 if that is nothing, 2 if it is something,
+/// and 1 if a container could not be judged; for consul-json it is 0.
 ///
 /// # Errors
 ///
-/// A file cannot be read or is not what `docker inspect` prints, the
-/// configuration cannot be used, or a stage fails.
-pub async fn plan(args: &PlanArgs) -> anyhow::Result<String> {
-    let config = app::config(&args.offer)?;
-    let host = app::host(&args.offer, config.compat).await?;
-    let pipeline = app::pipeline(&config).await?;
-    let provenance = Provenance::new(&host.hostname, !args.offer.no_provenance);
-    let tags = app::tags(&args.offer, host.compat)?;
-    let mut bodies = Vec::new();
-    let recorded = Recorded::read(&args.containers, &tags)?;
-    for container in recorded.containers().filter(|container| container.state.is_running()) {
-        let outcome = pipeline.evaluate(container, &host).await?;
-        for warning in &outcome.warnings {
-            warn!(container = container.name, "{warning}");
+/// Docker, Consul or a file cannot be read, or the configuration cannot be used;
+/// for consul-json, also if a stage fails.
+pub async fn plan(args: &PlanArgs) -> anyhow::Result<Printed> {
+    let daemon = args.target.daemon().map_err(|words| anyhow!(words))?;
+    let mut parts = Parts::with_registry(&daemon).await?;
+    let rehearsal = parts.rehearsal();
+    let mut forecast = rehearsal.forecast().await?;
+    let mut stages = parts.pipeline.notes();
+    let against = match (&args.pipeline, &parts.uri) {
+        (Some(file), _) => {
+            let config = Config::read(file).map_err(|error| BadConfig(error.into()))?;
+            let other = parts.stages.load(&config).await?;
+            stages = other.notes();
+            rehearsal.replace_pipeline(other);
+            forecast = rehearsal.forecast().await?;
+            "the running pipeline".to_string()
         }
-        for trace in &outcome.trace {
-            for message in &trace.messages {
-                warn!(container = container.name, stage = trace.stage, "{}", message.text);
+        (None, Some(uri)) => uri.clone(),
+        (None, None) => "an empty registry".into(),
+    };
+    let summary = Summary::of(&forecast, &stages);
+    let code = match summary {
+        _ if summary.failed > 0 => 1,
+        _ if summary.changes() => CHANGES,
+        _ => 0,
+    };
+    let text = match args.output {
+        PlanOutput::ConsulJson => return consul_json(&forecast),
+        PlanOutput::Json => {
+            let host = &parts.host.hostname;
+            let all = json!({
+                "host": host, "against": against, "stages": stages, "summary": summary,
+                "plan": forecast,
+            });
+            serde_json::to_string_pretty(&all)? + "\n"
+        }
+        PlanOutput::Text => {
+            let title = title(&parts.host.hostname, &stages, &against);
+            let tree = render::forecast(title, &forecast, &stages, args.all);
+            format!("{}\n{summary}\n", tree.render(width()))
+        }
+    };
+    Ok(Printed { text, code })
+}
+
+fn title(host: &str, stages: &[StageNote], against: &str) -> Text {
+    let names: Vec<_> = stages.iter().map(|note| note.name.as_str()).collect();
+    Text::of(Tone::Plain, "host ")
+        .and(Tone::Strong, host)
+        .and(Tone::Faint, format!("  {}  against {against}", names.join(" → ")))
+}
+
+/// The bodies that would be sent to Consul, sorted by ID.
+fn consul_json(forecast: &Forecast) -> anyhow::Result<Printed> {
+    let mut bodies: Vec<(&str, &Value)> = Vec::new();
+    for one in &forecast.containers {
+        let name = &one.container.name;
+        if let Some(failure) = &one.failure {
+            bail!("{failure}");
+        }
+        one.outcome.iter().for_each(|outcome| warn_of(name, outcome));
+        if one.held {
+            warn!(container = name, "its change would be held by the bulk guard");
+            continue;
+        }
+        for write in &one.writes {
+            if let WriteKind::Register { body, .. } = &write.kind {
+                bodies.push((&write.id, body));
             }
         }
-        for service in outcome.services {
-            let service = provenance.stamp(&container.id, service);
-            bodies.push((service.id.clone(), body::register(&service)));
+    }
+    bodies.sort_by_key(|(id, _)| *id);
+    let bodies: Vec<_> = bodies.into_iter().map(|(_, body)| body).collect();
+    let text = serde_json::to_string_pretty(&bodies).context("the bodies as JSON")? + "\n";
+    Ok(Printed { text, code: 0 })
+}
+
+fn warn_of(container: &str, outcome: &Outcome) {
+    for warning in &outcome.warnings {
+        warn!(container, "{warning}");
+    }
+    for trace in &outcome.trace {
+        for message in &trace.messages {
+            warn!(container, stage = trace.stage, "{}", message.text);
         }
     }
-    bodies.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let bodies: Vec<Value> = bodies.into_iter().map(|(_, body)| body).collect();
-    let Output::ConsulJson = args.output;
-    Ok(serde_json::to_string_pretty(&bodies)?)
 }

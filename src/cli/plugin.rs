@@ -25,7 +25,7 @@ mod test;
 mod trial;
 mod workbench;
 
-use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, io::Write as _, path::PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -82,11 +82,11 @@ pub struct Done {
 }
 
 impl Done {
-    /// Print it, as far as somebody listens.
-    pub fn print(self) -> ExitCode {
+    /// Print it, as far as somebody listens, and tell the exit code.
+    pub fn print(self) -> u8 {
         let _ = std::io::stdout().write_all(self.stdout.as_bytes());
         let _ = std::io::stderr().write_all(self.stderr.as_bytes());
-        ExitCode::from(self.code)
+        self.code
     }
 }
 

@@ -1,17 +1,17 @@
 //! What differs between two versions of a service.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::service::Service;
 
 /// A field of a service that differs.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FieldChange {
     /// The field's name.
-    pub field: &'static str,
+    pub field: Cow<'static, str>,
     /// Its value before.
     pub from: Value,
     /// Its value now.
@@ -31,7 +31,7 @@ pub fn diff(before: &Service, after: &Service) -> Vec<FieldChange> {
         ($($field:ident),*) => {$(
             if before.$field != after.$field {
                 changes.push(FieldChange {
-                    field: stringify!($field),
+                    field: stringify!($field).into(),
                     from: value(&before.$field),
                     to: value(&after.$field),
                 });

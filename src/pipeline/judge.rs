@@ -73,7 +73,7 @@ impl Judge<'_> {
                 }
                 let fields = diff(before, &after);
                 if let Some(first) = fields.first() {
-                    let field = first.field;
+                    let field = &first.field;
                     self.permitted(|| format!("service {:?}: {field}: it differs", before.id))?;
                     judged.changes.push((before.id.clone(), Change::Changed(fields)));
                 }

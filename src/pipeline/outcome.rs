@@ -3,13 +3,13 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{FieldChange, Message, Mode, OnError, StageError, Step, judge::Judged};
 use crate::service::Service;
 
 /// A service that a stage vetoed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Veto {
     /// The stage.
     pub stage: String,
@@ -20,14 +20,20 @@ pub struct Veto {
 }
 
 /// What became of a container in the pipeline.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
+    /// What the container could offer, before any stage has seen it.
+    #[serde(default)]
+    pub candidates: Vec<Service>,
     /// What is to be registered.
     pub services: Vec<Service>,
     /// What a stage vetoed.
     pub vetoed: Vec<Veto>,
     /// Why something was no candidate, a phrase each.
     pub ignored: Vec<String>,
+    /// Whether `containers.select` leaves it out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unselected: bool,
     /// What was mended on the way to the candidates, a sentence each.
     pub warnings: Vec<String>,
     /// What each stage did, in order.
@@ -35,27 +41,27 @@ pub struct Outcome {
 }
 
 /// What one stage did.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trace {
     /// The stage's name.
     pub stage: String,
     /// What it changed, by the IDs that the services had before.
     pub changes: Vec<(String, Change)>,
     /// What a monitored stage would have changed if it were enforced.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub would_be: Vec<(String, Change)>,
     /// Whether the container is not among those that the stage is for.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub skipped: bool,
     /// How it failed, where that did not end the run.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
     /// What it wrote to the log.
     pub messages: Vec<Message>,
 }
 
 /// A failure of a stage that did not end the run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// What happened.
     pub error: String,
@@ -65,7 +71,7 @@ pub struct Failure {
 }
 
 /// What a stage did to one service.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Change {
     /// These fields differ now.
@@ -109,15 +115,6 @@ pub(super) enum Then {
 }
 
 impl Outcome {
-    /// The messages of all stages, with the stage's name each.
-    pub fn into_messages(self) -> Vec<(String, Message)> {
-        let of_stage = |trace: Trace| {
-            let stage = trace.stage;
-            trace.messages.into_iter().map(move |message| (stage.clone(), message))
-        };
-        self.trace.into_iter().flat_map(of_stage).collect()
-    }
-
     /// The first stage that failed without holding the container, so that the
     /// outcome is a makeshift: the container should be looked at again.
     pub fn makeshift(&self) -> Option<(&str, &Failure)> {

@@ -109,6 +109,35 @@ impl Made {
     }
 }
 
+/// What a stage is, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageNote {
+    /// Its name in the configuration.
+    pub name: String,
+    /// The name that the plugin gives itself.
+    pub plugin: String,
+    /// The plugin's version.
+    pub version: String,
+    /// A digest of its code; empty for a built-in stage.
+    pub digest: String,
+    /// Whether its word counts.
+    pub mode: Mode,
+    /// What becomes of a container that it fails on.
+    pub on_error: OnError,
+}
+
+impl StageNote {
+    /// What it is made of, in a few words.
+    pub fn made(&self) -> String {
+        let digest = match self.digest.get(..12) {
+            Some(digits) => format!("sha256:{digits}"),
+            None => "built-in".into(),
+        };
+        let mode = if self.mode == Mode::Monitor { ", monitored" } else { "" };
+        format!("{} {} ({digest}{mode})", self.plugin, self.version)
+    }
+}
+
 /// A stage in its place. Cheap to clone; clones share how it has fared.
 #[derive(Clone)]
 pub struct Step {
@@ -155,6 +184,24 @@ impl Step {
     /// What it is made of, if that is known.
     pub fn made(&self) -> Option<&Made> {
         self.made.as_ref().map(|(made, _)| made)
+    }
+
+    /// What it is, for people.
+    pub fn note(&self) -> StageNote {
+        let made = self.made().cloned().unwrap_or_default();
+        StageNote {
+            name: self.name().to_string(),
+            plugin: made.plugin,
+            version: made.version,
+            digest: made.digest,
+            mode: self.rules.mode,
+            on_error: self.rules.on_error,
+        }
+    }
+
+    /// Whether it describes services from scratch, whatever others said of them.
+    pub(super) fn begins_anew(&self) -> bool {
+        self.stage.is_builtin() || self.made().is_some_and(|made| made.plugin == "registrator")
     }
 
     /// How it has fared.

@@ -1,3 +1,4 @@
+mod again;
 mod steps;
 
 use std::{collections::BTreeMap, sync::Mutex};
@@ -155,6 +156,6 @@ async fn a_failure_ends_the_run_and_tells_who_and_where() {
     let error = outcome.expect_err("a stage fails");
     assert!(!seen.iter().any(|line| line.starts_with("c:")));
     assert_eq!(error.to_string(), "stage b failed on container cccccccccccc (app)");
-    let texts: Vec<_> = error.messages.iter().map(|(_, message)| message.text.as_str()).collect();
+    let texts: Vec<_> = error.messages().map(|(_, message)| message.text.as_str()).collect();
     assert_eq!(texts, ["a was here", "b was here"]);
 }

@@ -220,6 +220,32 @@ impl Catalog {
         claims.filter(|(_, service)| !Arc::ptr_eq(service, wanted)).map(|(id, _)| id).collect()
     }
 
+    /// The container that is given an ID of those that want it, with its name.
+    pub(super) fn holder(&self, id: &str) -> Option<(&ContainerId, &str)> {
+        let wanted = self.wanted(id)?;
+        let claims = self.claims.get(id)?;
+        let (container, _) = claims.iter().find(|(_, service)| Arc::ptr_eq(service, wanted))?;
+        Some((container, self.names.get(container).map_or("", String::as_str)))
+    }
+
+    /// The containers that want a service of this ID or name.
+    pub(super) fn wanting(&self, what: &str) -> BTreeSet<ContainerId> {
+        let claims = self.claims.iter().flat_map(|(id, claims)| {
+            claims.iter().filter(move |(_, service)| id == what || service.name == what)
+        });
+        claims.map(|(container, _)| container.clone()).collect()
+    }
+
+    /// How many services are registered for a container by its mark.
+    pub(super) fn registered_for(&self, container: &ContainerId) -> usize {
+        self.marked.get(container).map_or(0, BTreeSet::len)
+    }
+
+    /// A service with this daemon's marks.
+    pub(super) fn stamped(&self, container: &ContainerId, service: Service) -> Service {
+        self.provenance.stamp(container, service)
+    }
+
     pub(super) fn registered(&self, id: &str) -> Option<&Registered> {
         self.registered.get(id).map(|entry| &entry.registered)
     }

@@ -208,6 +208,11 @@ impl Guard {
         self.release()
     }
 
+    /// Whether it is this container's plan that is held.
+    pub(super) fn holds(&self, container: &ContainerId) -> bool {
+        self.phase == Phase::Held && self.waiting.contains_key(container)
+    }
+
     /// What is held now.
     pub(super) fn held(&self) -> Option<Held> {
         let services: BTreeSet<_> =

@@ -15,7 +15,9 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{
-    FAST_CAP, Job, Options, error_chain, fast,
+    FAST_CAP, Job, Options, error_chain,
+    explain::Fault,
+    fast,
     look::{LookError, Next, Shared, lock},
     queue::Queue,
     slow, slowest,
@@ -60,11 +62,13 @@ struct Failing {
     attempts: u64,
     /// The last time that it failed.
     at: Instant,
+    /// How it failed then.
+    fault: Option<Fault>,
 }
 
 impl Failing {
     fn new(transient: bool, delays: ExponentialBuilder) -> Self {
-        Self { delays: delays.build(), transient, attempts: 0, at: Instant::now() }
+        Self { delays: delays.build(), transient, attempts: 0, at: Instant::now(), fault: None }
     }
 }
 
@@ -240,6 +244,15 @@ impl Jobs {
         }
     }
 
+    /// How looking at containers failed the last time, of those that it failed of.
+    pub(super) fn faults(&self) -> HashMap<ContainerId, Fault> {
+        let fault = |(job, failing): (&Job, &Failing)| match job {
+            Job::Look(id) => Some((id.clone(), failing.fault.clone()?)),
+            _ => None,
+        };
+        self.failing.iter().filter_map(fault).collect()
+    }
+
     fn retry(&mut self, job: Job, error: &LookError) {
         let transient = error.is_transient();
         let by_registry = matches!(error, LookError::Registry(_) | LookError::Refused(_));
@@ -257,6 +270,7 @@ impl Jobs {
         failing.at = Instant::now();
         let delay = failing.delays.next().unwrap_or(FAST_CAP);
         let attempts = failing.attempts;
+        failing.fault = Some(Fault::of(error, attempts));
         // A fault that lasts is not worth a line for each attempt.
         let worth_a_line = attempts.is_power_of_two();
         if worth_a_line {

@@ -25,7 +25,7 @@ use crate::{
     container::{Container, ContainerId, State},
     docker::{Source, SourceError},
     host::{Compat, Host},
-    pipeline::{Pipeline, PipelineError},
+    pipeline::{Outcome, Pipeline, PipelineError},
     registry::{Registry, RegistryError},
     service::Service,
 };
@@ -76,8 +76,8 @@ pub(super) struct Shared {
     pub(super) registry: Arc<dyn Registry>,
     pipeline: RwLock<Pipeline>,
     pub(super) host: Host,
-    deregister: Deregister,
-    lifecycle: Lifecycle,
+    pub(super) deregister: Deregister,
+    pub(super) lifecycle: Lifecycle,
     /// Whether what registrator left behind is removed.
     pub(super) cleanup: bool,
     pub(super) catalog: Mutex<Catalog>,
@@ -101,9 +101,18 @@ pub(super) struct Shared {
     pub(super) lookups_lie: AtomicBool,
 }
 
+/// The plan for a container.
+pub(super) struct Planned {
+    pub(super) plan: Plan,
+    /// It keeps services because it cannot have others.
+    pub(super) rival: bool,
+    /// It has to wait for the bulk guard.
+    pub(super) waits: bool,
+}
+
 /// What a container offers.
 #[derive(Default)]
-struct Offer {
+pub(super) struct Offer {
     services: Vec<Service>,
     /// It is not the pipeline that decided that there are no services.
     by_life: bool,
@@ -112,6 +121,13 @@ struct Offer {
     /// A stage failed and did not hold the container: it may say otherwise when
     /// it is asked again.
     makeshift: bool,
+}
+
+impl Offer {
+    /// What a container offers that does not run, or not yet.
+    pub(super) fn of_nothing() -> Self {
+        Self { by_life: true, ..Self::default() }
+    }
 }
 
 /// When a container is looked at again of which the services are not what they
@@ -229,16 +245,17 @@ impl Shared {
             }
             _ => {
                 self.forget(id);
-                Offer { by_life: true, ..Offer::default() }
+                Offer::of_nothing()
             }
         };
         if container.is_none() {
             self.reports.forget(id);
         }
         let (ending, makeshift) = (offer.ending, offer.makeshift);
-        let Some((plan, rival)) = self.plan(id, container.as_ref(), offer) else {
+        let Planned { plan, rival, waits } = self.plan(id, container.as_ref(), offer);
+        if waits {
             return Ok(Next::new());
-        };
+        }
         self.execute(id, plan).await?;
         if let Some(service) = lock(&self.catalog).refused(id) {
             return Err(LookError::Refused(service));
@@ -273,14 +290,13 @@ impl Shared {
         lock(&self.beats).remove(id);
     }
 
-    /// The plan for a container that offers this, unless it has to wait for the
-    /// bulk guard; and whether it keeps services because it cannot have others.
-    fn plan(
+    /// The plan for a container that offers this.
+    pub(super) fn plan(
         &self,
         id: &ContainerId,
         container: Option<&Container>,
         offer: Offer,
-    ) -> Option<(Plan, bool)> {
+    ) -> Planned {
         let mut catalog = lock(&self.catalog);
         let runs = container.is_some_and(|container| container.state.is_running());
         catalog.note_life(id, runs);
@@ -300,29 +316,34 @@ impl Shared {
             _ => (Cause::Pipeline, Vec::new()),
         };
         let waits = lock(&self.guard).waits(id, cause, counted);
-        (!waits).then_some((plan, rival))
+        Planned { plan, rival, waits }
     }
 
     /// What a running container offers.
     async fn offer(&self, container: &Container) -> Result<Offer, LookError> {
         let outcome = self.pipeline().evaluate(container, &self.host).await.map_err(Box::new)?;
+        Ok(self.offer_of(container, outcome))
+    }
+
+    /// What a running container offers of which this became in the pipeline.
+    pub(super) fn offer_of(&self, container: &Container, outcome: Outcome) -> Offer {
         let gate = self.lifecycle.gate(container);
         self.reports.say(container, &outcome, gate.as_deref());
         if gate.is_some() {
-            return Ok(Offer { by_life: true, ..Offer::default() });
+            return Offer::of_nothing();
         }
         let ending = self.ending(container);
         if ending.is_some() && self.lifecycle.drain_by == DrainBy::Deregister {
-            return Ok(Offer { by_life: true, ending, ..Offer::default() });
+            return Offer { by_life: true, ending, ..Offer::default() };
         }
         let makeshift = outcome.makeshift().is_some();
         let mut services = outcome.services;
         self.lifecycle.add_checks(container, &mut services);
-        Ok(Offer { services, by_life: false, ending, makeshift })
+        Offer { services, by_life: false, ending, makeshift }
     }
 
     /// For how much longer a container counts as ending, if it was told to end.
-    fn ending(&self, container: &Container) -> Option<Duration> {
+    pub(super) fn ending(&self, container: &Container) -> Option<Duration> {
         let drain = self.lifecycle.drain?;
         let mut all = lock(&self.ending);
         let left = all.get(&container.id)?.left(container, drain);
@@ -334,7 +355,11 @@ impl Shared {
 
     /// Put the services of an ending container into maintenance, and those of
     /// one that lives on out of it.
-    async fn maintain(&self, container: &ContainerId, ending: bool) -> Result<(), LookError> {
+    pub(super) async fn maintain(
+        &self,
+        container: &ContainerId,
+        ending: bool,
+    ) -> Result<(), LookError> {
         let wanted = ending && self.lifecycle.drain_by == DrainBy::Maintenance;
         let reason = format!("{MAINTENANCE}the container is ending");
         let differing: Vec<_> = {
@@ -370,7 +395,7 @@ impl Shared {
 
     /// Whether an ended container keeps its services by the rule of
     /// `-deregister on-success`. A code above 128 is that of a signal.
-    fn keeps(&self, container: &Container) -> bool {
+    pub(super) fn keeps(&self, container: &Container) -> bool {
         let ended = matches!(container.state, State::Exited | State::Dead);
         let failed = container.exit_code != 0 && container.exit_code & 128 == 0;
         self.deregister == Deregister::OnSuccess && ended && failed

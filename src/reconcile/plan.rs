@@ -4,6 +4,8 @@
 
 use std::{fmt, sync::Arc};
 
+use serde::Serialize;
+
 use super::{catalog::Catalog, provenance::Owner};
 use crate::{registry::Registered, service::Service};
 
@@ -91,7 +93,8 @@ impl Action {
 }
 
 /// Why a service is registered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Reason {
     /// It was not registered.
     New,
@@ -115,7 +118,7 @@ impl fmt::Display for Reason {
 }
 
 /// A service whose ID is taken.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Conflict {
     /// The ID.
     pub id: String,
@@ -292,6 +295,14 @@ fn update(service: &Arc<Service>, fields: &[&'static str]) -> Decision {
         Decision::Nothing
     } else {
         Decision::Register(service.clone(), Reason::Changed(fields.to_vec()))
+    }
+}
+
+/// Whose the service is that has an ID which a container wants.
+pub(super) fn conflict(catalog: &Catalog, id: &str) -> Option<String> {
+    match decide(catalog, id) {
+        Decision::Conflict(taken_by) => Some(taken_by),
+        _ => None,
     }
 }
 

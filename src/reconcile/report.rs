@@ -83,7 +83,7 @@ impl LookError {
     /// Write what the stages said up to the failure to the log.
     pub(super) fn log_messages(&self) {
         if let Self::Pipeline(error) = self {
-            for (stage, message) in &error.messages {
+            for (stage, message) in error.messages() {
                 log(&error.container, &error.name, stage, message);
             }
         }

@@ -1,11 +1,15 @@
 //! Consul's agent API: `PUT /v1/agent/service/register` and
 //! `…/deregister/<id>`, and reads of `/v1/agent/services`.
 
+mod acl;
 pub mod body;
 mod checks;
 mod config;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use tracing::warn;
@@ -235,6 +239,14 @@ impl Registry for Consul {
     async fn replace(&self, service: &Service) -> Result<(), RegistryError> {
         let query: &[_] = if self.original { &[] } else { &[("replace-existing-checks", "true")] };
         self.put(service, query).await
+    }
+
+    async fn not_writable(&self, names: &BTreeSet<String>) -> BTreeSet<String> {
+        Consul::not_writable(self, names).await
+    }
+
+    async fn as_sent(&self, service: &Service) -> Option<Service> {
+        self.without_refused_checks(service).await
     }
 
     async fn deregister(&self, id: &str) -> Result<(), RegistryError> {

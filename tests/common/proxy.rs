@@ -52,6 +52,8 @@ pub enum Kind {
 #[derive(Debug, Clone)]
 pub struct Write {
     pub kind: Kind,
+    /// What was sent, to the byte.
+    pub body: Vec<u8>,
     /// The status of the answer; none while there is no answer.
     pub status: Option<u16>,
 }
@@ -270,7 +272,7 @@ impl Seen {
         } else {
             Kind::Other(path.to_string())
         };
-        self.writes.push(Write { kind, status: None });
+        self.writes.push(Write { kind, body: body.to_vec(), status: None });
         (self.requests, Some(self.writes.len() - 1))
     }
 }

@@ -207,7 +207,7 @@ expect_plan() {
     local recording=$1 plan
     shift
     env -u WHARFINGER_LOG -u WHARFINGER_LOG_FORMAT \
-        "$binary" plan --containers "$recording" --config "$dir/wharfinger.toml" \
+        "$binary" plan --output consul-json --containers "$recording" --config "$dir/wharfinger.toml" \
         -ip 127.0.0.1 --hostname "$demo_host" >"$dir/plan.json" 2>"$dir/daemon.log" ||
         fail "wharfinger plan: $(cat "$dir/daemon.log")"
     plan=$(services 2 <"$dir/plan.json")

@@ -41,9 +41,10 @@ pub(super) fn share(part: f64) -> String {
 }
 
 /// Keys and values in two columns.
-pub(super) fn table(indent: &str, rows: &[(&str, String)]) -> String {
-    let width = rows.iter().map(|(key, _)| key.chars().count()).max().unwrap_or_default();
+pub(super) fn table(indent: &str, rows: &[(impl AsRef<str>, String)]) -> String {
+    let width = rows.iter().map(|(key, _)| key.as_ref().chars().count()).max().unwrap_or_default();
     rows.iter().fold(String::new(), |mut text, (key, value)| {
+        let key = key.as_ref();
         let _ = writeln!(text, "{}", format!("{indent}{key:width$}  {value}").trim_end());
         text
     })
@@ -67,7 +68,7 @@ pub(super) fn change(change: &Change) -> String {
             let rows: Vec<_> = fields
                 .iter()
                 .map(|field| {
-                    (field.field, format!("{} -> {}", short(&field.from), short(&field.to)))
+                    (&*field.field, format!("{} -> {}", short(&field.from), short(&field.to)))
                 })
                 .collect();
             table("    ", &rows)
@@ -136,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_change_is_a_line_for_each_field() {
-        let field = |field, from: Value, to: Value| FieldChange { field, from, to };
+        let field = |field: &'static str, from, to| FieldChange { field: field.into(), from, to };
         let changed = Change::Changed(vec![
             field("name", json!("web"), json!("shop-web")),
             field("checks", json!([]), json!([{ "id": null, "kind": { "ttl": { "ttl": "9s" } } }])),

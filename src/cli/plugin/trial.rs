@@ -97,8 +97,8 @@ impl Trial {
                 Ok(Self { proposed, notes, result: Ok(judged), messages })
             }
             Err(error) if error.stage == STAGE => {
-                let ours = |(stage, message)| (stage == STAGE).then_some(message);
-                let messages = error.messages.into_iter().filter_map(ours).collect();
+                let ours = error.messages().filter(|(stage, _)| *stage == STAGE);
+                let messages = ours.map(|(_, message)| message.clone()).collect();
                 Ok(Self { proposed, notes, result: Err(error.source), messages })
             }
             Err(error) => Err(Failure::new(error_chain(&error))),

@@ -1,0 +1,49 @@
+//! From what is wanted to the command that does it, and to the exit code.
+
+use tracing::info;
+
+use super::{Color, Invocation, Printed};
+use crate::app;
+
+/// Something waits for a decision.
+const WAITING: u8 = 2;
+
+/// Do what is wanted, print what it has to say, and tell the exit code.
+///
+/// # Errors
+///
+/// It could not be done.
+pub async fn run(invocation: Invocation) -> anyhow::Result<u8> {
+    match invocation {
+        Invocation::Version | Invocation::Compile => {
+            println!("v{}", env!("CARGO_PKG_VERSION"));
+            Ok(0)
+        }
+        Invocation::Run(args) => {
+            info!("Starting wharfinger v{} ...", env!("CARGO_PKG_VERSION"));
+            app::run(*args).await.map(|()| 0)
+        }
+        Invocation::Plan(args) => show(&super::plan(&args).await?, args.color.color),
+        Invocation::Explain(args) => show(&super::explain(&args).await?, args.color.color),
+        Invocation::Record(args) => super::record(&args).await.map(|()| 0),
+        Invocation::Replay(args) => super::replay(&args).await,
+        Invocation::Check(args) => show(&super::check(&args).await?, Color::Auto),
+        Invocation::Apply(args) => Ok(tell(super::apply(&args).await?)),
+        Invocation::Status(args) => Ok(tell(super::status(&args).await?)),
+        Invocation::Plugin(args) => Ok(super::plugin(&args).await.print()),
+        Invocation::Completions(args) => {
+            print!("{}", super::completions(&args));
+            Ok(0)
+        }
+    }
+}
+
+fn show(printed: &Printed, color: Color) -> anyhow::Result<u8> {
+    super::print(&printed.text, color)?;
+    Ok(printed.code)
+}
+
+fn tell((text, waits): (String, bool)) -> u8 {
+    print!("{text}");
+    if waits { WAITING } else { 0 }
+}

@@ -1,0 +1,126 @@
+//! What another pipeline makes of recorded containers.
+
+use std::{collections::BTreeMap, fmt};
+
+use super::{Text, Tone, Tree, fields, fields_of, forecast::head};
+use crate::{
+    fleet::{Difference, Differs},
+    reconcile::Brief,
+};
+
+/// A container's differences as a tree.
+pub fn difference(one: &Difference) -> Tree {
+    let brief = Brief { id: one.id.clone(), name: one.name.clone(), image: one.image.clone() };
+    let title = head(&brief).and(Tone::Faint, format!("  on {}", one.host));
+    Tree::new(title).with(one.changes.iter().map(change))
+}
+
+fn change(change: &Differs) -> Tree {
+    let line = |tone, sign: &str, id: &str, words: &str| {
+        let head = Text::of(tone, sign).and(Tone::Plain, " ").and(Tone::Strong, id);
+        head.and(Tone::Plain, format!("  {words}"))
+    };
+    match change {
+        Differs::Added { service } => {
+            let head = line(Tone::Added, "+", &service.id, "is registered");
+            Tree::new(head).with(fields_of(service, |_| None))
+        }
+        Differs::Removed { id, veto: Some(veto), .. } => {
+            let words = format!("vetoed by {}: {}", veto.stage, veto.reason);
+            Tree::new(line(Tone::Removed, "✗", id, &words))
+        }
+        Differs::Removed { id, .. } => {
+            Tree::new(line(Tone::Removed, "-", id, "is not registered any more"))
+        }
+        Differs::Changed { id, fields: changes } => {
+            Tree::new(line(Tone::Changed, "~", id, "changes")).with(fields(changes, |_| None))
+        }
+        Differs::Reason { id, was, now } => {
+            let or = |words: &Option<String>| words.clone().unwrap_or("no candidate".into());
+            let words = format!("is not registered: {}, was {}", or(now), or(was));
+            Tree::new(line(Tone::Warning, "!", id, &words))
+        }
+        Differs::Fails { was, now: Some(now) } => {
+            let before = if was.is_some() { " (it failed otherwise before)" } else { "" };
+            Tree::new(Text::of(Tone::Removed, format!("! fails: {now}{before}")))
+        }
+        Differs::Fails { was, now: None } => {
+            let was = was.as_deref().unwrap_or_default();
+            Tree::new(Text::of(Tone::Added, format!("! fails no more; it failed: {was}")))
+        }
+    }
+}
+
+/// How many of what many containers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Tally {
+    /// Containers.
+    pub containers: usize,
+    /// Containers for which something differs.
+    pub differ: usize,
+    /// Containers on which the pipeline fails although it did not.
+    pub fails: usize,
+    /// Services that are new.
+    pub added: usize,
+    /// Services that are gone.
+    pub removed: usize,
+    /// Those of them that a stage vetoes, by stage.
+    pub vetoed: BTreeMap<String, usize>,
+    /// Services that are different.
+    pub changed: usize,
+    /// The fields that differ, with the number of services.
+    pub fields: BTreeMap<String, usize>,
+}
+
+impl Tally {
+    /// Count a container.
+    pub fn note(&mut self, difference: &Difference) {
+        self.containers += 1;
+        self.differ += usize::from(!difference.changes.is_empty());
+        self.fails += usize::from(difference.fails());
+        for change in &difference.changes {
+            match change {
+                Differs::Added { .. } => self.added += 1,
+                Differs::Removed { veto, .. } => {
+                    self.removed += 1;
+                    if let Some(veto) = veto {
+                        *self.vetoed.entry(veto.stage.clone()).or_default() += 1;
+                    }
+                }
+                Differs::Changed { fields, .. } => {
+                    self.changed += 1;
+                    for field in fields {
+                        *self.fields.entry(field.field.to_string()).or_default() += 1;
+                    }
+                }
+                Differs::Reason { .. } | Differs::Fails { .. } => {}
+            }
+        }
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |all: &BTreeMap<String, usize>| {
+            let all: Vec<_> = all.iter().map(|(name, count)| format!("{name} {count}")).collect();
+            if all.is_empty() { String::new() } else { format!(" ({})", all.join(", ")) }
+        };
+        let Self { containers, differ, fails, added, removed, changed, .. } = self;
+        if *differ == 0 {
+            return write!(f, "{containers} containers: no difference.");
+        }
+        let (vetoed, fields) = (list(&self.vetoed), list(&self.fields));
+        write!(
+            f,
+            "{containers} containers, {differ} differ: {added} services added, {changed} \
+             changed{fields}, {removed} gone"
+        )?;
+        if !vetoed.is_empty() {
+            write!(f, ", vetoed{vetoed}")?;
+        }
+        if *fails > 0 {
+            write!(f, "; the pipeline fails on {fails} containers")?;
+        }
+        f.write_str(".")
+    }
+}

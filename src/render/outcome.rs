@@ -1,0 +1,83 @@
+//! What became of a container in the pipeline, stage by stage.
+
+use super::{Text, Tone, Tree, fields, fields_of};
+use crate::pipeline::{Change, Level, Message, Outcome, StageNote, Trace};
+
+/// The candidates, and what each stage did to them. `stages` says what the stages
+/// are made of; one that it does not know is shown by its name.
+pub fn outcome(outcome: &Outcome, stages: &[StageNote]) -> Vec<Tree> {
+    let mut trees = vec![candidates(outcome)];
+    for trace in &outcome.trace {
+        let note = stages.iter().find(|note| note.name == trace.stage);
+        trees.push(stage(trace, note));
+    }
+    trees
+}
+
+fn candidates(outcome: &Outcome) -> Tree {
+    let mut tree = Tree::new(Text::of(Tone::Strong, "candidates"));
+    for service in &outcome.candidates {
+        let head = Text::of(Tone::Strong, &service.id);
+        tree.push(Tree::new(head).with(fields_of(service, |_| None)));
+    }
+    for reason in &outcome.ignored {
+        tree.push(Text::of(Tone::Warning, reason));
+    }
+    for warning in &outcome.warnings {
+        tree.push(Text::of(Tone::Warning, warning));
+    }
+    tree
+}
+
+/// What one stage did.
+pub fn stage(trace: &Trace, note: Option<&StageNote>) -> Tree {
+    let mut head = Text::of(Tone::Plain, "stage ").and(Tone::Strong, &trace.stage);
+    if let Some(note) = note {
+        head = head.and(Tone::Faint, format!("  {}", note.made()));
+    }
+    let mut tree = Tree::new(head);
+    if trace.skipped {
+        tree.push(Text::of(Tone::Faint, "not called: its select leaves this container out"));
+    }
+    for (service, one) in &trace.changes {
+        tree.push(change(service, one, ""));
+    }
+    for (service, one) in &trace.would_be {
+        tree.push(change(service, one, "monitored, would be: "));
+    }
+    if let Some(failure) = &trace.failure {
+        tree.push(Text::of(Tone::Removed, format!("failed: {}", failure.error)));
+    }
+    for message in &trace.messages {
+        tree.push(said(message));
+    }
+    if tree.is_leaf() {
+        tree.push(Text::of(Tone::Faint, "changes nothing"));
+    }
+    tree
+}
+
+/// What a stage did to one service, which had this ID before.
+pub fn change(service: &str, change: &Change, prefix: &str) -> Tree {
+    let head =
+        |tone, sign: &str| Text::of(tone, sign).and(Tone::Faint, prefix).and(Tone::Strong, service);
+    match change {
+        Change::Changed(changes) => {
+            Tree::new(head(Tone::Changed, "~ ")).with(fields(changes, |_| None))
+        }
+        Change::Vetoed(reason) => {
+            Tree::new(head(Tone::Removed, "✗ ").and(Tone::Plain, format!(" vetoed: {reason}")))
+        }
+        Change::Added => Tree::new(head(Tone::Added, "+ ").and(Tone::Plain, " added")),
+    }
+}
+
+fn said(message: &Message) -> Text {
+    let (tone, word) = match message.level {
+        Level::Error => (Tone::Removed, "error"),
+        Level::Warn => (Tone::Warning, "warning"),
+        Level::Info => (Tone::Plain, "says"),
+        Level::Debug | Level::Trace => (Tone::Faint, "says"),
+    };
+    Text::of(tone, word).and(Tone::Plain, format!(": {}", message.text))
+}
