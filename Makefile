@@ -15,7 +15,7 @@ BASH_SCRIPTS := .ci/run $(wildcard tests/demo/*.sh)
 
 # Cargo uses all processors by itself.
 .NOTPARALLEL:
-.PHONY: help build plugins dist image demo test sim fuzz lint clean
+.PHONY: help build plugins reference dist image demo test sim fuzz lint clean
 .PHONY: environment components check-format check-scripts check-clippy test-plugins test-daemon
 
 help: ## List the targets
@@ -32,6 +32,9 @@ plugins: components ## Build the plugins to components in every language, plugin
 # The workspace's, in Rust, without which the demo and the tests cannot be.
 components: environment
 	plugins/build.sh
+
+reference: ## Write the reference in plugins/README.md anew, from the contract
+	WHARFINGER_WRITE_REFERENCE=1 $(CARGO) test --release --locked --test reference
 
 # What the machine lacks for the building.
 environment:

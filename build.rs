@@ -13,8 +13,8 @@ const FOLDERS: [&str; 3] = ["plugins/examples", "plugins/sdk", "wit"];
 /// Single files.
 const FILES: [&str; 1] = ["plugins/Cargo.toml"];
 /// What a build leaves behind.
-const PRODUCTS: [&str; 6] =
-    ["target", "dist", "node_modules", ".venv", "__pycache__", ".pytest_cache"];
+const PRODUCTS: [&str; 7] =
+    ["target", "build", "dist", "node_modules", ".venv", "__pycache__", ".pytest_cache"];
 
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");

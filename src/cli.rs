@@ -266,14 +266,23 @@ pub struct UsageError {
     /// The exit code: registrator's for the same fault, or 0 where help was
     /// asked for.
     pub code: u8,
-    /// The same for a program, where one has asked for it with `--json`; it
-    /// belongs on the standard output.
-    pub json: Option<String>,
+    /// Whether it belongs on the standard output: help of our own commands, and
+    /// what a program has asked for with `--json`. registrator's help does not.
+    pub to_stdout: bool,
 }
 
 impl UsageError {
     fn new(message: String, code: u8) -> Self {
-        Self { message, code, json: None }
+        Self { message, code, to_stdout: false }
+    }
+
+    fn of(words: &[OsString], error: &clap::Error) -> Self {
+        let code = u8::try_from(error.exit_code()).unwrap_or(2);
+        if let Some(message) = plugin::usage_error(words, error) {
+            return Self { message, code, to_stdout: true };
+        }
+        let to_stdout = go_flags::is_of_our_own(words) && !error.use_stderr();
+        Self { message: error.to_string(), code, to_stdout }
     }
 }
 
@@ -285,11 +294,7 @@ impl UsageError {
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, UsageError> {
     let words = go_flags::to_long(words.into_iter().collect(), &Cli::command())
         .map_err(|message| UsageError::new(message, 2))?;
-    let cli = Cli::try_parse_from(&words).map_err(|error| UsageError {
-        message: error.to_string(),
-        code: u8::try_from(error.exit_code()).unwrap_or(2),
-        json: plugin::usage_error(&words, &error),
-    })?;
+    let cli = Cli::try_parse_from(&words).map_err(|error| UsageError::of(&words, &error))?;
     if cli.version {
         return Ok(Invocation::Version);
     }

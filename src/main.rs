@@ -19,9 +19,9 @@ fn main() -> ExitCode {
     let invocation = match cli::parse(std::env::args_os()) {
         Ok(invocation) => invocation,
         Err(error) => {
-            match error.json {
-                Some(json) => println!("{json}"),
-                None => eprintln!("{}", error.message),
+            match error.to_stdout {
+                true => println!("{}", error.message),
+                false => eprintln!("{}", error.message),
             }
             return ExitCode::from(error.code);
         }

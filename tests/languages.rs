@@ -76,11 +76,11 @@ async fn serve(lab: &Lab, language: &str, configuration: &str) {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("author-code");
     let (mut daemon, folder) = lab.configured_with(&text, &["--cache-dir", arg(&cache)]);
     daemon.wait_for_log("Syncing services on 0 containers", 3 * SOON).await;
-    let team = format!("team={language}");
-    lab.start(language, &["-l", &team, "-P"]);
-    let service = lab.service(&format!("testhost:{language}:80")).await;
+    let (name, team) = (format!("in-{language}"), format!("team={language}"));
+    lab.start(&name, &["-l", &team, "-P"]);
+    let service = lab.service(&format!("testhost:{name}:80")).await;
     assert_eq!(service["Service"], format!("{language}-web"), "{}", daemon.log());
-    lab.docker.run(&["rm", "-f", language]);
+    lab.docker.run(&["rm", "-f", &name]);
     lab.ids(&[]).await;
     assert!(daemon.terminate().await.success(), "{}", daemon.log());
     fs::remove_dir_all(folder).expect("the configuration goes with the test");

@@ -7,6 +7,11 @@ use clap::{ArgAction, Command};
 /// Commands that registrator has nothing like: their words stay as they are.
 const OF_OUR_OWN: [&str; 3] = ["plugin", "completions", "help"];
 
+/// Whether a command line is one of a command that registrator has nothing like.
+pub(super) fn is_of_our_own(words: &[OsString]) -> bool {
+    words.get(1).is_some_and(|word| OF_OUR_OWN.iter().any(|own| word == own))
+}
+
 /// Turn `-flag value` and `-flag=value` into `--flag=value`, for every flag of
 /// the command, up to the first word that is no flag.
 ///

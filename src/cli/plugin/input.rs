@@ -70,7 +70,7 @@ impl StageArgs {
 /// What a call may use.
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct LimitArgs {
-    /// The time of one call.
+    /// The time of one call [default: 200ms, and 5s for `test`].
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
 

@@ -225,7 +225,7 @@ mod tests {
     fn the_configuration_is_one_that_wharfinger_reads() {
         let import = |name: &str, meaning| Import { name: name.into(), meaning };
         let looked = looked(
-            30,
+            Limits::DEFAULT.instances + 1,
             ByteSize::mib(60),
             vec![
                 import("wharfinger:host/kv@0.1.0", Meaning::Needs(r#"grant.kv = "PREFIX""#)),
@@ -237,7 +237,7 @@ mod tests {
         let config = Config::parse(&text, Path::new("w.toml"), Path::new("/")).expect(&text);
         let stage = &config.pipeline[0];
         assert_eq!(stage.name, "a \"b\"");
-        assert_eq!(stage.limits.instances, Some(30));
+        assert_eq!(stage.limits.instances, Some(Limits::DEFAULT.instances + 1));
         assert_eq!(stage.memory, Some(ByteSize::mib(128)));
         assert_eq!(stage.grant.kv.as_deref(), Some("PREFIX"));
         assert!(!stage.grant.clock);

@@ -32,7 +32,8 @@ facts! {
     Name = "name",
     /// `service-name`: what `SERVICE_NAME` says, as a label or a variable.
     ServiceName = "service-name",
-    /// `port-name`: what `SERVICE_<port>_NAME` says for the container's port.
+    /// `port-name`: what `SERVICE_<port>_NAME` says for the container's port;
+    /// the image's name if it is there and empty, as registrator has it.
     PortName = "port-name",
     /// `container`: the container's name.
     Container = "container",
@@ -117,7 +118,8 @@ impl Fact {
             Fact::Name => service.name.clone(),
             Fact::ServiceName => said(container, "SERVICE_NAME")?,
             Fact::PortName => {
-                said(container, &format!("SERVICE_{}_NAME", service.container_port()))?
+                let said = said(container, &format!("SERVICE_{}_NAME", service.container_port()))?;
+                if said.trim().is_empty() { image.name().into() } else { said }
             }
             Fact::Container => container.name.clone(),
             Fact::Hostname => container.hostname.clone(),

@@ -43,6 +43,16 @@ fn facts_are_put_in_their_places() {
 }
 
 #[test]
+fn an_empty_name_of_a_port_is_the_images() {
+    let container = container("a").image("shop/web:1").env("SERVICE_80_NAME", "").build();
+    let host = host("node1").build();
+    let facts = Facts { container: &container, host: &host, services: &[] };
+    let template = Template::parse("{port-name}").expect("a template");
+    assert_eq!(template.render(facts, &service("a", 80)).as_deref(), Ok("web"));
+    assert_eq!(template.render(facts, &service("a", 81)), Err(Missing("port-name".into())));
+}
+
+#[test]
 fn facts_pass_through_functions() {
     check("{label:team|lower}", "shop");
     check("{compose.project|dns}", "big-shop");
