@@ -22,7 +22,8 @@ use crate::{
     host::{Compat, Host},
     pipeline::Pipeline,
     reconcile::{
-        Deregister, DrainBy, GuardLimits, Lifecycle, OnExit, Options, Reconciler, error_chain,
+        Deregister, DrainBy, GuardLimits, Lifecycle, OnExit, Options, Reconciler, Rename,
+        error_chain,
     },
     registry::{Consul, ConsulConfig, ConsulKv, Memory, Registry},
     reload::{self, Reload, Watched},
@@ -61,6 +62,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let host = host(&args.offer, config.compat).await?;
     let (adapter, registry) = registry(&uri, &host)?;
     check_maintenance(&config.lifecycle, adapter)?;
+    check_rename(&config.lifecycle, adapter, !args.offer.no_provenance)?;
     let mut stages = Stages::with_registry(&uri).compiled_by_children();
     let pipeline = stages.load(&config).await?;
     stages::announce(&pipeline);
@@ -167,6 +169,21 @@ fn check_maintenance(lifecycle: &Lifecycle, adapter: &str) -> Result<(), BadConf
         return Ok(());
     }
     Err(BadConfig(anyhow!("{key}: the registry {adapter} knows no maintenance")))
+}
+
+/// What is kept for a while beside what takes its place is known by its marks.
+fn check_rename(lifecycle: &Lifecycle, adapter: &str, marks: bool) -> Result<(), BadConfig> {
+    let fault = match lifecycle.rename {
+        Rename::Swap => return Ok(()),
+        Rename::Overlap(_) if !marks => {
+            "an overlap needs the marks that --no-provenance leaves out"
+        }
+        Rename::Overlap(_) if adapter.starts_with("consulkv") => {
+            "an overlap needs metadata, for which the KV store has no place"
+        }
+        Rename::Overlap(_) => return Ok(()),
+    };
+    Err(BadConfig(anyhow!("lifecycle.rename: {fault}")))
 }
 
 /// The run's `-tags`; its template is wrong at the start or never.

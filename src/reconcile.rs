@@ -57,9 +57,11 @@ pub use forecast::{
     Brief, Forecast, ForecastContainer, ForecastError, ForecastWrite, Rehearsal, WriteKind,
 };
 pub use guard::{GuardLimits, Held};
-pub use lifecycle::{DrainBy, Healthcheck, Lifecycle, OnExit};
+pub use lifecycle::{DrainBy, Healthcheck, Lifecycle, OnExit, Rename};
 pub use plan::{Action, Conflict, Plan, Reason};
-pub use provenance::{META_CONTAINER, META_DIGEST, META_ENGINE, META_HOST, Provenance};
+pub use provenance::{
+    META_CONTAINER, META_DIGEST, META_ENGINE, META_HOST, META_RETIRE, Provenance,
+};
 
 /// When an exited container's services are deregistered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -310,6 +312,8 @@ impl Reconciler {
                     info!("confirmed: {held}");
                 }
                 jobs.add_all(self.shared.confirm());
+                // What waited was not cleaned up after.
+                jobs.add(Job::CleanUp, Duration::ZERO);
                 drop(answer.send(held));
             }
         }
@@ -323,8 +327,9 @@ async fn tick(interval: &mut Option<tokio::time::Interval>) {
     }
 }
 
-/// The longest pause before what may succeed by itself is tried again.
-const FAST_CAP: Duration = Duration::from_secs(2);
+/// The longest pause before what may succeed by itself is tried again, without the
+/// jitter, which at most doubles it.
+const FAST_CAP: Duration = Duration::from_millis(500);
 
 /// Pauses before what may succeed by itself is tried again.
 fn fast() -> ExponentialBuilder {

@@ -241,3 +241,51 @@ async fn what_others_do_to_a_service_is_mended_at_the_next_resync() {
     .await;
     assert!(daemon.log().contains("somebody else has deregistered it"), "{}", daemon.log());
 }
+
+/// With an overlap, what a service was called can still be found for a while, also by
+/// a daemon that did not begin it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rename_with_an_overlap_keeps_the_old_name_for_its_time() {
+    let lab = Lab::new().await;
+    let labels = ["-l", "owner=ann", "-l", "team=core"];
+    lab.start("one", &[&HEALTH[..], &labels].concat());
+    lab.docker.run(&["exec", "one", "touch", "/tmp/ok"]);
+    lab.start("ends", &[&["-P"][..], &labels].concat());
+    let keys = "healthcheck = 'check'\nrename = 'overlap 20s'";
+    let (mut daemon, _folder) = lab.configured(&lifecycle(keys));
+    lab.ids(&["testhost:ends:80", "testhost:one:80"]).await;
+    assert!(daemon.terminate().await.success());
+
+    // The ID stays, and the name changes: an agent has one name under an ID.
+    let policy = after_registrator("convention", "convention", "");
+    let renamed = format!("[lifecycle]\n{keys}\n{policy}");
+    let (mut daemon, _folder) = lab.configured(&renamed);
+    let [one, ends] = ["testhost:one:80", "testhost:ends:80"];
+    let [old_one, old_ends] = [one, ends].map(|id| format!("{id}:was:web"));
+    lab.ids(&[one, ends, &old_one, &old_ends]).await;
+    assert_eq!(lab.service(&old_one).await["Service"], "web");
+    until(SOON, "the new name", async || {
+        let name = lab.service(one).await["Service"].clone();
+        if name == "core-web" { Ok(()) } else { Err(name.to_string()) }
+    })
+    .await;
+    let retires = lab.service(&old_one).await["Meta"]["wharfinger-retire-at"].clone();
+    assert!(retires.is_string(), "{retires}");
+
+    // Both have the container's health, and go with the container.
+    for id in [one, &old_one] {
+        checks(&lab, id, &[(&format!("wharfinger-health:{id}"), "passing")]).await;
+    }
+    lab.docker.run(&["rm", "-f", "ends"]);
+    lab.ids(&[one, &old_one]).await;
+
+    // The next daemon goes on where this one was, and then the old name goes.
+    daemon.kill9();
+    let (daemon, _folder) = lab.configured(&renamed);
+    daemon.wait_for_log("Syncing services on 1 containers", SOON).await;
+    assert_eq!(lab.service(&old_one).await["Meta"]["wharfinger-retire-at"], retires);
+    lab.ids(&[one]).await;
+    let over = humantime::parse_rfc3339(retires.as_str().expect("a time")).expect("a time");
+    assert!(std::time::SystemTime::now() >= over, "{retires} has not come yet");
+    assert!(!daemon.log().contains("kept for a while"), "{}", daemon.log());
+}

@@ -209,6 +209,11 @@ impl Step {
         self.record.health(self)
     }
 
+    /// Whether the stage is part of the daemon.
+    pub fn is_builtin(&self) -> bool {
+        self.stage().is_builtin()
+    }
+
     pub(super) fn stage(&self) -> &dyn Stage {
         &*self.stage
     }

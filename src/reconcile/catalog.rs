@@ -9,11 +9,13 @@ mod writes;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
+    time::Duration,
 };
 
 use super::{
     original::Original,
-    provenance::{Owner, Provenance},
+    plan::{mark, port, retirees, retires, retires_at},
+    provenance::{META_RETIRE, Owner, Provenance},
 };
 use crate::{container::ContainerId, registry::Registered, service::Service};
 
@@ -38,6 +40,9 @@ pub(super) struct Catalog {
     writing: HashMap<String, bool>,
     /// What a read showed of IDs that were being written.
     overlapped: HashMap<String, Option<Registered>>,
+    /// For which containers this daemon has registered something. Without marks
+    /// nothing else tells.
+    unmarked: HashMap<String, ContainerId>,
     /// What was last to be written under an uncertain ID.
     attempted: HashMap<String, Arc<Service>>,
     /// Containers of this engine that were looked at and do not run.
@@ -72,6 +77,9 @@ struct Entry {
     registered: Registered,
     /// What this daemon wrote, if it was this daemon.
     written: Option<Arc<Service>>,
+    /// Since when it has been there without being written again, by the clock that
+    /// only counts.
+    since: u64,
 }
 
 impl Catalog {
@@ -88,6 +96,7 @@ impl Catalog {
             looked_at: HashSet::new(),
             writing: HashMap::new(),
             overlapped: HashMap::new(),
+            unmarked: HashMap::new(),
             attempted: HashMap::new(),
             ended: HashSet::new(),
             maintained: HashMap::new(),
@@ -127,19 +136,36 @@ impl Catalog {
         }
     }
 
-    /// Note what a container offers now, and say which IDs that concerns: those
-    /// it offered before, those it offers now, and those that are registered
-    /// for it.
+    /// Note what a container offers now.
+    #[cfg(test)]
     pub(super) fn claim(
         &mut self,
         container: &ContainerId,
         name: &str,
         services: Vec<Service>,
     ) -> BTreeSet<String> {
+        self.claim_with(container, name, services, Vec::new())
+    }
+
+    /// Note what a container offers now and what is kept for it until these times, and
+    /// say which IDs that concerns: those it offered before, those it offers now, and
+    /// those that are registered for it.
+    pub(super) fn claim_with(
+        &mut self,
+        container: &ContainerId,
+        name: &str,
+        services: Vec<Service>,
+        kept: Vec<(Service, Duration)>,
+    ) -> BTreeSet<String> {
         let mut concerned = self.by_container.remove(container).unwrap_or_default();
-        let services = services.into_iter();
-        let services: Vec<_> =
-            services.map(|one| Arc::new(self.provenance.stamp(container, one))).collect();
+        let services = services.into_iter().map(|service| (service, None));
+        let kept = kept.into_iter().map(|(service, until)| (service, Some(mark(until))));
+        let stamp = |(service, until): (Service, Option<String>)| {
+            let mut service = self.provenance.stamp(container, service);
+            service.meta.extend(until.map(|until| (META_RETIRE.to_string(), until)));
+            Arc::new(service)
+        };
+        let services: Vec<_> = services.chain(kept).map(stamp).collect();
         if let Some(original) = &mut self.original {
             original.note_offer(container, &services);
         }
@@ -161,10 +187,6 @@ impl Catalog {
                 }
             }
         }
-        for id in concerned.iter().chain(wanted.keys()) {
-            self.clock += 1;
-            self.generations.insert(id.clone(), self.clock);
-        }
         if wanted.is_empty() {
             self.names.remove(container);
         } else {
@@ -174,10 +196,23 @@ impl Catalog {
         for (id, service) in wanted {
             concerned.insert(id.clone());
             self.firsts.entry(id.clone()).or_insert_with(|| container.clone());
-            self.claims.entry(id).or_default().insert(container.clone(), service);
+            let claims = self.claims.entry(id).or_default();
+            if !retires(&service) {
+                // What another container only kept is over.
+                claims.retain(|_, other| !retires(other));
+            }
+            claims.insert(container.clone(), service);
         }
         concerned.extend(self.marked.get(container).into_iter().flatten().cloned());
-        concerned.extend(self.dropped.remove(container).into_iter().flatten());
+        // Meanwhile another container may have come by the ID.
+        let dropped = self.dropped.remove(container).into_iter().flatten();
+        concerned.extend(dropped.filter(|id| self.is_dropped(container, id)));
+        // Also what is only registered for it: what takes its place may be another
+        // service now.
+        for id in &concerned {
+            self.clock += 1;
+            self.generations.insert(id.clone(), self.clock);
+        }
         let dropped: BTreeSet<_> =
             concerned.iter().filter(|id| self.is_dropped(container, id)).cloned().collect();
         if !dropped.is_empty() {
@@ -192,32 +227,66 @@ impl Catalog {
     }
 
     /// Whether a container does not want a service that is, or may be, in the
-    /// registry by this daemon's hand.
+    /// registry by this daemon's hand, and for no other container.
     fn is_dropped(&self, container: &ContainerId, id: &str) -> bool {
         let wants = self.claims.get(id).is_some_and(|claims| claims.contains_key(container));
         let has = self.uncertain.contains(id)
             || self.registered.get(id).is_some_and(|entry| entry.written.is_some());
-        has && !wants
+        let holders = self.holders(id);
+        has && !wants && (holders.is_empty() || holders.contains(container))
     }
 
     /// The service that is wanted under an ID. Where several containers want
     /// it, the one that has it keeps it; else it is that of the first who wanted
-    /// it, so that it does not go back and forth between them.
+    /// it, so that it does not go back and forth between them. What is only kept
+    /// for a while gives way to what is offered.
     pub(super) fn wanted(&self, id: &str) -> Option<&Arc<Service>> {
         let claims = self.claims.get(id)?;
+        let offered = claims.values().any(|service| !retires(service));
+        let counts = |service: &&Arc<Service>| !offered || !retires(service);
         let holder =
             self.registered.get(id).and_then(|entry| match self.owner(&entry.registered) {
-                Owner::Ours(container) => claims.get(&container),
+                Owner::Ours(container) => claims.get(&container).filter(counts),
                 _ => None,
             });
-        holder.or_else(|| claims.get(self.firsts.get(id)?)).or_else(|| claims.values().next())
+        let first = self.firsts.get(id).and_then(|first| claims.get(first)).filter(counts);
+        holder.or(first).or_else(|| claims.values().find(counts))
     }
 
     /// Containers that want an ID which another one has.
     pub(super) fn rivals(&self, id: &str) -> Vec<&ContainerId> {
         let Some(wanted) = self.wanted(id) else { return Vec::new() };
         let claims = self.claims.get(id).into_iter().flatten();
-        claims.filter(|(_, service)| !Arc::ptr_eq(service, wanted)).map(|(id, _)| id).collect()
+        let rivals =
+            claims.filter(|(_, service)| !Arc::ptr_eq(service, wanted) && !retires(service));
+        rivals.map(|(id, _)| id).collect()
+    }
+
+    /// What of a container's services is to be kept for a while now that it offers
+    /// these, and until when.
+    pub(super) fn retirees(
+        &self,
+        container: &ContainerId,
+        offered: &[Service],
+        now: Duration,
+        overlap: Duration,
+    ) -> Vec<(Service, Duration)> {
+        let ids = self.marked.get(container).into_iter().flatten();
+        let olds: Vec<_> = ids
+            .filter_map(|id| {
+                let entry = self.registered.get(id)?;
+                let port = entry.written.as_ref().and_then(|written| port(written));
+                let ours = self.owner(&entry.registered) == Owner::Ours(container.clone());
+                ours.then_some((&entry.registered, port))
+            })
+            .collect();
+        retirees(&olds, offered, now, overlap)
+    }
+
+    /// When the next of a container's services has been kept for long enough.
+    pub(super) fn next_retirement(&self, container: &ContainerId) -> Option<Duration> {
+        let kept = self.wanted_by(container).into_iter();
+        kept.filter_map(|service| retires_at(&Registered::from(&**service))).min()
     }
 
     /// The container that is given an ID of those that want it, with its name.
@@ -298,15 +367,20 @@ impl Catalog {
         self.looked_at.contains(container)
     }
 
-    /// The container for which there is, or may be, something under an ID, if
-    /// there is a mark that says so.
-    pub(super) fn container_of(&self, id: &str) -> Option<ContainerId> {
+    /// The containers for which there is, or may be, something under an ID, if
+    /// there are marks that say so, or this daemon remembers.
+    pub(super) fn holders(&self, id: &str) -> BTreeSet<ContainerId> {
         let attempted = self.attempted.get(id).map(|service| Registered::from(&**service));
-        let marked = self.registered(id).or(attempted.as_ref())?;
-        match self.owner(marked) {
+        let marked = attempted.iter().chain(self.registered(id));
+        let marked = marked.filter_map(|marked| match self.owner(marked) {
             Owner::Ours(container) => Some(container),
             _ => None,
+        });
+        let mut holders: BTreeSet<_> = marked.collect();
+        if holders.is_empty() && self.perhaps_written(id).is_some() {
+            holders.extend(self.unmarked.get(id).cloned());
         }
+        holders
     }
 
     /// The services that a container wants.
@@ -324,7 +398,8 @@ impl Catalog {
     pub(super) fn offers(&self, container: &str, service: &str) -> bool {
         self.names.iter().filter(|(_, name)| *name == container).any(|(id, _)| {
             let ids = self.by_container.get(id).into_iter().flatten();
-            ids.filter_map(|id| self.wanted(id)).any(|wanted| wanted.name == service)
+            let mut wanted = ids.filter_map(|id| self.wanted(id));
+            wanted.any(|wanted| wanted.name == service && !retires(wanted))
         })
     }
 
@@ -351,7 +426,7 @@ impl Catalog {
     }
 
     fn put(&mut self, id: &str, entry: Entry) {
-        self.remove(id);
+        self.unlink(id);
         if let Some(container) = self.marked_container(&entry.registered) {
             self.marked.entry(container).or_default().insert(id.to_string());
         }
@@ -359,6 +434,13 @@ impl Catalog {
     }
 
     fn remove(&mut self, id: &str) {
+        self.unlink(id);
+        if !self.attempted.contains_key(id) {
+            self.unmarked.remove(id);
+        }
+    }
+
+    fn unlink(&mut self, id: &str) {
         let Some(entry) = self.registered.remove(id) else { return };
         if let Some(container) = self.marked_container(&entry.registered)
             && let Some(ids) = self.marked.get_mut(&container)

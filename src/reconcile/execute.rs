@@ -52,7 +52,7 @@ impl Shared {
                 debug!(service = id, "what is wanted has changed since the plan was made");
                 return Ok(());
             }
-            if let Some(heir) = action.heir().filter(|heir| !catalog.has(container, heir)) {
+            if let Some(heir) = action.heir().filter(|heir| !catalog.has_heir(id, heir)) {
                 return Err(LookError::Held { id: id.to_string(), heir: heir.to_string() });
             }
             catalog.begin_write(id, action.service());

@@ -279,7 +279,7 @@ impl Rehearsal {
         let offer = match (&seen.container, &seen.outcome) {
             (Some(container), Some(outcome)) => {
                 forecast.gate = self.shared.lifecycle.gate(container);
-                self.shared.offer_of(container, outcome.clone())
+                self.shared.offer_of(container, &self.shared.pipeline(), outcome.clone())
             }
             (Some(container), None) if self.shared.keeps(container) => return false,
             _ => Offer::of_nothing(),

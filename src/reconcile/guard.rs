@@ -89,6 +89,8 @@ pub(super) struct Guard {
     /// only be judged later.
     gone: usize,
     services: usize,
+    /// How many services there were when the trial began to look.
+    before: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +120,7 @@ impl Guard {
             unjudged: BTreeSet::new(),
             gone: 0,
             services: 0,
+            before: None,
         }
     }
 
@@ -161,6 +164,18 @@ impl Guard {
         true
     }
 
+    /// Whether a service waits for the sake of another container than this one.
+    pub(super) fn reserves(&self, id: &str, container: &ContainerId) -> bool {
+        let others = self.waiting.iter().filter(|(other, _)| *other != container);
+        others.flat_map(|(_, (_, ids))| ids).any(|reserved| reserved == id)
+    }
+
+    /// The host has so many services before the trial looks at its containers. What
+    /// the trial adds to them must not make little of what would go.
+    pub(super) fn count(&mut self, services: usize) {
+        self.before = Some(services);
+    }
+
     /// Whether a trial has begun that was not decided yet.
     pub(super) fn is_trial(&self) -> bool {
         self.phase == Phase::Trial
@@ -187,7 +202,7 @@ impl Guard {
             Cause::Pipeline => true,
             Cause::Engine(engine) => is_absent(engine),
         };
-        self.services = services;
+        self.services = self.before.take().unwrap_or(services);
         let counted = self.waiting.values().filter(|(cause, _)| counts(cause));
         self.gone = counted.map(|(_, ids)| ids.len()).sum();
         if self.limits.confirmed || !self.is_bulk(self.gone) {
@@ -306,6 +321,16 @@ mod tests {
         let waits: Vec<_> =
             (0..8).map(|n| guard.waits(&container(n), Cause::Pipeline, removal(n))).collect();
         assert_eq!(waits, [false, false, false, false, true, true, true, true]);
+    }
+
+    #[test]
+    fn what_a_trial_adds_makes_what_goes_no_smaller_a_share() {
+        let mut guard = Guard::new(GuardLimits::default());
+        guard.count(6);
+        for n in 0..6 {
+            guard.waits(&container(n), Cause::Pipeline, removal(n));
+        }
+        assert!(matches!(guard.decide(60, |_| false), Some(Verdict::Hold(_))));
     }
 
     #[test]

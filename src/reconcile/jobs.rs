@@ -40,8 +40,6 @@ pub(super) struct Jobs {
     /// The time between two looks whether the registry still has what it was
     /// told; none for one that does not forget.
     watch: Option<Duration>,
-    /// All containers are being looked at, after which it is time to clean up.
-    cleanup_due: bool,
     /// Nothing can be planned before the registry was read once.
     synced: bool,
     /// The containers that the trial of a change has still to see; none if it
@@ -59,6 +57,8 @@ struct Running {
 struct Failing {
     delays: ExponentialBackoff,
     transient: bool,
+    /// It is not known what the container offers.
+    blind: bool,
     attempts: u64,
     /// The last time that it failed.
     at: Instant,
@@ -68,7 +68,8 @@ struct Failing {
 
 impl Failing {
     fn new(transient: bool, delays: ExponentialBuilder) -> Self {
-        Self { delays: delays.build(), transient, attempts: 0, at: Instant::now(), fault: None }
+        let delays = delays.build();
+        Self { delays, transient, blind: false, attempts: 0, at: Instant::now(), fault: None }
     }
 }
 
@@ -83,7 +84,6 @@ impl Jobs {
             failing: HashMap::new(),
             limit: options.concurrency.max(1),
             watch,
-            cleanup_due: false,
             synced: false,
             unseen: None,
         };
@@ -113,8 +113,8 @@ impl Jobs {
 
     pub(super) fn start_due(&mut self) {
         while self.running.len() < self.limit {
-            let synced = self.synced;
-            let Some(job) = self.queue.pop(Instant::now(), |job| synced || *job == Job::Sync)
+            let (synced, calm) = (self.synced, self.is_calm());
+            let Some(job) = self.queue.pop(Instant::now(), |job| may_start(job, synced, calm))
             else {
                 return;
             };
@@ -137,8 +137,8 @@ impl Jobs {
     /// happens.
     pub(super) fn next_due(&self) -> Option<Instant> {
         if self.running.len() < self.limit {
-            let synced = self.synced;
-            self.queue.next_due(|job| synced || *job == Job::Sync)
+            let (synced, calm) = (self.synced, self.is_calm());
+            self.queue.next_due(|job| may_start(job, synced, calm))
         } else {
             None
         }
@@ -162,16 +162,16 @@ impl Jobs {
         if let Job::Look(id) = &job {
             self.saw(id);
         }
-        // Only now is it known of every container what it offers.
-        let idle = self.running.is_empty() && self.failing.is_empty() && !self.looks_wait();
-        if self.cleanup_due && idle {
-            self.cleanup_due = false;
-            self.add(Job::CleanUp, Duration::ZERO);
-        }
     }
 
-    fn looks_wait(&self) -> bool {
-        self.queue.waits(|job| matches!(job, Job::Look(_) | Job::Sync))
+    /// Whether it is known of every container what it offers. One that is to be
+    /// looked at again in a while was looked at.
+    fn is_calm(&self) -> bool {
+        let tells = |job: &Job| matches!(job, Job::Look(_) | Job::Sync);
+        let now = Instant::now();
+        !self.names.values().any(|running| tells(&running.job))
+            && !self.failing.iter().any(|(job, failing)| tells(job) && failing.blind)
+            && !self.queue.waits(|job, due| tells(job) && due <= now)
     }
 
     fn succeeded(&mut self, job: &Job, mut next: Next) {
@@ -179,7 +179,6 @@ impl Jobs {
         match job {
             Job::Sync => {
                 self.synced = true;
-                self.cleanup_due = true;
                 let looks = next.iter().filter_map(|(job, _)| match job {
                     Job::Look(id) => Some(id.clone()),
                     _ => None,
@@ -188,6 +187,7 @@ impl Jobs {
                 let seen = self.unseen.as_ref().is_none_or(HashSet::is_empty);
                 if seen && lock(&self.shared.guard).is_trial() {
                     self.unseen = Some(looks.collect());
+                    self.shared.count();
                 }
             }
             Job::Watch => {
@@ -211,6 +211,7 @@ impl Jobs {
         self.add_all(next);
         if *job == Job::Sync {
             self.decide_if_all_seen();
+            self.add(Job::CleanUp, Duration::ZERO);
         }
     }
 
@@ -266,6 +267,7 @@ impl Jobs {
         if failing.transient != transient {
             *failing = Failing::new(transient, delays);
         }
+        failing.blind = error.is_blind();
         failing.attempts += 1;
         failing.at = Instant::now();
         let delay = failing.delays.next().unwrap_or(FAST_CAP);
@@ -300,6 +302,16 @@ impl Jobs {
             }
             self.running.shutdown().await;
         }
+    }
+}
+
+/// Nothing can be planned before the registry was read once, and to clean up takes
+/// that all containers were looked at.
+fn may_start(job: &Job, synced: bool, calm: bool) -> bool {
+    match job {
+        Job::Sync => true,
+        Job::CleanUp => synced && calm,
+        Job::Look(_) | Job::Beat(_) | Job::Watch | Job::Compare => synced,
     }
 }
 

@@ -25,12 +25,43 @@ pub struct Lifecycle {
     pub drain_by: DrainBy,
     /// What becomes of all services when the daemon ends.
     pub on_exit: OnExit,
+    /// What becomes of a service's old ID and name when the pipeline gives it
+    /// others.
+    pub rename: Rename,
     /// Whether the daemon reports to the services' TTL checks.
     pub heartbeat: bool,
     /// The TTL that services without a check get, and the time between two
     /// reports (`-ttl` and `-ttl-refresh`).
     #[serde(skip)]
     pub ttl: Option<(Duration, Duration)>,
+}
+
+/// What becomes of a service's old ID and name when a running container's service
+/// gets others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Rename {
+    /// The old one goes as soon as the new one is registered.
+    #[default]
+    Swap,
+    /// Both are registered for this long.
+    Overlap(Duration),
+}
+
+impl TryFrom<String> for Rename {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if text == "swap" {
+            return Ok(Self::Swap);
+        }
+        let time = text.strip_prefix("overlap ").map(humantime::parse_duration);
+        match time {
+            Some(Ok(time)) => Ok(Self::Overlap(time)),
+            Some(Err(error)) => Err(format!("{text:?}: {error}")),
+            None => Err(format!("{text:?} is neither \"swap\" nor such as \"overlap 5m\"")),
+        }
+    }
 }
 
 /// What Docker's `HEALTHCHECK` means for a container's services.
@@ -79,6 +110,7 @@ const HEALTH_CHECK: &str = "Docker's health check";
 const HEALTH_TTL: Duration = Duration::from_secs(30);
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(500);
 const LONGEST_INTERVAL: Duration = Duration::from_secs(3600);
+const LONGEST_OVERLAP: Duration = Duration::from_secs(30 * 24 * 3600);
 
 impl Lifecycle {
     /// What makes no sense in it, with the keys' names.
@@ -88,7 +120,14 @@ impl Lifecycle {
             let drain = humantime::format_duration(drain);
             format!("lifecycle.drain: {drain} is not between 1ms and 1h")
         });
-        drain.into_iter().collect()
+        let rename = match self.rename {
+            Rename::Overlap(time) if time.as_secs() == 0 || time > LONGEST_OVERLAP => {
+                let time = humantime::format_duration(time);
+                Some(format!("lifecycle.rename: an overlap of {time} is not between 1s and 30days"))
+            }
+            _ => None,
+        };
+        drain.into_iter().chain(rename).collect()
     }
 
     /// Why a container does not offer its services for its health's sake.
@@ -210,5 +249,28 @@ impl Ending {
     pub(super) fn left(&self, container: &Container, drain: Duration) -> Option<Duration> {
         let left = drain.checked_sub(self.since.elapsed())?;
         (self.signal == container.stop_signal && !left.is_zero()).then_some(left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rename_is_a_swap_or_an_overlap_for_some_time() {
+        for (text, expected) in [
+            ("swap", Ok(Rename::Swap)),
+            ("overlap 5m", Ok(Rename::Overlap(Duration::from_secs(300)))),
+            ("overlap", Err("\"overlap\" is neither \"swap\" nor such as \"overlap 5m\"")),
+            ("overlap 5", Err("\"overlap 5\": time unit needed, for example 5sec or 5ms")),
+        ] {
+            let rename = Rename::try_from(text.to_string());
+            assert_eq!(rename, expected.map_err(String::from));
+        }
+        for (seconds, faults) in [(0, 1), (1, 0), (30 * 24 * 3600 + 1, 1)] {
+            let rename = Rename::Overlap(Duration::from_secs(seconds));
+            let lifecycle = Lifecycle { rename, ..Lifecycle::default() };
+            assert_eq!(lifecycle.faults().len(), faults, "{seconds} s");
+        }
     }
 }

@@ -17,7 +17,7 @@ use super::{
     catalog::Catalog,
     compare::Alive,
     guard::{Cause, Guard, Verdict},
-    lifecycle::{Beat, DrainBy, Ending, Lifecycle, MAINTENANCE},
+    lifecycle::{Beat, DrainBy, Ending, Lifecycle, MAINTENANCE, Rename},
     plan::plan,
     report::Reports,
 };
@@ -59,6 +59,11 @@ impl LookError {
             | Self::Held { .. }
             | Self::Panicked(_) => false,
         }
+    }
+
+    /// Whether the look ended before it was known what the container offers.
+    pub(super) fn is_blind(&self) -> bool {
+        matches!(self, Self::Source(_) | Self::Pipeline(_) | Self::Panicked(_))
     }
 }
 
@@ -201,6 +206,12 @@ impl Shared {
         self.pipeline.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The trial of a change knows which containers it has to see.
+    pub(super) fn count(&self) {
+        let services = lock(&self.catalog).services();
+        lock(&self.guard).count(services);
+    }
+
     /// The trial of a change has seen every container.
     pub(super) fn decide(&self) -> Next {
         let catalog = lock(&self.catalog);
@@ -267,6 +278,7 @@ impl Shared {
         let mut next = self.note_beat(&container);
         next.extend(ending.map(|left| (Job::Look(id.clone()), left)));
         next.extend(self.late_ports(&container).map(|pause| (Job::Look(id.clone()), pause)));
+        next.extend(self.retirement(id).map(|pause| (Job::Look(id.clone()), pause)));
         next.extend((makeshift || rival).then(|| (Job::Look(id.clone()), AGAIN)));
         Ok(next)
     }
@@ -282,6 +294,13 @@ impl Shared {
         let looks = late.entry(container.id.clone()).or_default();
         *looks += 1;
         (*looks <= LATE_LOOKS).then(|| LATE_PAUSE * 2_u32.pow(*looks))
+    }
+
+    /// How long it takes until something of a container has been kept for long
+    /// enough beside what has taken its place.
+    fn retirement(&self, id: &ContainerId) -> Option<Duration> {
+        let until = lock(&self.catalog).next_retirement(id)?;
+        Some(until.saturating_sub(self.source.now().0))
     }
 
     fn forget(&self, id: &ContainerId) {
@@ -301,8 +320,15 @@ impl Shared {
         let runs = container.is_some_and(|container| container.state.is_running());
         catalog.note_life(id, runs);
         let name = container.map_or("", |container| &container.name);
-        let concerned = catalog.claim(id, name, offer.services);
-        let plan = plan(&catalog, &concerned);
+        let kept = match self.lifecycle.rename {
+            Rename::Overlap(time) => {
+                catalog.retirees(id, &offer.services, self.source.now().0, time)
+            }
+            Rename::Swap => Vec::new(),
+        };
+        let concerned = catalog.claim_with(id, name, offer.services, kept);
+        let mut plan = plan(&catalog, &concerned);
+        plan.actions.retain(|action| !lock(&self.guard).reserves(action.id(), id));
         let mut rival = false;
         for service in concerned.iter().filter(|service| catalog.rivals(service).contains(&id)) {
             error!(container = id.short(), service, "the service ID is another container's");
@@ -321,14 +347,20 @@ impl Shared {
 
     /// What a running container offers.
     async fn offer(&self, container: &Container) -> Result<Offer, LookError> {
-        let outcome = self.pipeline().evaluate(container, &self.host).await.map_err(Box::new)?;
-        Ok(self.offer_of(container, outcome))
+        let pipeline = self.pipeline();
+        let outcome = pipeline.evaluate(container, &self.host).await.map_err(Box::new)?;
+        Ok(self.offer_of(container, &pipeline, outcome))
     }
 
     /// What a running container offers of which this became in the pipeline.
-    pub(super) fn offer_of(&self, container: &Container, outcome: Outcome) -> Offer {
+    pub(super) fn offer_of(
+        &self,
+        container: &Container,
+        pipeline: &Pipeline,
+        outcome: Outcome,
+    ) -> Offer {
         let gate = self.lifecycle.gate(container);
-        self.reports.say(container, &outcome, gate.as_deref());
+        self.reports.say(container, pipeline, &outcome, gate.as_deref());
         if gate.is_some() {
             return Offer::of_nothing();
         }

@@ -2,12 +2,19 @@
 //! actions. Pure: the same values give the same plan, and the executor has no
 //! choice.
 
+mod retire;
+
 use std::{fmt, sync::Arc};
 
 use serde::Serialize;
 
-use super::{catalog::Catalog, provenance::Owner};
+use super::{
+    catalog::Catalog,
+    provenance::{META_RETIRE, Owner},
+};
 use crate::{registry::Registered, service::Service};
+
+pub(super) use retire::{is_same, mark, port, retirees, retires_at};
 
 /// What is to be done, in this order: registrations stand before
 /// deregistrations, so that a service that changes its ID is never missing.
@@ -28,6 +35,9 @@ pub enum Action {
         service: Arc<Service>,
         /// Why.
         reason: Reason,
+        /// The ID under which the old name of this service is to be registered
+        /// first.
+        after: Option<String>,
         /// What was known when this was planned; see [`Catalog::is_current`].
         generation: u64,
     },
@@ -38,6 +48,8 @@ pub enum Action {
         /// The ID under which the same service is to be registered first. For
         /// as long as it is not, this one stays.
         heir: Option<String>,
+        /// It was kept beside its heir, and its time is over.
+        retired: bool,
         /// What was known when this was planned.
         generation: u64,
     },
@@ -48,10 +60,9 @@ impl Plan {
     /// any more.
     pub(super) fn taken(&self) -> impl Iterator<Item = &str> {
         let taken = self.actions.iter().filter(|action| match action {
-            Action::Deregister { .. } => true,
-            Action::Register { reason, .. } => {
-                matches!(reason, Reason::Changed(fields) if fields.contains(&"name"))
-            }
+            Action::Deregister { retired, .. } => !retired,
+            Action::Register { reason: Reason::Changed(fields), .. } => fields.contains(&"name"),
+            Action::Register { reason, .. } => *reason == Reason::Retiring,
         });
         taken.map(Action::id)
     }
@@ -77,7 +88,7 @@ impl Action {
     /// The ID that has to be registered before this is done.
     pub fn heir(&self) -> Option<&str> {
         match self {
-            Action::Register { .. } => None,
+            Action::Register { after, .. } => after.as_deref(),
             Action::Deregister { heir, .. } => heir.as_deref(),
         }
     }
@@ -104,6 +115,8 @@ pub enum Reason {
     Adopted,
     /// It is not known what the last write did.
     Uncertain,
+    /// It is kept for a while beside the one that takes its place.
+    Retiring,
 }
 
 impl fmt::Display for Reason {
@@ -113,6 +126,7 @@ impl fmt::Display for Reason {
             Reason::Changed(fields) => write!(f, "changed ({})", fields.join(", ")),
             Reason::Adopted => f.write_str("adopted"),
             Reason::Uncertain => f.write_str("registered again"),
+            Reason::Retiring => f.write_str("kept for a while"),
         }
     }
 }
@@ -137,6 +151,7 @@ pub(super) fn plan<'a>(
         match decide(catalog, id) {
             Decision::Nothing => {}
             Decision::Register(service, reason) => plan.actions.push(Action::Register {
+                after: before(catalog, &service),
                 service,
                 reason,
                 generation: catalog.generation(id),
@@ -144,6 +159,7 @@ pub(super) fn plan<'a>(
             Decision::Deregister => removals.push(Action::Deregister {
                 id: id.clone(),
                 heir: heir(catalog, id, ids.clone()),
+                retired: catalog.registered(id).is_some_and(|old| retires_at(old).is_some()),
                 generation: catalog.generation(id),
             }),
             Decision::Conflict(taken_by) => {
@@ -151,6 +167,8 @@ pub(super) fn plan<'a>(
             }
         }
     }
+    // What an old name is kept under stands before what takes the name away.
+    plan.actions.sort_by_key(|action| action.heir().is_some());
     plan.actions.append(&mut removals);
     #[cfg(test)]
     super::sim::spoil(catalog, &mut plan);
@@ -165,24 +183,37 @@ fn heir<'a>(
     id: &str,
     ids: impl IntoIterator<Item = &'a String>,
 ) -> Option<String> {
+    // What may be there is what was last attempted, or else what was there before.
+    let ports = [catalog.attempted(id), catalog.written(id)].map(|old| old.map(|old| port(old)));
+    let [attempted, written] = ports.map(Option::flatten);
+    let reached = catalog.registered(id);
+    let reached = |new: &Service| reached.is_some_and(|old| is_same(new, (old, written)));
+    let attempted = |new: &Service| attempted.is_some() && port(new) == attempted;
     // What another container offers does not take its place.
-    let theirs = catalog.container_of(id).map(|container| catalog.wanted_by(&container));
-    let port = |service: &Service| {
-        service.origin.as_ref().map(|origin| (origin.container_port, origin.protocol))
+    let holders = catalog.holders(id);
+    let heirs: Vec<&Arc<Service>> = match holders.is_empty() {
+        true => ids.into_iter().filter_map(|id| catalog.wanted(id)).collect(),
+        false => holders.iter().flat_map(|container| catalog.wanted_by(container)).collect(),
     };
-    let remembered = catalog.perhaps_written(id).and_then(|written| port(written));
-    let reached = catalog.registered(id).map(|old| (&old.address, old.port));
-    let is_heir = |new: &Service| match remembered {
-        Some(remembered) => port(new) == Some(remembered),
-        None => new.port != 0 && reached == Some((&new.address, new.port)),
-    };
-    match theirs {
-        Some(services) => services.iter().find(|new| is_heir(new)).map(|new| new.id.clone()),
-        None => {
-            let is_heir = |id: &&String| catalog.wanted(id).is_some_and(|new| is_heir(new));
-            ids.into_iter().find(is_heir).cloned()
-        }
-    }
+    let mut heirs = heirs.into_iter().filter(|new| !retires(new));
+    let heir = heirs.clone().find(|new| attempted(new)).or_else(|| heirs.find(|new| reached(new)));
+    heir.map(|new| new.id.clone())
+}
+
+/// The ID under which the old name of a service is kept, if it is to be and its own
+/// ID is about to get another name.
+fn before(catalog: &Catalog, service: &Service) -> Option<String> {
+    let old = catalog.registered(&service.id).filter(|old| old.name != service.name)?;
+    let holders = catalog.holders(&service.id);
+    let theirs = holders.iter().flat_map(|container| catalog.wanted_by(container));
+    let mut kept = theirs.filter(|kept| retires(kept) && kept.name == old.name);
+    kept.find(|kept| kept.id != service.id && port(kept) == port(service))
+        .map(|kept| kept.id.clone())
+}
+
+/// Whether a service is kept beside the one that has taken its place.
+pub(super) fn retires(service: &Service) -> bool {
+    service.meta.contains_key(META_RETIRE)
 }
 
 /// What `-cleanup` removes: unmarked entries that registrator left behind on this
@@ -194,7 +225,9 @@ pub(super) fn cleanup(catalog: &Catalog, addresses: &[&str]) -> Plan {
         let Some(container) = original_container(catalog.host(), &registered.id) else {
             return false;
         };
+        // Without marks the daemon's own are unmarked, too.
         catalog.owner(registered) == Owner::Unmarked
+            && catalog.written(&registered.id).is_none()
             && addresses.contains(&registered.address.as_str())
             && catalog.wanted(&registered.id).is_none()
             && !catalog.offers(container, &registered.name)
@@ -218,6 +251,7 @@ fn removal(catalog: &Catalog, unwanted: impl Fn(&&Registered) -> bool) -> Plan {
     let action = |id: &String| Action::Deregister {
         id: id.clone(),
         heir: None,
+        retired: false,
         generation: catalog.generation(id),
     };
     Plan { actions: ids.into_iter().map(action).collect(), conflicts: Vec::new() }
@@ -293,6 +327,8 @@ fn decide(catalog: &Catalog, id: &str) -> Decision {
 fn update(service: &Arc<Service>, fields: &[&'static str]) -> Decision {
     if fields.is_empty() {
         Decision::Nothing
+    } else if retires(service) {
+        Decision::Register(service.clone(), Reason::Retiring)
     } else {
         Decision::Register(service.clone(), Reason::Changed(fields.to_vec()))
     }

@@ -15,6 +15,10 @@ pub const META_DIGEST: &str = "wharfinger-digest";
 /// not here may still run on the engine that it was registered for.
 pub const META_ENGINE: &str = "wharfinger-engine";
 
+/// Meta key: until when a service is kept beside the one that has taken its place,
+/// in RFC 3339.
+pub const META_RETIRE: &str = "wharfinger-retire-at";
+
 /// Whose a registered service is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Owner {
@@ -53,7 +57,7 @@ impl Provenance {
     /// The service with the marks, as it is to be registered. What looks like a
     /// mark and is none would say that the service is somebody else's.
     pub fn stamp(&self, container: &ContainerId, mut service: Service) -> Service {
-        for forged in [META_HOST, META_CONTAINER, META_DIGEST, META_ENGINE] {
+        for forged in [META_HOST, META_CONTAINER, META_DIGEST, META_ENGINE, META_RETIRE] {
             service.meta.remove(forged);
         }
         if self.enabled {

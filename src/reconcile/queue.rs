@@ -71,9 +71,9 @@ impl<K: Clone + Ord + Hash> Queue<K> {
         }
     }
 
-    /// Whether a key of this kind waits.
-    pub(super) fn waits(&self, kind: impl Fn(&K) -> bool) -> bool {
-        self.waiting.keys().chain(self.again.keys()).any(kind)
+    /// Whether a key waits of which this holds, and of the time it is due.
+    pub(super) fn waits(&self, holds: impl Fn(&K, Instant) -> bool) -> bool {
+        self.waiting.iter().chain(&self.again).any(|(key, due)| holds(key, *due))
     }
 
     /// Whether `key` waits and its time has come.

@@ -11,7 +11,7 @@ use tracing::{debug, error, info, warn};
 use super::look::{LookError, lock};
 use crate::{
     container::{Container, ContainerId},
-    pipeline::{Failure, Level, Message, Outcome},
+    pipeline::{Failure, Level, Message, Outcome, Pipeline},
 };
 
 /// A digest of what was last said of each container.
@@ -21,7 +21,13 @@ pub(super) struct Reports(Mutex<HashMap<ContainerId, u64>>);
 impl Reports {
     /// Say what became of a container, and why it is not offered although the
     /// pipeline has let it pass.
-    pub(super) fn say(&self, container: &Container, outcome: &Outcome, gate: Option<&str>) {
+    pub(super) fn say(
+        &self,
+        container: &Container,
+        pipeline: &Pipeline,
+        outcome: &Outcome,
+        gate: Option<&str>,
+    ) {
         let digest = digest(outcome, gate);
         if lock(&self.0).insert(container.id.clone(), digest) == Some(digest) {
             return;
@@ -54,9 +60,10 @@ impl Reports {
             }
         }
         for veto in &outcome.vetoed {
-            // The built-in stage ignores; what others veto is news.
+            // A built-in stage ignores; what others veto is news.
             let (stage, reason) = (&veto.stage, &veto.reason);
-            if stage == "registrator" {
+            let mut steps = pipeline.steps().iter();
+            if steps.any(|step| step.name() == stage && step.is_builtin()) {
                 info!("ignored: {id} {reason}");
             } else {
                 info!("vetoed: {id} {} by {stage}: {reason}", veto.service.id);

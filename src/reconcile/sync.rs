@@ -39,10 +39,13 @@ impl Shared {
         }
         lock(&self.catalog).begin_read();
         let read = self.registry.read().await?;
+        // What was read counts at once. Whether what was not is gone takes a while.
+        let changed = lock(&self.catalog).see(&read);
         let unreadable = self.unreadable(&read).await?;
         let (drift, known) = {
             let mut catalog = lock(&self.catalog);
-            let drift = catalog.end_read(read, &unreadable);
+            let mut drift = catalog.end_read(read, &unreadable);
+            drift.changed.extend(changed);
             (drift, catalog.services() + catalog.uncertain())
         };
         report_drift(&drift, known);
@@ -121,23 +124,30 @@ impl Shared {
 
     /// See whether the registry still has what it was told.
     pub(super) async fn watch(&self) -> Result<Next, LookError> {
-        let Some(sentinel) = lock(&self.catalog).sentinel() else { return Ok(Next::new()) };
-        if self.lookups_lie.load(Ordering::Relaxed) || self.registry.has(&sentinel).await? {
-            return Ok(Next::new());
+        let sentinels = lock(&self.catalog).sentinels();
+        for sentinel in sentinels {
+            if self.has_lost(&sentinel).await? {
+                return Ok(vec![(Job::Sync, Duration::ZERO)]);
+            }
+        }
+        Ok(Next::new())
+    }
+
+    async fn has_lost(&self, sentinel: &String) -> Result<bool, LookError> {
+        if self.lookups_lie.load(Ordering::Relaxed) || self.registry.has(sentinel).await? {
+            return Ok(false);
         }
         let read = self.registry.read().await?;
-        if read.contains_key(&sentinel) {
-            // It may have been registered again between the two.
-            if self.registry.has(&sentinel).await?
-                || lock(&self.catalog).sentinel().as_ref() != Some(&sentinel)
-            {
-                return Ok(Next::new());
-            }
+        if !read.contains_key(sentinel) {
+            return Ok(true);
+        }
+        // It may have been registered again between the two.
+        if !self.registry.has(sentinel).await? && lock(&self.catalog).sentinels().contains(sentinel)
+        {
             self.lookups_lie.store(true, Ordering::Relaxed);
             warn!("the registry does not find by its ID what it has; it is not watched");
-            return Ok(Next::new());
         }
-        Ok(vec![(Job::Sync, Duration::ZERO)])
+        Ok(false)
     }
 
     /// Report to the TTL checks of a container's services.

@@ -228,10 +228,10 @@ fn a_service_that_changes_its_id_waits_for_its_heir() {
         .filter_map(|action| action.heir().map(String::from))
         .collect();
     assert_eq!(heirs, ["s1"]);
-    assert!(!catalog.has(&container(1), "s1"));
+    assert!(!catalog.has_heir("s0", "s1"));
     // It may be there, which is not enough.
     catalog.begin_write("s1", None);
-    assert!(!catalog.has(&container(1), "s1"));
+    assert!(!catalog.has_heir("s0", "s1"));
 }
 
 #[test]
@@ -367,4 +367,89 @@ fn services_of_one_id_are_known_until_it_is_deregistered() {
     assert_eq!(names(&catalog), ["first"], "it is deregistered as often as it was registered");
     apply(&mut catalog, &mut registry, &plan);
     assert!(names(&catalog).is_empty() && registry.is_empty());
+}
+
+/// A service of a container's port under this ID and name.
+fn at_port(id: &str, name: &str, port: u16) -> Service {
+    let origin =
+        crate::service::Origin { container_port: port, protocol: Protocol::Tcp, published: None };
+    Service { port, origin: Some(origin), ..service(id, name) }
+}
+
+/// What is registered for a container after it has offered one list of services
+/// and then another one, with the times at which that retires.
+fn after_rename(catalog: &mut Catalog, offers: &[&[Service]], now: u64) -> Vec<String> {
+    let mut registry = BTreeMap::new();
+    for offered in offers {
+        let time = Duration::from_secs;
+        let kept = catalog.retirees(&container(1), offered, time(now), time(60));
+        let concerned = catalog.claim_with(&container(1), "c", offered.to_vec(), kept);
+        let plan = plan(catalog, &concerned);
+        apply(catalog, &mut registry, &plan);
+    }
+    let all = catalog.all_registered().map(|one| {
+        let until = one.meta.get(META_RETIRE).map(|until| format!(" until {until}"));
+        format!("{} {}{}", one.id, one.name, until.unwrap_or_default())
+    });
+    let mut all: Vec<_> = all.collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn what_a_service_was_called_is_kept_for_a_while() {
+    let [old, id, name] = [("s0", "web"), ("s1", "web"), ("s0", "front")];
+    let of = |(id, name): (&str, &str)| vec![at_port(id, name, 80)];
+    let (old, id, name) = (of(old), of(id), of(name));
+    let other = vec![at_port("s1", "web", 81)];
+    let until = "until 1970-01-01T00:01:10Z";
+    for (offers, expected) in [
+        (vec![&old[..], &id], vec![format!("s0 web {until}"), "s1 web".into()]),
+        (vec![&old, &name], vec!["s0 front".into(), format!("s0:was:web web {until}")]),
+        // Looking again changes nothing, and what comes back is kept no longer.
+        (vec![&old, &id, &id], vec![format!("s0 web {until}"), "s1 web".into()]),
+        (vec![&old, &name, &name], vec!["s0 front".into(), format!("s0:was:web web {until}")]),
+        (vec![&old, &id, &old], vec!["s0 web".into(), format!("s1 web {until}")]),
+        // What the container does not offer any more goes at once; so does what
+        // stands for another port.
+        (vec![&old, &id, &[]], vec![]),
+        (vec![&old, &other], vec!["s1 web".into()]),
+    ] {
+        let mut catalog = catalog(true);
+        assert_eq!(after_rename(&mut catalog, &offers, 10), expected);
+    }
+}
+
+#[test]
+fn what_is_kept_goes_when_its_time_is_over_and_counts_once_as_renamed() {
+    let mut catalog = catalog(true);
+    let (old, new) = ([at_port("s0", "web", 80)], [at_port("s1", "web", 80)]);
+    let time = Duration::from_secs;
+    let mut registry = BTreeMap::new();
+    let mut taken = Vec::new();
+    for (offered, now) in [(&old, 10), (&new, 10), (&new, 69), (&new, 70)] {
+        // A daemon that is started in between has no memory but the marks.
+        if now == 69 {
+            catalog = self::catalog(true);
+            read(&mut catalog, &registry);
+        }
+        let kept = catalog.retirees(&container(1), offered, time(now), time(60));
+        let concerned = catalog.claim_with(&container(1), "c", offered.to_vec(), kept);
+        let plan = plan(&catalog, &concerned);
+        taken.push((plan.actions.len(), plan.taken().map(String::from).collect::<Vec<_>>()));
+        apply(&mut catalog, &mut registry, &plan);
+    }
+    let none = Vec::new;
+    assert_eq!(taken, [(1, none()), (2, vec!["s0".to_string()]), (0, none()), (1, none())]);
+    assert_eq!(registry.into_keys().collect::<Vec<_>>(), ["s1"]);
+}
+
+#[test]
+fn what_is_kept_gives_way_to_what_another_container_offers() {
+    let mut catalog = catalog(true);
+    after_rename(&mut catalog, &[&[at_port("s0", "web", 80)], &[at_port("s1", "web", 80)]], 10);
+    catalog.claim(&container(2), "other", vec![at_port("s0", "web", 80)]);
+    let wanted = catalog.wanted("s0").expect("it is wanted");
+    assert_eq!(wanted.meta[META_CONTAINER], container(2).0);
+    assert!(catalog.rivals("s0").is_empty());
 }

@@ -16,7 +16,7 @@ use crate::common::{
 };
 
 /// For what has no limit of its own; the machine may be busy.
-pub(super) const SOON: Duration = Duration::from_secs(120);
+pub(super) const SOON: Duration = Duration::from_secs(60);
 pub(super) const HOST: &str = "testhost";
 pub(super) const IP: &str = "192.0.2.10";
 

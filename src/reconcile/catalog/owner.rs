@@ -71,13 +71,23 @@ impl Catalog {
         entry.written.is_some() || matches!(owner, Owner::Ours(_) | Owner::Host)
     }
 
-    /// A service by which it can be told whether the registry has forgotten what
-    /// it was told.
-    pub(in crate::reconcile) fn sentinel(&self) -> Option<String> {
-        let known = self.registered.iter().filter(|(id, entry)| {
-            self.is_ours(entry) && !self.uncertain.contains(*id) && self.wanted(id).is_some()
-        });
-        known.map(|(id, _)| id).min().cloned()
+    /// Services by which it can be told whether the registry has forgotten what it
+    /// was told: of the daemon's own the one that was written the longest ago, since
+    /// what was written a moment ago is there whatever was forgotten before; and
+    /// one of somebody else that is in the way of one.
+    pub(in crate::reconcile) fn sentinels(&self) -> Vec<String> {
+        let (mut own, mut other) = (None, None);
+        for (id, entry) in &self.registered {
+            if self.uncertain.contains(id) || self.wanted(id).is_none() {
+                continue;
+            }
+            let oldest = if self.is_ours(entry) { &mut own } else { &mut other };
+            let this = (entry.since, id);
+            if oldest.is_none_or(|oldest| this < oldest) {
+                *oldest = Some(this);
+            }
+        }
+        own.into_iter().chain(other).map(|(_, id)| id.clone()).collect()
     }
 
     /// This daemon's services that a read does not have although nobody has

@@ -18,6 +18,10 @@ impl Catalog {
         self.writing.insert(id.to_string(), again);
         if let Some(service) = service {
             self.attempted.insert(id.to_string(), service.clone());
+            let mut claims = self.claims.get(id).into_iter().flatten();
+            let claimant = claims.find(|(_, claimed)| Arc::ptr_eq(claimed, service));
+            self.unmarked
+                .extend(claimant.map(|(container, _)| (id.to_string(), container.clone())));
         }
         if let Some(written) = &mut self.written_since {
             written.entry(id.to_string()).or_insert(false);
@@ -36,7 +40,9 @@ impl Catalog {
                     *sure = false;
                 }
                 let registered = Registered::from(&*service);
-                self.put(id, Entry { registered, written: Some(service) });
+                self.clock += 1;
+                let since = self.clock;
+                self.put(id, Entry { registered, written: Some(service), since });
             }
             None => {
                 self.remove(id);
@@ -110,17 +116,26 @@ impl Catalog {
         self.attempted.remove(id);
     }
 
-    /// Whether there is certainly something under an ID; and if this container
-    /// wants the ID, that it is neither another one's nor somebody else's.
-    pub(in crate::reconcile) fn has(&self, container: &ContainerId, id: &str) -> bool {
-        let Some(entry) = self.registered.get(id).filter(|_| !self.is_uncertain(id)) else {
+    /// Whether a service is certainly registered under `heir`, so that what has
+    /// another `id` can go: for whoever wants it of those who have, or may have,
+    /// that one.
+    pub(in crate::reconcile) fn has_heir(&self, id: &str, heir: &str) -> bool {
+        let Some(entry) = self.registered.get(heir).filter(|_| !self.is_uncertain(heir)) else {
             return false;
         };
-        let own = self.claims.get(id).and_then(|claims| claims.get(container));
-        own.is_none_or(|own| {
-            let given = self.wanted(id).is_some_and(|wanted| Arc::ptr_eq(own, wanted));
-            given && self.is_ours(entry)
-        })
+        let claims = self.claims.get(heir).into_iter().flatten();
+        let holders = self.holders(id);
+        let mut own = claims.filter(|(container, _)| holders.contains(container)).peekable();
+        own.peek().is_none()
+            || own.all(|(_, own)| {
+                let given = self.wanted(heir).is_some_and(|wanted| Arc::ptr_eq(own, wanted));
+                given && self.is_ours(entry)
+            })
+    }
+
+    /// What this daemon may have registered under an ID, of which it is not known.
+    pub(in crate::reconcile) fn attempted(&self, id: &str) -> Option<&Arc<Service>> {
+        self.attempted.get(id)
     }
 
     /// What this daemon has, or may have, registered under an ID.
@@ -136,6 +151,38 @@ impl Catalog {
         self.written_since = Some(self.writing.keys().map(|id| (id.clone(), false)).collect());
     }
 
+    /// Whether what is read now will be taken over.
+    #[cfg(test)]
+    pub(in crate::reconcile) fn is_reading(&self) -> bool {
+        self.written_since.is_some()
+    }
+
+    /// Take over what a read showed, and say what others have changed. What it did
+    /// not show is for [`Catalog::end_read`].
+    pub(in crate::reconcile) fn see(
+        &mut self,
+        read: &BTreeMap<String, Registered>,
+    ) -> Vec<(String, Vec<&'static str>)> {
+        let mut changed = Vec::new();
+        for (id, registered) in read {
+            if self.is_newer(id) {
+                continue;
+            }
+            let fields = self.written(id).map(|written| differences(written, registered));
+            if let Some(fields) = fields.filter(|fields| !fields.is_empty())
+                && !self.uncertain.contains(id)
+            {
+                changed.push((id.clone(), fields));
+            }
+            if self.registered(id) != Some(registered) {
+                self.outdate(id);
+            }
+            self.take_over(id, registered.clone());
+            self.is_certain(id);
+        }
+        changed
+    }
+
     /// Take over what was read, and say what others have changed. Where this
     /// daemon wrote meanwhile, its own knowledge is newer than the read's, even
     /// if it is that it does not know; and
@@ -147,7 +194,7 @@ impl Catalog {
     ) -> Drift {
         let missing = self.missing(&read).into_iter().map(|(id, _)| id);
         let gone: Vec<_> = missing.filter(|id| !unreadable.contains(id)).collect();
-        let mut drift = Drift { gone, changed: Vec::new() };
+        let drift = Drift { gone, changed: self.see(&read) };
         let mut newer = HashSet::new();
         for (id, changed) in self.written_since.take().unwrap_or_default() {
             let writing = self.writing.contains_key(&id);
@@ -161,24 +208,30 @@ impl Catalog {
         let stays = |id: &String| newer.contains(id) || unreadable.contains(id);
         let known: Vec<_> = self.registered.keys().cloned().collect();
         for id in known.iter().filter(|id| !read.contains_key(*id) && !stays(id)) {
+            self.outdate(id);
             self.remove(id);
             self.maintained.remove(id);
-        }
-        for (id, registered) in read {
-            if newer.contains(&id) {
-                continue;
-            }
-            let fields = self.written(&id).map(|written| differences(written, &registered));
-            if let Some(fields) = fields.filter(|fields| !fields.is_empty())
-                && !self.uncertain.contains(&id)
-            {
-                drift.changed.push((id.clone(), fields));
-            }
-            self.take_over(&id, registered);
         }
         self.uncertain.retain(|id| stays(id));
         self.attempted.retain(|id, _| stays(id));
         drift
+    }
+
+    /// Whether this daemon's own knowledge of an ID is newer than the current
+    /// read's.
+    fn is_newer(&self, id: &str) -> bool {
+        let since = self.written_since.as_ref().and_then(|since| since.get(id));
+        since.is_some_and(|changed| *changed || self.writing.contains_key(id))
+    }
+
+    /// Plans for an ID were made for something else than what is registered. A read
+    /// is followed by new ones.
+    fn outdate(&mut self, id: &str) {
+        let ours = self.registered.get(id).is_some_and(|entry| self.is_ours(entry));
+        if ours || self.claims.contains_key(id) || self.generations.contains_key(id) {
+            self.clock += 1;
+            self.generations.insert(id.to_string(), self.clock);
+        }
     }
 
     /// Note what a read showed. What was written is remembered for as long as
@@ -186,6 +239,7 @@ impl Catalog {
     pub(super) fn take_over(&mut self, id: &str, registered: Registered) {
         let mut writes = self.attempted.get(id).into_iter().chain(self.written(id));
         let written = writes.find(|one| differences(one, &registered).is_empty()).cloned();
-        self.put(id, Entry { registered, written });
+        let since = self.registered.get(id).map_or(self.clock, |entry| entry.since);
+        self.put(id, Entry { registered, written, since });
     }
 }

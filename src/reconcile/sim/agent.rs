@@ -1,7 +1,10 @@
 //! The simulated Consul agent: answers late, wrongly or not at all, forgets,
 //! and has other writers than the daemon.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use tokio::{
     sync::oneshot,
@@ -24,6 +27,9 @@ pub(super) struct Agent {
     pub(super) gone: BTreeMap<String, Instant>,
     /// The token reads nothing; and whether it may write.
     pub(super) blind: Option<bool>,
+    /// IDs under which there is something of which the daemon cannot know: what came of
+    /// a write that was given up, or of a dead daemon's.
+    pub(super) unknown: BTreeSet<String>,
     /// How many writes were sent by daemons.
     pub(super) writes: u64,
 }
@@ -49,6 +55,7 @@ pub(super) enum Writer {
 
 /// A write that a daemon sends.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "there are few, and most are registrations")]
 pub(super) enum Write {
     Register { service: Service, container: Option<ContainerId>, replace: bool },
     Deregister(String),
@@ -179,6 +186,9 @@ impl Client {
                     if dead { " of a dead daemon" } else { "" }
                 ));
                 sim.needs_resync |= given_up;
+                if given_up {
+                    sim.agent.unknown.insert(id.clone());
+                }
                 sim.agent.carry_out(write);
             }
             if course.crash && !sim.quiet {
@@ -291,6 +301,7 @@ impl Sim {
                 sleep(before + late).await;
                 let mut sim = ground.lock();
                 sim.note(format_args!("agent: carried out late {id}"));
+                sim.agent.unknown.insert(id);
                 sim.agent.carry_out(write);
             });
             before += late.min(Duration::from_millis(self.rng.u64(..20_000)));
@@ -309,7 +320,6 @@ impl Sim {
     /// The agent starts again without its data.
     pub(super) fn forget(&mut self) {
         self.note(format_args!("agent: forgets everything"));
-        self.needs_resync = true;
         for id in self.agent.entries.keys().cloned().collect::<Vec<_>>() {
             self.agent.remove(&id);
         }

@@ -1,18 +1,26 @@
 //! The judge: knows what each life of the daemon was shown, and so what it may
 //! write, and what the catalog must be in the end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
 use super::{
-    Sim,
+    Daemon, Sim,
     agent::{Entry, Write, Writer},
     stages, world,
 };
 use crate::{
     container::{Container, ContainerId, State},
-    reconcile::Provenance,
+    reconcile::{
+        META_CONTAINER, Provenance, Rename,
+        guard::Guard,
+        look::lock,
+        plan::{retires, retires_at},
+    },
     service::Service,
 };
 
@@ -41,8 +49,26 @@ impl Sim {
         services.into_iter().map(|service| marks.stamp(&container.id, service)).collect()
     }
 
+    /// What a container's life leaves of what the pipeline offers for it.
+    fn by_life(&self, container: &Container, mut services: Vec<Service>) -> Vec<Service> {
+        let lifecycle = self.profile.lifecycle();
+        if lifecycle.gate(container).is_some() {
+            return Vec::new();
+        }
+        lifecycle.add_checks(container, &mut services);
+        services
+    }
+
+    /// What a container is to have in the registry but for marks, unless another one
+    /// has the ID.
+    fn offered(&self, container: &Container) -> Vec<Service> {
+        let host = stages::host(self.profile.internal);
+        self.by_life(container, stages::offered(container, &host, self.rules))
+    }
+
     /// The pipeline has decided on a container.
     pub(super) fn claimed(&mut self, container: &Container, services: Vec<Service>) {
+        let services = self.by_life(container, services);
         let services = self.stamp(container, services);
         self.judge.claims.insert(container.id.clone(), (Some(container.clone()), services));
     }
@@ -68,27 +94,76 @@ impl Sim {
         let Some(container) = container.filter(|container| container.state.is_running()) else {
             return false;
         };
-        let host = stages::host(self.profile.internal);
-        stages::offered(container, &host).iter().any(|service| {
+        self.offered(container).iter().any(|service| {
             let holder = self.agent.entries.get(&service.id);
             holder.is_none_or(|holder| holder.container.as_ref() != Some(&container.id))
         })
     }
 
+    /// Whether the bulk guard holds a container.
+    fn waits(&self, container: &ContainerId) -> bool {
+        self.guard(|guard| guard.holds(container)).unwrap_or_default()
+    }
+
+    fn is_waiting(&self, service: &Service) -> bool {
+        self.claimant(service).is_some_and(|container| self.waits(&container))
+    }
+
+    fn guard<T>(&self, ask: impl FnOnce(&Guard) -> T) -> Option<T> {
+        Some(ask(&lock(&self.daemon.as_ref()?.shared.guard)))
+    }
+
+    /// Whether a change to the rules in force is more than the guard lets through;
+    /// none where that cannot be told from what is in the registry.
+    pub(super) fn is_held(&self) -> Option<bool> {
+        let (share, least) = self.profile.choices.guard?;
+        let ours = self.agent.entries.values().filter(|entry| entry.writer == Writer::Daemon);
+        let (mut of, mut gone) = (0, 0);
+        for entry in ours {
+            let container = self.world.containers.get(entry.container.as_ref()?)?;
+            if !container.state.is_running() || retires(&entry.service) {
+                return None;
+            }
+            of += 1;
+            let offered = self.offered(container);
+            let stays =
+                |new: &Service| (&new.id, &new.name) == (&entry.service.id, &entry.service.name);
+            gone += usize::from(!offered.iter().any(stays));
+        }
+        let rivals = self.expected().into_values().any(|all| all.len() > 1);
+        let bulk = gone >= least && gone * 100 > of * usize::from(share);
+        (!rivals && of > 0).then_some(bulk)
+    }
+
     fn is_kept(&self, entry: &Entry) -> bool {
+        let held = self.guard(|guard| guard.held()).flatten();
+        if entry.container.as_ref().is_some_and(|container| self.waits(container))
+            || held.is_some_and(|held| held.services.contains(&entry.service.id))
+        {
+            return true;
+        }
         let container = entry.container.as_ref().and_then(|id| self.world.containers.get(id));
         container.is_some_and(|container| self.keeps(container))
     }
 
     /// The container for which a service is registered.
     pub(super) fn claimant(&self, service: &Service) -> Option<ContainerId> {
+        if retires(service) {
+            return service.meta.get(META_CONTAINER).cloned().map(ContainerId);
+        }
         let mut claims = self.judge.claims.iter();
         claims.find(|(_, (_, services))| services.contains(service)).map(|(id, _)| id.clone())
     }
 
     /// The daemon has read what is registered.
     pub(super) fn has_read(&mut self, began: Instant, at: Instant, seen: &BTreeMap<String, Entry>) {
+        // A read that only tells whether something was lost teaches nothing else.
+        let reads = |daemon: &Daemon| lock(&daemon.shared.catalog).is_reading();
+        if !self.daemon.as_ref().is_some_and(reads) {
+            return;
+        }
         self.judge.read_at = Some(at);
+        self.agent.unknown.clear();
         let unwritten = |id: &String| {
             let answered = self.judge.answered.get(id);
             !self.judge.sent.contains(id) && answered.is_none_or(|answered| *answered < began)
@@ -115,6 +190,7 @@ impl Sim {
         if known_foreign && entry.is_some_and(|entry| entry.writer == Writer::Foreign) {
             self.violate(format_args!("{} is foreign and is written to", write.id()));
         }
+        self.judge_held(write);
         match write {
             Write::Register { service, container, .. } => {
                 self.judge_registration(service, container.as_ref());
@@ -128,9 +204,56 @@ impl Sim {
         let Some(container) = container else {
             return self.violate(format_args!("nobody offers {} like this", service.id));
         };
+        if retires(service) {
+            return self.judge_retirement(service, container);
+        }
         let (snapshot, _) = &self.judge.claims[container];
         if snapshot.as_ref().is_some_and(|snapshot| stages::vetoes(snapshot, service)) {
             self.violate(format_args!("{} is vetoed and is registered", service.id));
+        }
+    }
+
+    /// What retires was there before, and something has taken its place.
+    fn judge_retirement(&mut self, service: &Service, container: &ContainerId) {
+        let Rename::Overlap(overlap) = self.profile.choices.rename else {
+            return self.violate(format_args!("{} is kept, which nobody wants", service.id));
+        };
+        let offered = self.judge.claims.get(container).map(|(_, offered)| offered.as_slice());
+        let same = |new: &Service| new.origin == service.origin && new.port == service.port;
+        if !offered.unwrap_or_default().iter().any(same) {
+            self.violate(format_args!("{} is kept for nobody", service.id));
+        }
+        let latest = self.start.elapsed() + overlap + Duration::from_secs(1);
+        if retires_at(&service.into()).is_none_or(|until| until > latest) {
+            self.violate(format_args!("{} is kept for too long", service.id));
+        }
+    }
+
+    /// Whether something leaves that is to be kept for a while.
+    fn goes_early(&self, entry: &Entry, heir: bool) -> bool {
+        let faults = &self.profile.faults;
+        // What came of a write is not always known, and so not what is to be kept.
+        let sure = faults.half + faults.late + faults.meddling + faults.slow == 0.0;
+        let until = retires_at(&(&entry.service).into());
+        let over = until.is_some_and(|until| until <= self.start.elapsed());
+        sure && heir && !over && self.profile.choices.rename != Rename::Swap
+    }
+
+    /// Nothing that is held may go or be renamed while its container runs.
+    fn judge_held(&mut self, write: &Write) {
+        let Some(entry) = self.agent.entries.get(write.id()) else { return };
+        let Some(container) = &entry.container else { return };
+        let runs = self.judge.claims.get(container).is_some_and(|(one, _)| one.is_some());
+        let goes = match write {
+            Write::Deregister(_) => true,
+            // Another container may come by the ID.
+            Write::Register { service, container: by, .. } => {
+                by.as_ref() == Some(container) && service.name != entry.service.name
+            }
+        };
+        let held = self.guard(|guard| guard.held()).flatten();
+        if goes && runs && held.is_some_and(|held| held.services.contains(write.id())) {
+            self.violate(format_args!("{} is held and is taken out", write.id()));
         }
     }
 
@@ -140,6 +263,10 @@ impl Sim {
             return self.violate(format_args!("{id} is offered and is deregistered"));
         }
         let Some(entry) = self.agent.entries.get(id).cloned() else { return };
+        if self.agent.unknown.contains(id) {
+            // The daemon believes that something else is there.
+            return;
+        }
         match (entry.writer, &entry.container) {
             // Once it was to be adopted it goes with its container.
             (Writer::Predecessor, _) if self.judge.tried.contains(id) => {}
@@ -153,6 +280,9 @@ impl Sim {
                 Some((_, offered)) => {
                     let same = |new: &&Service| stands_for(new) == stands_for(&entry.service);
                     let heir = offered.iter().find(same).map(|service| service.id.clone());
+                    if self.goes_early(&entry, heir.is_some()) {
+                        self.violate(format_args!("{id} goes before its time is over"));
+                    }
                     if let Some(heir) = heir
                         && !self.was_known(&heir)
                     {
@@ -183,10 +313,9 @@ impl Sim {
 
     /// What all running containers offer, by ID; several where they are rivals.
     fn expected(&self) -> BTreeMap<String, Vec<Service>> {
-        let host = stages::host(self.profile.internal);
         let mut expected: BTreeMap<String, Vec<Service>> = BTreeMap::new();
         for container in self.world.running() {
-            for service in self.stamp(container, stages::offered(container, &host)) {
+            for service in self.stamp(container, self.offered(container)) {
                 expected.entry(service.id.clone()).or_default().push(service);
             }
         }
@@ -199,6 +328,7 @@ impl Sim {
         let mut faults = Vec::new();
         for (id, candidates) in &expected {
             match self.agent.entries.get(id) {
+                _ if candidates.iter().all(|one| self.is_waiting(one)) => {}
                 None => faults.push(format!("{id} is missing")),
                 Some(entry) if entry.writer == Writer::Foreign => {}
                 // Whoever failed and keeps its services keeps their IDs.

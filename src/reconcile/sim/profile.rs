@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::reconcile::{Deregister, GuardLimits, Options};
+use crate::reconcile::{Deregister, GuardLimits, Healthcheck, Lifecycle, Options, Rename};
 
 /// How a run is set up.
 #[derive(Debug, Clone)]
@@ -18,6 +18,40 @@ pub(super) struct Profile {
     pub(super) grace: Duration,
     pub(super) steps: usize,
     pub(super) faults: Faults,
+    pub(super) choices: Choices,
+}
+
+/// What the operator has chosen beyond the ordinary.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Choices {
+    /// What the bulk guard lets through; all if none.
+    pub(super) guard: Option<(u8, usize)>,
+    pub(super) healthcheck: Healthcheck,
+    pub(super) rename: Rename,
+    /// How likely it is at each step that the pipeline is replaced.
+    pub(super) replacement: f64,
+}
+
+impl Choices {
+    /// Drawn by lot of their own, so that the worlds that were found without them
+    /// stay what they were.
+    pub(super) fn draw(seed: u64) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed.rotate_left(32) ^ 0x5eed);
+        let healthcheck = match rng.u8(..4) {
+            0 => Healthcheck::Gate,
+            1 => Healthcheck::Check,
+            _ => Healthcheck::Ignore,
+        };
+        Self {
+            guard: rng.bool().then(|| (rng.u8(20..70), rng.usize(1..5))),
+            healthcheck,
+            rename: match rng.bool() {
+                true => Rename::Overlap(Duration::from_secs(rng.u64(2..40))),
+                false => Rename::Swap,
+            },
+            replacement: if rng.bool() { rng.f64() * 0.15 } else { 0.0 },
+        }
+    }
 }
 
 /// How likely each fault is, at each occasion for it; 0 for never.
@@ -71,7 +105,22 @@ impl Profile {
             grace: Duration::from_millis(rng.u64(0..6000)),
             steps: rng.usize(10..70),
             faults: Faults::draw(rng, provenance),
+            choices: Choices::default(),
         }
+    }
+
+    pub(super) fn choosing(mut self, choices: Choices) -> Self {
+        self.choices = choices;
+        if !self.provenance {
+            // It needs the marks.
+            self.choices.rename = Rename::Swap;
+        }
+        self
+    }
+
+    pub(super) fn lifecycle(&self) -> Lifecycle {
+        let Choices { healthcheck, rename, .. } = self.choices;
+        Lifecycle { healthcheck, rename, ..Lifecycle::default() }
     }
 
     pub(super) fn options(&self) -> Options {
@@ -82,8 +131,11 @@ impl Profile {
             concurrency: self.concurrency,
             provenance: self.provenance,
             grace: self.grace,
-            // What the bulk guard holds waits for people.
-            guard: GuardLimits { confirmed: true, ..GuardLimits::default() },
+            guard: match self.choices.guard {
+                Some((share, least)) => GuardLimits { share, least, confirmed: false },
+                None => GuardLimits { least: usize::MAX, ..GuardLimits::default() },
+            },
+            lifecycle: self.lifecycle(),
             ..Options::default()
         }
     }

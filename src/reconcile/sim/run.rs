@@ -9,11 +9,12 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Ground, Sim,
     agent::Client,
+    profile::Choices,
     saboteur::{Sabotage, Saboteur, sabotage_plans},
     source::Source,
     stages,
 };
-use crate::reconcile::Reconciler;
+use crate::reconcile::{Handle, Reconciler, look::Shared};
 
 /// The longest time that it takes until what failed is tried again and done.
 const SETTLED: Duration = Duration::from_secs(150);
@@ -23,6 +24,8 @@ pub(super) struct Daemon {
     abort: AbortHandle,
     stop: CancellationToken,
     stopping: bool,
+    handle: Handle,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// What came of a run.
@@ -33,6 +36,16 @@ pub(super) struct Outcome {
 
 /// Run the loop in the world of this seed.
 pub(super) fn run(seed: u64, sabotage: Sabotage) -> Outcome {
+    let plain = std::env::var_os("PLAIN").is_some_and(|value| !value.is_empty());
+    run_with(seed, sabotage, if plain { Choices::default() } else { Choices::draw(seed) })
+}
+
+/// Run the loop in the world of this seed, with nothing chosen.
+pub(super) fn run_plain(seed: u64) -> Outcome {
+    run_with(seed, Sabotage::None, Choices::default())
+}
+
+fn run_with(seed: u64, sabotage: Sabotage, choices: Choices) -> Outcome {
     // The jitter of the loop's pauses is drawn from the thread's generator.
     fastrand::seed(seed);
     sabotage_plans(sabotage);
@@ -42,7 +55,7 @@ pub(super) fn run(seed: u64, sabotage: Sabotage) -> Outcome {
         .build()
         .expect("a runtime without I/O");
     let ground = runtime.block_on(async {
-        let ground = Ground::new(seed);
+        let ground = Ground::new(seed, choices);
         live(&ground, sabotage).await;
         ground
     });
@@ -63,8 +76,10 @@ async fn live(ground: &Ground, sabotage: Sabotage) {
         }
     }
     settle(ground, sabotage).await;
+    confirm(ground).await;
     ground.lock().judge_catalog();
     rest(ground).await;
+    change_all(ground).await;
 }
 
 /// One thing happens.
@@ -82,6 +97,11 @@ fn step(ground: &Ground, sabotage: Sabotage) {
     } else if sim.fault(faults.stop) {
         drop(sim);
         return stop(ground);
+    }
+    let replacement = sim.profile.choices.replacement;
+    if sim.fault(replacement) {
+        drop(sim);
+        return replace(ground);
     }
     for (likely, fault) in [
         (faults.disconnect, Sim::disconnect as fn(&mut Sim)),
@@ -108,14 +128,15 @@ fn start(ground: &Ground, sabotage: Sabotage) {
     let reconciler = Reconciler::new(
         source,
         Saboteur::wrap(client, sabotage),
-        stages::pipeline(ground, incarnation),
+        stages::pipeline(ground, incarnation, sim.rules),
         stages::host(sim.profile.internal),
         sim.profile.options(),
     );
     let stop = CancellationToken::new();
-    let token = stop.clone();
+    let (token, handle, shared) = (stop.clone(), reconciler.handle(), reconciler.shared.clone());
     let task = tokio::spawn(async move { reconciler.run(token).await });
-    sim.daemon = Some(Daemon { abort: task.abort_handle(), stop, stopping: false });
+    let abort = task.abort_handle();
+    sim.daemon = Some(Daemon { abort, stop, stopping: false, handle, shared });
     // Its end is seen by whoever comes first.
     let ground = ground.clone();
     tokio::spawn(async move {
@@ -128,6 +149,61 @@ fn start(ground: &Ground, sabotage: Sabotage) {
             sim.violate(format_args!("the loop ended unasked"));
         }
     });
+}
+
+/// The pipeline gets other rules.
+fn replace(ground: &Ground) {
+    let mut sim = ground.lock();
+    sim.rules = (sim.rules + 1 + sim.rng.u8(..stages::RULES - 1)) % stages::RULES;
+    let rules = sim.rules;
+    sim.note(format_args!("the pipeline has rules {rules}"));
+    let Some(handle) = sim.daemon.as_ref().map(|daemon| daemon.handle.clone()) else { return };
+    let pipeline = stages::pipeline(ground, sim.incarnation, rules);
+    // A daemon that is stopping takes no orders.
+    tokio::spawn(async move { drop(handle.replace_pipeline(pipeline).await) });
+}
+
+/// What the bulk guard holds is confirmed. Until then everything else must be as it
+/// is to be.
+async fn confirm(ground: &Ground) {
+    let Some(handle) = ground.lock().daemon.as_ref().map(|daemon| daemon.handle.clone()) else {
+        return;
+    };
+    let Ok(Some(held)) = handle.held().await else { return };
+    {
+        let mut sim = ground.lock();
+        sim.note(format_args!("held: {held}: {:?}", held.services));
+        sim.judge_catalog();
+    }
+    drop(handle.confirm().await);
+    sleep(SETTLED).await;
+}
+
+/// All services get other names or IDs: that is held if it is too much, and done if
+/// it is not or is confirmed.
+async fn change_all(ground: &Ground) {
+    if ground.lock().violation.is_some() || ground.lock().profile.choices.guard.is_none() {
+        return;
+    }
+    let before = ground.lock().agent.entries.clone();
+    replace(ground);
+    let expected = ground.lock().is_held();
+    sleep(SETTLED).await;
+    let handle = ground.lock().daemon.as_ref().map(|daemon| daemon.handle.clone());
+    let held = handle.expect("it runs").held().await.ok().flatten();
+    {
+        let mut sim = ground.lock();
+        if expected.is_some_and(|expected| expected != held.is_some()) {
+            sim.violate(format_args!("{expected:?} is to be held, and is: {held:?}"));
+        }
+        for id in held.iter().flat_map(|held| &held.services) {
+            if sim.agent.entries.get(id) != before.get(id) {
+                sim.violate(format_args!("{id} is held and has changed"));
+            }
+        }
+    }
+    confirm(ground).await;
+    ground.lock().judge_catalog();
 }
 
 /// The daemon is told to stop. It must end within its time.

@@ -65,7 +65,7 @@ pub(in crate::reconcile) fn spoil(catalog: &Catalog, plan: &mut Plan) {
             ids.sort();
             plan.actions.extend(ids.into_iter().map(|id| {
                 let generation = catalog.generation(&id);
-                Action::Deregister { id, heir: None, generation }
+                Action::Deregister { id, heir: None, retired: false, generation }
             }));
         }
         _ => {}

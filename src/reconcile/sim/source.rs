@@ -82,6 +82,10 @@ impl docker::Source for Source {
         if !sim.is_alive(self.incarnation) {
             return stream::pending().boxed();
         }
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a world is small, and Docker waits for nobody"
+        )]
         let (sender, mut receiver) = mpsc::unbounded_channel();
         sim.note(format_args!("events are listened to"));
         let since = since.unwrap_or_else(|| sim.now());

@@ -26,17 +26,18 @@ pub(super) fn host(internal: bool) -> Host {
 }
 
 /// What a container offers, as the stages that decide say.
-pub(super) fn offered(container: &Container, host: &Host) -> Vec<Service> {
-    let rules = Pipeline::new(vec![std::sync::Arc::new(Namer), std::sync::Arc::new(Policy)]);
+pub(super) fn offered(container: &Container, host: &Host, rules: u8) -> Vec<Service> {
+    let namer = std::sync::Arc::new(Namer { rules });
+    let rules = Pipeline::new(vec![namer, std::sync::Arc::new(Policy)]);
     let outcome = rules.evaluate(container, host).now_or_never();
     outcome.expect("these stages never wait").expect("these stages never fail").services
 }
 
-/// The pipeline of a daemon.
-pub(super) fn pipeline(ground: &Ground, incarnation: u32) -> Pipeline {
+/// The pipeline of a daemon, by these rules.
+pub(super) fn pipeline(ground: &Ground, incarnation: u32, rules: u8) -> Pipeline {
     let on = |name| Watcher { name, ground: ground.clone(), incarnation };
     Pipeline::new(vec![
-        std::sync::Arc::new(Namer),
+        std::sync::Arc::new(Namer { rules }),
         std::sync::Arc::new(Moody(on("moody"))),
         std::sync::Arc::new(Policy),
         std::sync::Arc::new(Recorder(on("recorder"))),
@@ -47,10 +48,16 @@ fn called(verdicts: Vec<Verdict>) -> Called {
     Called { result: Ok(Decision { verdicts, added: Vec::new() }), messages: Vec::new() }
 }
 
+/// How many sets of rules there are.
+pub(super) const RULES: u8 = 3;
+
 /// Gives the first service the ID, and all of them the name, tag and check, that
-/// the labels say.
+/// the labels say; by the second set of rules all have other names, and by the third
+/// other IDs.
 #[derive(Debug)]
-struct Namer;
+struct Namer {
+    rules: u8,
+}
 
 #[async_trait::async_trait]
 impl Stage for Namer {
@@ -72,6 +79,11 @@ impl Stage for Namer {
             }
             if let Some(name) = label("name") {
                 service.name = name;
+            }
+            match self.rules {
+                0 => {}
+                1 => service.name.push_str("-anew"),
+                _ => service.id.push_str(":anew"),
             }
             service.tags.extend(label("tag"));
             service.checks.extend(label("check").map(check));

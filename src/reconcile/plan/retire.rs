@@ -1,0 +1,108 @@
+//! Renames without an outage: under what a container offered its services before,
+//! they can still be found for a while beside what it offers now.
+//!
+//! What retires is claimed like any other service, with the time of its end among
+//! its marks, so that a daemon that is killed meanwhile goes on where it was. All
+//! of it but the ID, the name, the tags and the metadata is that of the service
+//! that takes its place: it is the same container, and so is its health.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::{
+    container::Protocol,
+    reconcile::provenance::META_RETIRE,
+    registry::Registered,
+    service::{Check, Service},
+};
+
+/// The port inside the container that a service stands for.
+pub(in crate::reconcile) type Port = (u16, Protocol);
+
+/// Something that is registered for a container, and the port for which it is, if
+/// this daemon remembers.
+pub(in crate::reconcile) type Old<'a> = (&'a Registered, Option<Port>);
+
+/// The port that a service stands for.
+pub(in crate::reconcile) fn port(service: &Service) -> Option<Port> {
+    service.origin.as_ref().map(|origin| (origin.container_port, origin.protocol))
+}
+
+/// Whether a service stands for the same port of the container as what is
+/// registered; where that is not remembered, whether it is reached at the same
+/// address and port.
+pub(in crate::reconcile) fn is_same(new: &Service, (old, remembered): Old<'_>) -> bool {
+    match remembered {
+        Some(remembered) => port(new) == Some(remembered),
+        None => new.port != 0 && (&old.address, old.port) == (&new.address, new.port),
+    }
+}
+
+/// What of a container's registered services stays for a while, and until when, in
+/// time since 1970: what has another ID or name now. Nothing stays of a service
+/// that the container does not offer any more.
+pub(in crate::reconcile) fn retirees(
+    olds: &[Old<'_>],
+    offered: &[Service],
+    now: Duration,
+    overlap: Duration,
+) -> Vec<(Service, Duration)> {
+    let taken = |id: &str| offered.iter().any(|service| service.id == id);
+    let longest = Duration::from_secs((now + overlap).as_secs());
+    let mut all = Vec::new();
+    for (old, remembered) in olds {
+        let own = offered.iter().find(|service| service.id == old.id);
+        let heir = own.or_else(|| offered.iter().find(|new| is_same(new, (old, *remembered))));
+        let Some(heir) = heir.filter(|heir| heir.id != old.id || heir.name != old.name) else {
+            continue;
+        };
+        let until = retires_at(old).map_or(longest, |until| until.min(longest));
+        let id = if own.is_some() { beside(old) } else { old.id.clone() };
+        let registered = olds.iter().any(|(other, _)| other.id == id) && own.is_some();
+        if until > now && !taken(&id) && !registered {
+            all.push((retiree(old, heir, id), until));
+        }
+    }
+    all
+}
+
+/// The ID of a service that keeps its ID and changes its name, under which its old
+/// name stays.
+fn beside(old: &Registered) -> String {
+    format!("{}:was:{}", old.id, old.name)
+}
+
+/// When a service retires, by its mark.
+pub(in crate::reconcile) fn retires_at(registered: &Registered) -> Option<Duration> {
+    let at = humantime::parse_rfc3339(registered.meta.get(META_RETIRE)?).ok()?;
+    at.duration_since(UNIX_EPOCH).ok()
+}
+
+/// The mark that says when a service retires.
+pub(in crate::reconcile) fn mark(until: Duration) -> String {
+    humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + until).to_string()
+}
+
+fn retiree(old: &Registered, heir: &Service, id: String) -> Service {
+    let checks = heir.checks.iter().map(|check| own_check(check, &heir.id, &id)).collect();
+    Service {
+        name: old.name.clone(),
+        tags: old.tags.clone(),
+        meta: old.meta.clone(),
+        weights: Some(old.weights),
+        enable_tag_override: old.enable_tag_override,
+        attributes: Default::default(),
+        checks,
+        id,
+        ..heir.clone()
+    }
+}
+
+/// A check of the one service as a check of the other. An agent has no two checks of
+/// one ID.
+fn own_check(check: &Check, heir: &str, id: &str) -> Check {
+    let own = |given: &String| match given.strip_suffix(heir) {
+        Some(rest) => format!("{rest}{id}"),
+        None => format!("{given}:{id}"),
+    };
+    Check { id: check.id.as_ref().map(own), ..check.clone() }
+}
