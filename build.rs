@@ -1,11 +1,13 @@
 //! Lists the files that `wharfinger plugin new` writes, so that the program has
-//! them in itself: the examples, the SDK's sources and the contract.
+//! them in itself: the examples, the SDK's sources and the contract. And asks the
+//! linker for a smaller program, where it is known to understand that.
 
 use std::{
     env,
     fmt::Write as _,
     fs, io,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 /// Folders of which every file is embedded.
@@ -18,6 +20,9 @@ const PRODUCTS: [&str; 7] =
 
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
+    for flag in linker_flags() {
+        println!("cargo::rustc-link-arg-bins=-Wl,{flag}");
+    }
     let root =
         PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("Cargo says where the crate is"));
     let mut files: Vec<PathBuf> = FILES.iter().map(PathBuf::from).collect();
@@ -64,4 +69,34 @@ fn walk(root: &Path, folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<bool
         println!("cargo::rerun-if-changed={}", folder.display());
     }
     Ok(pure)
+}
+
+/// What makes the program smaller by a tenth. Rust's own linker, which is the default
+/// on this target, can fold functions of the same code, and the C library from 2.36
+/// on reads relocations in a compact form.
+fn linker_flags() -> Vec<&'static str> {
+    let own_choice = env::var_os("RUSTC_LINKER").is_some()
+        || env::var("CARGO_ENCODED_RUSTFLAGS").is_ok_and(|flags| flags.contains("link"));
+    let target = env::var("TARGET").unwrap_or_default();
+    if own_choice || target != "x86_64-unknown-linux-gnu" || env::var("HOST") != Ok(target) {
+        return Vec::new();
+    }
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let sysroot = said(Command::new(rustc).args(["--print", "sysroot"]));
+    let linker = "lib/rustlib/x86_64-unknown-linux-gnu/bin/gcc-ld/ld.lld";
+    if !sysroot.is_some_and(|sysroot| Path::new(&sysroot).join(linker).exists()) {
+        return Vec::new();
+    }
+    let library = said(Command::new("getconf").arg("GNU_LIBC_VERSION")).unwrap_or_default();
+    let version = library.strip_prefix("glibc 2.").and_then(|minor| minor.parse::<u32>().ok());
+    match version {
+        Some(36..) => vec!["--icf=all", "-z,pack-relative-relocs"],
+        _ => vec!["--icf=all"],
+    }
+}
+
+/// What a command prints, if it can be run and ends well.
+fn said(command: &mut Command) -> Option<String> {
+    let output = command.output().ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8(output.stdout).ok()?.trim().to_string())
 }

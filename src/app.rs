@@ -19,12 +19,10 @@ use crate::{
     config::{Config, ConfigError},
     control::Control,
     docker::{Docker, HttpGet, Recorded, Source, Tags},
+    error::error_chain,
     host::{Compat, Host},
     pipeline::Pipeline,
-    reconcile::{
-        Deregister, DrainBy, GuardLimits, Lifecycle, OnExit, Options, Reconciler, Rename,
-        error_chain,
-    },
+    reconcile::{Deregister, DrainBy, GuardLimits, Lifecycle, OnExit, Options, Reconciler, Rename},
     registry::{Consul, ConsulConfig, ConsulKv, Memory, Registry},
     reload::{self, Reload, Watched},
 };
@@ -281,7 +279,7 @@ fn registry(uri: &str, host: &Host) -> anyhow::Result<(&'static str, Arc<dyn Reg
     let env = |name: &str| std::env::var(name).ok();
     let original = host.compat == Compat::Registrator;
     let kv = || match ConsulKv::new(&url, env, &host.hostname) {
-        Ok(store) if original => Ok(store.to_the_letter()),
+        Ok(store) if original => Ok(store.mimicking()),
         store => store.map_err(|error| BadConfig(error.into())),
     };
     let adapter = match url.scheme() {
@@ -296,7 +294,7 @@ fn registry(uri: &str, host: &Host) -> anyhow::Result<(&'static str, Arc<dyn Reg
     let config = ConsulConfig::new(&url, env)?;
     let mut consul = Consul::new(config)?;
     if original {
-        consul = consul.to_the_letter();
+        consul = consul.mimicking();
     }
     Ok((adapter, Arc::new(consul)))
 }

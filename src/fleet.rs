@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     container::Container,
+    error::error_chain,
     host::Host,
     pipeline::{FieldChange, Outcome, Pipeline, PipelineError, diff},
-    reconcile::error_chain,
     service::Service,
 };
 

@@ -8,6 +8,8 @@
 pub mod cli;
 pub mod config;
 pub mod app;
+// What all of them use.
+pub mod error;
 // The source says which containers there are and what they look like.
 pub mod privileges;
 pub mod docker;

@@ -280,6 +280,7 @@ impl PluginHost {
             if found > limit { Err(LoadError::Parts { file, what, found, limit }) } else { Ok(()) }
         };
         parts("core instances", imports.instances, spec.limits.instances)?;
+        parts("tables", imports.tables, spec.limits.instances)?;
         let digest = hex(&Sha256::digest(&bytes));
         let component = self.compile(&spec.file, &digest, bytes).await?;
         if let Some(needed) = component.resources_required() {

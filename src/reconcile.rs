@@ -349,15 +349,3 @@ fn slow() -> ExponentialBuilder {
 fn slowest() -> ExponentialBuilder {
     fast().with_min_delay(Duration::from_secs(30)).with_max_delay(Duration::from_secs(300))
 }
-
-/// An error with all its causes in one line.
-pub fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}

@@ -121,7 +121,7 @@ where
             Err(error) => {
                 self.watched.take_over(watched);
                 let file = self.path.display().to_string();
-                let error = crate::reconcile::error_chain(&error);
+                let error = crate::error::error_chain(&error);
                 return error!(file, error, "not reloaded; what was in force stays so");
             }
         };

@@ -20,9 +20,9 @@ use common::{
     stages::{AMPLE, container, process, spec},
 };
 use wharfinger::{
+    error::error_chain,
     pipeline::Stage as _,
     plugin::{Cache, Compiler, ComponentStage, HostOptions, LoadError, PluginHost},
-    reconcile::error_chain,
 };
 
 const SOON: Duration = Duration::from_secs(120);

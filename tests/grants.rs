@@ -19,11 +19,11 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 use wharfinger::{
+    error::error_chain,
     plugin::{
         Capability, ComponentSpec, ComponentStage, Grants, HostOptions, KvReader, Limits,
         LoadError, PluginHost,
     },
-    reconcile::error_chain,
     registry::ConsulReader,
 };
 

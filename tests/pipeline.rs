@@ -152,7 +152,7 @@ async fn a_change_by_a_stage_that_validates_is_its_error() {
         load(&mut Stages::default(), &stage("guard", "convention", "validate-only = true")).await;
     let (owned, host) = containers(1, &[("owner", "ann")]);
     let error = pipeline.evaluate(&owned[0], &host).await.expect_err("it adds a tag");
-    let text = wharfinger::reconcile::error_chain(&error);
+    let text = wharfinger::error::error_chain(&error);
     assert!(text.contains("stage guard") && text.contains("tags: it differs"), "{text}");
     let (orphan, host) = containers(1, &[]);
     let outcome = pipeline.evaluate(&orphan[0], &host).await.expect("it may veto");

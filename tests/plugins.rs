@@ -16,13 +16,13 @@ use common::{
 };
 use sha2::{Digest as _, Sha256};
 use wharfinger::{
+    error::error_chain,
     host::Compat,
     pipeline::{
         AddressRules, Builtin, Called, Decision, Level, Outcome, Pipeline, Stage, StageError,
         Verdict, candidates,
     },
     plugin::{ComponentStage, Limits, LoadError},
-    reconcile::error_chain,
 };
 
 async fn misbehave(stage: &ComponentStage, how: &str) -> Called {

@@ -16,9 +16,9 @@ use common::{corpus, plugin, root, stages};
 use serde_json::{Value, json};
 use wharfinger::{
     container::{Container, Protocol},
+    error::error_chain,
     host::{Compat, Host},
     pipeline::{AddressRules, Builtin, Outcome, Pipeline, Stage, Verdict, candidates},
-    reconcile::error_chain,
     service::Service,
 };
 

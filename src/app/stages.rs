@@ -10,9 +10,9 @@ use tracing::{info, warn};
 use super::BadConfig;
 use crate::{
     config::{CacheConfig, Config, DefaultLimits, StageConfig},
+    error::error_chain,
     pipeline::{Builtin, Made, Pipeline, Rules, Selects, Stage, Step},
     plugin::{Cache, Compiler, ComponentSpec, HostOptions, KvReader, Limits, PluginHost},
-    reconcile::error_chain,
     registry::ConsulReader,
 };
 

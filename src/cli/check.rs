@@ -12,8 +12,8 @@ use crate::{
     app::{self, BadConfig, Stages},
     config::Config,
     docker::Recorded,
+    error::error_chain,
     pipeline::{Lint, Pipeline, Step, Survey, lint},
-    reconcile::error_chain,
 };
 
 /// The flags of `check`.

@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use super::{Grant, StageLimits};
 use crate::{
+    error::error_chain,
     pipeline::{Mode, OnError},
-    reconcile::error_chain,
     select::Selector,
 };
 

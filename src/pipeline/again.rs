@@ -9,7 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{Change, FieldChange, Outcome, Pipeline, PipelineError};
-use crate::{container::Container, host::Host, reconcile::error_chain};
+use crate::{container::Container, error::error_chain, host::Host};
 
 /// What does not stay as it is when a pipeline is run on its own result.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -23,6 +23,8 @@ pub(super) struct Imports {
     pub(super) capabilities: Vec<Capability>,
     /// The core instances that it is made of.
     pub(super) instances: u32,
+    /// The tables of the module that has the most.
+    pub(super) tables: u32,
 }
 
 /// Why a file is no component that can be used.
@@ -94,8 +96,8 @@ fn wanted() -> String {
 
 /// Look at a file without compiling it.
 pub(super) fn inspect(bytes: &[u8], grants: &Grants) -> Result<Imports, ComponentFault> {
-    let Parts { imports, instances, .. } = parts(bytes)?;
-    let mut found = Imports { instances, ..Imports::default() };
+    let Parts { imports, instances, tables, .. } = parts(bytes)?;
+    let mut found = Imports { instances, tables, ..Imports::default() };
     let mut refused = Vec::new();
     for name in imports {
         match admit(&name, grants) {
@@ -116,10 +118,10 @@ pub(super) fn inspect(bytes: &[u8], grants: &Grants) -> Result<Imports, Componen
 /// What a stage is made of; an error if the file is none.
 pub(super) fn parts(bytes: &[u8]) -> Result<Parts, ComponentFault> {
     recognise(bytes)?;
-    let Outline { imports, exports, instances } = outline(bytes)?;
+    let Outline { imports, exports, instances, tables } = outline(bytes)?;
     let stage = |version: &&&str| exports.contains(&format!("{PACKAGE}stage@{version}"));
     if let Some(version) = VERSIONS.iter().find(stage) {
-        return Ok(Parts { version, imports, instances });
+        return Ok(Parts { version, imports, instances, tables });
     }
     let version =
         exports.iter().find_map(|name| name.strip_prefix(PACKAGE)?.strip_prefix("stage@"));
@@ -138,6 +140,8 @@ pub(super) struct Parts {
     pub(super) imports: Vec<String>,
     /// The core instances that it is made of.
     pub(super) instances: u32,
+    /// The tables of the module that has the most.
+    pub(super) tables: u32,
 }
 
 /// What a file is by its first bytes.
@@ -157,16 +161,17 @@ fn recognise(bytes: &[u8]) -> Result<(), ComponentFault> {
     Err(ComponentFault::NotWasm { found: found.join(" ") })
 }
 
-/// What the outermost component imports and exports, and how many core
-/// instances there are in all of it.
+/// What the outermost component imports and exports, how many core instances
+/// there are in all of it, and how many tables in the module that has the most.
 struct Outline {
     imports: Vec<String>,
     exports: Vec<String>,
     instances: u32,
+    tables: u32,
 }
 
 fn outline(bytes: &[u8]) -> Result<Outline, ComponentFault> {
-    let mut found = Outline { imports: Vec::new(), exports: Vec::new(), instances: 0 };
+    let mut found = Outline { imports: Vec::new(), exports: Vec::new(), instances: 0, tables: 0 };
     let mut depth = 0;
     for payload in Parser::new(0).parse_all(bytes) {
         match payload.map_err(damaged)? {
@@ -182,6 +187,7 @@ fn outline(bytes: &[u8]) -> Result<Outline, ComponentFault> {
                     }
                 }
             }
+            Payload::TableSection(section) => found.tables = found.tables.max(section.count()),
             Payload::ComponentImportSection(section) if depth == 0 => {
                 for import in section {
                     found.imports.push(import.map_err(damaged)?.name.name.to_string());

@@ -109,7 +109,7 @@ impl Catalog {
     }
 
     /// Do what registrator did.
-    pub(super) fn to_the_letter(self) -> Self {
+    pub(super) fn mimicking(self) -> Self {
         Self { original: Some(Original::default()), ..self }
     }
 

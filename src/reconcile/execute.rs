@@ -6,11 +6,13 @@ use futures_util::{StreamExt as _, stream};
 use tracing::{debug, error, info, warn};
 
 use super::{
-    Action, Plan, Reason, error_chain,
+    Action, Plan, Reason,
     lifecycle::{MAINTENANCE, OnExit},
     look::{LookError, Shared, lock},
 };
-use crate::{container::ContainerId, registry::RegistryError, service::Service};
+use crate::{
+    container::ContainerId, error::error_chain, registry::RegistryError, service::Service,
+};
 
 impl Shared {
     /// Carry out a plan. An action that fails does not hold up the others.

@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Deregister, error_chain,
+    Deregister,
     look::{LookError, Shared, lock},
     plan::{conflict, differences},
 };
 use crate::{
     container::{Container, ContainerId},
+    error::error_chain,
     pipeline::{Lint, Outcome, PipelineError, StageNote, Survey, lint},
     registry::{Registered, RegistryError, body},
     service::Service,

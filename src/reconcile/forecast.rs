@@ -14,13 +14,13 @@ use tracing::{instrument::WithSubscriber as _, subscriber::NoSubscriber};
 use super::{
     Action, Conflict, Explainer, Held, Job, Options, Reason,
     dry_run::{DryRun, Write},
-    error_chain,
     explain::Fault,
     look::{LookError, Offer, Planned, Shared, lock},
 };
 use crate::{
     container::{Container, ContainerId},
     docker::Source,
+    error::error_chain,
     host::Host,
     pipeline::{FieldChange, Finding, Lint, Outcome, Pipeline, Survey, Unsettled, lint},
     registry::{Registry, body},

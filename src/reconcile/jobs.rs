@@ -15,14 +15,14 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{
-    FAST_CAP, Job, Options, error_chain,
+    FAST_CAP, Job, Options,
     explain::Fault,
     fast,
     look::{LookError, Next, Shared, lock},
     queue::Queue,
     slow, slowest,
 };
-use crate::container::ContainerId;
+use crate::{container::ContainerId, error::error_chain};
 
 /// What has run for less may be answered all the same.
 const HANGING: Duration = Duration::from_secs(3);

@@ -20,10 +20,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::{FAST_CAP, error_chain, fast};
+use super::{FAST_CAP, fast};
 use crate::{
     container::ContainerId,
     docker::{Event, Moment, Source, SourceError},
+    error::error_chain,
 };
 
 /// After this long without an event a stream is renewed.

@@ -158,7 +158,7 @@ impl Shared {
             lifecycle: options.lifecycle.clone(),
             cleanup: options.cleanup,
             catalog: Mutex::new(match compat {
-                Compat::Registrator => Catalog::new(provenance).to_the_letter(),
+                Compat::Registrator => Catalog::new(provenance).mimicking(),
                 Compat::None => Catalog::new(provenance),
             }),
             guard: Mutex::new(Guard::new(options.guard)),

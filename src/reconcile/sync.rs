@@ -13,13 +13,13 @@ use tracing::{error, info, warn};
 use super::{
     Action, Job,
     catalog::Drift,
-    error_chain,
     lifecycle::MAINTENANCE,
     look::{LookError, Next, Shared, lock},
     plan::{cleanup, leftovers},
 };
 use crate::{
     container::ContainerId,
+    error::error_chain,
     registry::{Registered, RegistryError},
 };
 

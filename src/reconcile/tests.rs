@@ -327,7 +327,7 @@ fn what_was_refused_is_asked_for_once() {
     for asking_once in [true, false] {
         let mut catalog = catalog(false);
         if asking_once {
-            catalog = catalog.to_the_letter();
+            catalog = catalog.mimicking();
         }
         let refuse = |catalog: &mut Catalog| {
             let plan = planned(catalog, 1, std::slice::from_ref(&web));
@@ -352,7 +352,7 @@ fn what_was_refused_is_asked_for_once() {
 
 #[test]
 fn services_of_one_id_are_known_until_it_is_deregistered() {
-    let mut catalog = catalog(false).to_the_letter();
+    let mut catalog = catalog(false).mimicking();
     let services = [service("web", "first"), service("web", "second")];
     let mut registry = BTreeMap::new();
     let plan = planned(&mut catalog, 1, &services);

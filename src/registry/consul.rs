@@ -54,7 +54,7 @@ impl Consul {
     }
 
     /// Send what registrator would send, even what the agent will refuse.
-    pub fn to_the_letter(self) -> Self {
+    pub fn mimicking(self) -> Self {
         Self { original: true, ..self }
     }
 

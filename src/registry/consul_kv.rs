@@ -99,7 +99,7 @@ impl ConsulKv {
 
     /// Do as registrator did: without a prefix its keys begin with a slash, which
     /// Consul's client refuses, so that nothing is written.
-    pub fn to_the_letter(self) -> Self {
+    pub fn mimicking(self) -> Self {
         Self { original: true, ..self }
     }
 

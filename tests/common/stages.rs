@@ -9,10 +9,10 @@ use std::{
 use globset::{Glob, GlobSet};
 use wharfinger::{
     container::Container,
+    error::error_chain,
     host::{Compat, Host},
     pipeline::{AddressRules, Called, Stage as _, candidates},
     plugin::{ComponentSpec, ComponentStage, Grants, HostOptions, Limits, LoadError, PluginHost},
-    reconcile::error_chain,
     service::Service,
 };
 

@@ -5,9 +5,9 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use crate::{
+    error::error_chain,
     pipeline::StageError,
     plugin::{ComponentFault, LoadError},
-    reconcile::error_chain,
 };
 
 /// What was wanted could not be done.

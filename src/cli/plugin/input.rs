@@ -18,9 +18,9 @@ use crate::{
     config::Grant,
     container::Container,
     docker::{HttpGet, Recorded, Tags},
+    error::error_chain,
     host::{Compat, Host},
     plugin::Limits,
-    reconcile::error_chain,
 };
 
 /// What the stage is told and granted.

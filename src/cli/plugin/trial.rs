@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use super::{failure::Failure, render, workbench::STAGE};
 use crate::{
     container::Container,
+    error::error_chain,
     host::Host,
     pipeline::{Builtin, Change, Message, Outcome, Pipeline, Stage, StageError},
-    reconcile::error_chain,
     registry::body,
     service::Service,
 };

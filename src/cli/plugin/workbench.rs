@@ -12,11 +12,11 @@ use super::{failure::Failure, input::Told};
 use crate::{
     app,
     config::{Config, Grant},
+    error::error_chain,
     plugin::{
         Compiler, ComponentSpec, ComponentStage, HostOptions, KvReader, Limits, LoadError,
         PluginHost,
     },
-    reconcile::error_chain,
     registry::ConsulReader,
 };
 

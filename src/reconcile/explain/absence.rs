@@ -4,9 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Explained, Explainer, Explanation, Standing, error_chain};
+use super::{Explained, Explainer, Explanation, Standing};
 use crate::{
     container::Container,
+    error::error_chain,
     pipeline::{PipelineError, StageError},
     reconcile::{look::lock, provenance::Owner},
     registry::Registered,

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt as _, stream};
 
-use super::{Explainer, error_chain};
+use super::Explainer;
 use crate::{
     container::{Container, ContainerId},
+    error::error_chain,
     pipeline::Outcome,
     reconcile::look::lock,
     registry::Registered,
