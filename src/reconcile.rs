@@ -58,7 +58,7 @@ pub use forecast::{
 };
 pub use guard::{GuardLimits, Held};
 pub use lifecycle::{DrainBy, Healthcheck, Lifecycle, OnExit, Rename};
-pub use plan::{Action, Conflict, Plan, Reason};
+pub use plan::{Action, Conflict, Heir, Plan, Reason, Removal};
 pub use provenance::{
     META_CONTAINER, META_DIGEST, META_ENGINE, META_HOST, META_RETIRE, Provenance,
 };
@@ -286,10 +286,8 @@ impl Reconciler {
             }
             News::Unknown => jobs.add(Job::Sync, Duration::ZERO),
             News::Quiet => jobs.add(Job::Compare, Duration::ZERO),
-            News::Reconnected => {
-                self.shared.engine_is_unknown();
-                jobs.add(Job::Sync, Duration::ZERO);
-            }
+            News::Lost => self.shared.engine_is_unknown(),
+            News::Reconnected => jobs.add(Job::Sync, Duration::ZERO),
         }
     }
 

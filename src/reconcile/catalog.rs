@@ -4,6 +4,7 @@
 //! comes from a whole read and from its own writes since.
 
 mod owner;
+mod slot;
 mod writes;
 
 use std::{
@@ -14,10 +15,11 @@ use std::{
 
 use super::{
     original::Original,
-    plan::{mark, port, retirees, retires, retires_at},
+    plan::{mark, retirees, retires, retires_at},
     provenance::{META_RETIRE, Owner, Provenance},
 };
 use crate::{container::ContainerId, registry::Registered, service::Service};
+use slot::Slot;
 
 #[derive(Debug)]
 pub(super) struct Catalog {
@@ -27,39 +29,29 @@ pub(super) struct Catalog {
     /// Of those who want a service, the one that has wanted it the longest.
     firsts: HashMap<String, ContainerId>,
     by_container: HashMap<ContainerId, BTreeSet<String>>,
-    /// What a container no longer offers but still has.
-    dropped: HashMap<ContainerId, BTreeSet<String>>,
-    registered: HashMap<String, Entry>,
-    /// Service IDs by the container that their mark names.
-    marked: HashMap<ContainerId, BTreeSet<String>>,
-    /// IDs of which the last write may or may not have been carried out.
-    uncertain: HashSet<String>,
-    /// Containers with services, wanted or not, that were looked at.
-    looked_at: HashSet<ContainerId>,
-    /// IDs that are being written, and whether they were uncertain before.
-    writing: HashMap<String, bool>,
-    /// What a read showed of IDs that were being written.
-    overlapped: HashMap<String, Option<Registered>>,
-    /// For which containers this daemon has registered something. Without marks
-    /// nothing else tells.
-    unmarked: HashMap<String, ContainerId>,
-    /// What was last to be written under an uncertain ID.
-    attempted: HashMap<String, Arc<Service>>,
+    /// The names of the containers that want something.
+    names: HashMap<ContainerId, String>,
+    /// What is known of each ID in the registry.
+    slots: HashMap<String, Slot>,
+    /// The IDs under which there is, or may be, something for a container, wanted or
+    /// not.
+    held: HashMap<ContainerId, BTreeSet<String>>,
+    /// Containers whose plans wait for the bulk guard.
+    waiting: HashSet<ContainerId>,
     /// Containers of this engine that were looked at and do not run.
     ended: HashSet<ContainerId>,
     /// Services that this host's daemon has put into maintenance; false if that
     /// may have been undone since.
     maintained: HashMap<String, bool>,
-    /// The names of the containers that want something.
-    names: HashMap<ContainerId, String>,
-    /// When the claims on an ID last changed, by a clock that only counts.
-    generations: HashMap<String, u64>,
+    /// Counts the writes.
     clock: u64,
+    /// Whether what is read now will be taken over.
+    reading: bool,
+    /// How many reads were begun.
+    #[cfg(test)]
+    reads: u64,
     /// What only registrator did, if that is to be done.
     original: Option<Original>,
-    /// IDs of which a write overlaps the current read, and whether it may have
-    /// changed something.
-    written_since: Option<HashMap<String, bool>>,
 }
 
 /// How a read differs from what this daemon left in the registry.
@@ -71,17 +63,6 @@ pub(super) struct Drift {
     pub(super) changed: Vec<(String, Vec<&'static str>)>,
 }
 
-/// A service as the registry has it.
-#[derive(Debug)]
-struct Entry {
-    registered: Registered,
-    /// What this daemon wrote, if it was this daemon.
-    written: Option<Arc<Service>>,
-    /// Since when it has been there without being written again, by the clock that
-    /// only counts.
-    since: u64,
-}
-
 impl Catalog {
     pub(super) fn new(provenance: Provenance) -> Self {
         Self {
@@ -89,22 +70,17 @@ impl Catalog {
             claims: HashMap::new(),
             firsts: HashMap::new(),
             by_container: HashMap::new(),
-            dropped: HashMap::new(),
-            registered: HashMap::new(),
-            marked: HashMap::new(),
-            uncertain: HashSet::new(),
-            looked_at: HashSet::new(),
-            writing: HashMap::new(),
-            overlapped: HashMap::new(),
-            unmarked: HashMap::new(),
-            attempted: HashMap::new(),
+            names: HashMap::new(),
+            slots: HashMap::new(),
+            held: HashMap::new(),
+            waiting: HashSet::new(),
             ended: HashSet::new(),
             maintained: HashMap::new(),
-            names: HashMap::new(),
-            generations: HashMap::new(),
             clock: 0,
+            reading: false,
+            #[cfg(test)]
+            reads: 0,
             original: None,
-            written_since: None,
         }
     }
 
@@ -120,16 +96,15 @@ impl Catalog {
     /// Note which container engine this is; before the first read.
     pub(super) fn set_engine(&mut self, identity: Option<&str>) {
         self.provenance.set_engine(identity);
-        let registered: Vec<_> = self.registered.drain().collect();
-        self.marked.clear();
-        for (id, entry) in registered {
-            self.put(&id, entry);
+        self.held.clear();
+        for (id, slot) in std::mem::take(&mut self.slots) {
+            self.put_back(&id, slot);
         }
     }
 
     /// Whether a container runs, as far as it was looked at.
     pub(super) fn note_life(&mut self, container: &ContainerId, runs: bool) {
-        if !runs && self.marked.contains_key(container) {
+        if !runs && self.held.contains_key(container) {
             self.ended.insert(container.clone());
         } else {
             self.ended.remove(container);
@@ -149,7 +124,7 @@ impl Catalog {
 
     /// Note what a container offers now and what is kept for it until these times, and
     /// say which IDs that concerns: those it offered before, those it offers now, and
-    /// those that are registered for it.
+    /// those under which there is, or may be, something for it.
     pub(super) fn claim_with(
         &mut self,
         container: &ContainerId,
@@ -172,20 +147,7 @@ impl Catalog {
         let wanted: BTreeMap<_, _> =
             services.into_iter().map(|service| (service.id.clone(), service)).collect();
         for id in concerned.iter().filter(|id| !wanted.contains_key(*id)) {
-            if let Some(original) = &mut self.original {
-                original.allow(Some(id));
-            }
-            if let Some(claims) = self.claims.get_mut(id) {
-                claims.remove(container);
-                if self.firsts.get(id) == Some(container) {
-                    self.firsts.remove(id);
-                    let next = claims.keys().next().cloned();
-                    self.firsts.extend(next.map(|next| (id.clone(), next)));
-                }
-                if claims.is_empty() {
-                    self.claims.remove(id);
-                }
-            }
+            self.drop_claim(id, container);
         }
         if wanted.is_empty() {
             self.names.remove(container);
@@ -196,44 +158,45 @@ impl Catalog {
         for (id, service) in wanted {
             concerned.insert(id.clone());
             self.firsts.entry(id.clone()).or_insert_with(|| container.clone());
-            let claims = self.claims.entry(id).or_default();
-            if !retires(&service) {
-                // What another container only kept is over.
-                claims.retain(|_, other| !retires(other));
-            }
-            claims.insert(container.clone(), service);
+            self.claims.entry(id.clone()).or_default().insert(container.clone(), service);
+            self.inherit(&id, container);
         }
-        concerned.extend(self.marked.get(container).into_iter().flatten().cloned());
-        // Meanwhile another container may have come by the ID.
-        let dropped = self.dropped.remove(container).into_iter().flatten();
-        concerned.extend(dropped.filter(|id| self.is_dropped(container, id)));
-        // Also what is only registered for it: what takes its place may be another
-        // service now.
-        for id in &concerned {
-            self.clock += 1;
-            self.generations.insert(id.clone(), self.clock);
+        concerned.extend(self.held.get(container).into_iter().flatten().cloned());
+        concerned
+    }
+
+    /// A container has ended and keeps what it has. It wants no more than that. Say
+    /// which IDs that concerns.
+    pub(super) fn keep(&mut self, container: &ContainerId) -> BTreeSet<String> {
+        let concerned = self.by_container.remove(container).unwrap_or_default();
+        let kept = |id: &&String| self.holders(id).contains(container);
+        let kept: BTreeSet<_> = concerned.iter().filter(kept).cloned().collect();
+        for id in concerned.difference(&kept) {
+            self.drop_claim(id, container);
         }
-        let dropped: BTreeSet<_> =
-            concerned.iter().filter(|id| self.is_dropped(container, id)).cloned().collect();
-        if !dropped.is_empty() {
-            self.dropped.insert(container.clone(), dropped);
-        }
-        if concerned.is_empty() {
-            self.looked_at.remove(container);
+        if kept.is_empty() {
+            self.names.remove(container);
         } else {
-            self.looked_at.insert(container.clone());
+            self.by_container.insert(container.clone(), kept);
         }
         concerned
     }
 
-    /// Whether a container does not want a service that is, or may be, in the
-    /// registry by this daemon's hand, and for no other container.
-    fn is_dropped(&self, container: &ContainerId, id: &str) -> bool {
-        let wants = self.claims.get(id).is_some_and(|claims| claims.contains_key(container));
-        let has = self.uncertain.contains(id)
-            || self.registered.get(id).is_some_and(|entry| entry.written.is_some());
-        let holders = self.holders(id);
-        has && !wants && (holders.is_empty() || holders.contains(container))
+    /// A container does not want a service any more.
+    fn drop_claim(&mut self, id: &str, container: &ContainerId) {
+        if let Some(original) = &mut self.original {
+            original.allow(Some(id));
+        }
+        let Some(claims) = self.claims.get_mut(id) else { return };
+        claims.remove(container);
+        if self.firsts.get(id) == Some(container) {
+            self.firsts.remove(id);
+            let next = claims.keys().next().cloned();
+            self.firsts.extend(next.map(|next| (id.to_string(), next)));
+        }
+        if claims.is_empty() {
+            self.claims.remove(id);
+        }
     }
 
     /// The service that is wanted under an ID. Where several containers want
@@ -241,24 +204,51 @@ impl Catalog {
     /// it, so that it does not go back and forth between them. What is only kept
     /// for a while gives way to what is offered.
     pub(super) fn wanted(&self, id: &str) -> Option<&Arc<Service>> {
+        self.winner(id).map(|(_, service)| service)
+    }
+
+    /// The container that is given an ID of those that want it, and its service.
+    fn winner(&self, id: &str) -> Option<(&ContainerId, &Arc<Service>)> {
         let claims = self.claims.get(id)?;
-        let offered = claims.values().any(|service| !retires(service));
-        let counts = |service: &&Arc<Service>| !offered || !retires(service);
-        let holder =
-            self.registered.get(id).and_then(|entry| match self.owner(&entry.registered) {
-                Owner::Ours(container) => claims.get(&container).filter(counts),
-                _ => None,
-            });
-        let first = self.firsts.get(id).and_then(|first| claims.get(first)).filter(counts);
-        holder.or(first).or_else(|| claims.values().find(counts))
+        let holder = self.slots.get(id).and_then(|slot| self.has(slot));
+        let active =
+            |container: &ContainerId| holder.as_ref() == Some(container) || !self.waits(container);
+        let mut all = claims.iter().filter(|(container, _)| active(container));
+        let offered = all.any(|(_, service)| !retires(service));
+        let counts = |(container, service): &(&ContainerId, &Arc<Service>)| {
+            active(container) && (!offered || !retires(service))
+        };
+        let of = |container: &ContainerId| claims.get_key_value(container).filter(counts);
+        let first = || self.firsts.get(id).and_then(of);
+        holder.as_ref().and_then(of).or_else(first).or_else(|| claims.iter().find(counts))
+    }
+
+    /// Note whether a container's plan waits for the bulk guard. Then it wants nothing
+    /// that it does not have, so that it neither keeps an ID from others nor another
+    /// one's service in the registry.
+    pub(super) fn note_waiting(&mut self, container: &ContainerId, waits: bool) {
+        if waits {
+            self.waiting.insert(container.clone());
+        } else {
+            self.waiting.remove(container);
+        }
+    }
+
+    /// Whether a container's plan waits for the bulk guard.
+    pub(super) fn waits(&self, container: &ContainerId) -> bool {
+        self.waiting.contains(container)
+    }
+
+    /// Whether the service that is wanted under an ID is this container's.
+    pub(super) fn is_given(&self, id: &str, container: &ContainerId) -> bool {
+        self.winner(id).is_some_and(|(winner, _)| winner == container)
     }
 
     /// Containers that want an ID which another one has.
     pub(super) fn rivals(&self, id: &str) -> Vec<&ContainerId> {
-        let Some(wanted) = self.wanted(id) else { return Vec::new() };
+        let Some((winner, _)) = self.winner(id) else { return Vec::new() };
         let claims = self.claims.get(id).into_iter().flatten();
-        let rivals =
-            claims.filter(|(_, service)| !Arc::ptr_eq(service, wanted) && !retires(service));
+        let rivals = claims.filter(|(other, service)| *other != winner && !retires(service));
         rivals.map(|(id, _)| id).collect()
     }
 
@@ -271,13 +261,12 @@ impl Catalog {
         now: Duration,
         overlap: Duration,
     ) -> Vec<(Service, Duration)> {
-        let ids = self.marked.get(container).into_iter().flatten();
+        let ids = self.held.get(container).into_iter().flatten();
         let olds: Vec<_> = ids
             .filter_map(|id| {
-                let entry = self.registered.get(id)?;
-                let port = entry.written.as_ref().and_then(|written| port(written));
-                let ours = self.owner(&entry.registered) == Owner::Ours(container.clone());
-                ours.then_some((&entry.registered, port))
+                let registered = self.registered(id)?;
+                let ours = self.owner(registered) == Owner::Ours(container.clone());
+                ours.then_some((registered, self.written(id)))
             })
             .collect();
         retirees(&olds, offered, now, overlap)
@@ -291,9 +280,7 @@ impl Catalog {
 
     /// The container that is given an ID of those that want it, with its name.
     pub(super) fn holder(&self, id: &str) -> Option<(&ContainerId, &str)> {
-        let wanted = self.wanted(id)?;
-        let claims = self.claims.get(id)?;
-        let (container, _) = claims.iter().find(|(_, service)| Arc::ptr_eq(service, wanted))?;
+        let (container, _) = self.winner(id)?;
         Some((container, self.names.get(container).map_or("", String::as_str)))
     }
 
@@ -305,9 +292,13 @@ impl Catalog {
         claims.map(|(container, _)| container.clone()).collect()
     }
 
-    /// How many services are registered for a container by its mark.
-    pub(super) fn registered_for(&self, container: &ContainerId) -> usize {
-        self.marked.get(container).map_or(0, BTreeSet::len)
+    /// The IDs of the services that are registered for a container.
+    pub(super) fn had(&self, container: &ContainerId) -> Vec<String> {
+        let ids = self.held.get(container).into_iter().flatten();
+        let has = |id: &&String| {
+            self.slots.get(*id).and_then(|slot| self.has(slot)).as_ref() == Some(container)
+        };
+        ids.filter(has).cloned().collect()
     }
 
     /// A service with this daemon's marks.
@@ -315,26 +306,29 @@ impl Catalog {
         self.provenance.stamp(container, service)
     }
 
-    pub(super) fn registered(&self, id: &str) -> Option<&Registered> {
-        self.registered.get(id).map(|entry| &entry.registered)
-    }
-
-    pub(super) fn written(&self, id: &str) -> Option<&Arc<Service>> {
-        self.registered.get(id).and_then(|entry| entry.written.as_ref())
-    }
-
-    /// Note which services this host's daemon has put into maintenance.
-    pub(super) fn set_maintained(&mut self, ids: impl IntoIterator<Item = String>) {
-        self.maintained = ids.into_iter().map(|id| (id, true)).collect();
-    }
-
-    /// Note whether a service is in maintenance.
-    pub(super) fn note_maintenance(&mut self, id: &str, maintained: bool) {
-        if maintained {
-            self.maintained.insert(id.to_string(), true);
-        } else {
-            self.maintained.remove(id);
+    /// Note which services are in maintenance, and whether it is this host's daemon that
+    /// has put them there, as a read shows. Of what it does not show it is not known
+    /// whether it was put there since.
+    pub(super) fn see_maintained(&mut self, read: impl IntoIterator<Item = (String, bool)>) {
+        self.maintained.values_mut().for_each(|sure| *sure = false);
+        for (id, ours) in read {
+            self.note_maintenance(&id, ours.then_some(true));
         }
+    }
+
+    /// A service is about to be put into maintenance or taken out of it. What was
+    /// known of it.
+    pub(super) fn begin_maintenance(&mut self, id: &str) -> Option<bool> {
+        self.maintained.insert(id.to_string(), false)
+    }
+
+    /// Note what is known of a service's maintenance: whether that is sure of one that
+    /// is, or may be, in it.
+    pub(super) fn note_maintenance(&mut self, id: &str, maintained: Option<bool>) {
+        match maintained {
+            Some(sure) => self.maintained.insert(id.to_string(), sure),
+            None => self.maintained.remove(id),
+        };
     }
 
     /// Whether a service has to be put into maintenance, or taken out of it, to
@@ -346,52 +340,10 @@ impl Catalog {
         }
     }
 
-    pub(super) fn is_uncertain(&self, id: &str) -> bool {
-        self.uncertain.contains(id)
-    }
-
-    pub(super) fn generation(&self, id: &str) -> u64 {
-        self.generations.get(id).copied().unwrap_or_default()
-    }
-
-    /// Whether what is wanted under an ID is still what it was when a plan was
-    /// made. A plan that is older than that is not carried out: whoever changed
-    /// the claims has made a newer one.
-    pub(super) fn is_current(&self, id: &str, generation: u64) -> bool {
-        self.generation(id) == generation
-    }
-
-    /// Whether it is known what a container offers. Until then what is registered
-    /// for it is left to its own look, whoever else wanted its ID meanwhile.
-    pub(super) fn was_looked_at(&self, container: &ContainerId) -> bool {
-        self.looked_at.contains(container)
-    }
-
-    /// The containers for which there is, or may be, something under an ID, if
-    /// there are marks that say so, or this daemon remembers.
-    pub(super) fn holders(&self, id: &str) -> BTreeSet<ContainerId> {
-        let attempted = self.attempted.get(id).map(|service| Registered::from(&**service));
-        let marked = attempted.iter().chain(self.registered(id));
-        let marked = marked.filter_map(|marked| match self.owner(marked) {
-            Owner::Ours(container) => Some(container),
-            _ => None,
-        });
-        let mut holders: BTreeSet<_> = marked.collect();
-        if holders.is_empty() && self.perhaps_written(id).is_some() {
-            holders.extend(self.unmarked.get(id).cloned());
-        }
-        holders
-    }
-
     /// The services that a container wants.
     pub(super) fn wanted_by(&self, container: &ContainerId) -> Vec<&Arc<Service>> {
         let ids = self.by_container.get(container).into_iter().flatten();
         ids.filter_map(|id| self.claims.get(id)?.get(container)).collect()
-    }
-
-    /// Everything that is registered.
-    pub(super) fn all_registered(&self) -> impl Iterator<Item = &Registered> {
-        self.registered.values().map(|entry| &entry.registered)
     }
 
     /// Whether a container of this name wants a service of this name.
@@ -405,51 +357,15 @@ impl Catalog {
 
     /// The services that a container is given, of those that it wants.
     pub(super) fn offered(&self, container: &ContainerId) -> Vec<Arc<Service>> {
-        let ids = self.by_container.get(container).into_iter().flatten();
-        let wanted = ids.filter_map(|id| Some((self.claims.get(id)?.get(container)?, id)));
-        let given = wanted.filter(|(service, id)| {
-            self.wanted(id).is_some_and(|wanted| Arc::ptr_eq(wanted, service))
-                && self.registered.contains_key(*id)
+        let wanted = self.wanted_by(container).into_iter();
+        let given = wanted.filter(|service| {
+            self.is_given(&service.id, container) && self.registered(&service.id).is_some()
         });
-        given.map(|(service, _)| service.clone()).collect()
-    }
-
-    /// How many services may or may not be as they were last written.
-    pub(super) fn uncertain(&self) -> usize {
-        self.uncertain.len()
+        given.cloned().collect()
     }
 
     /// Containers that have services or want some.
     pub(super) fn containers(&self) -> BTreeSet<ContainerId> {
-        let known = self.by_container.keys().chain(self.marked.keys()).chain(self.dropped.keys());
-        known.cloned().collect()
-    }
-
-    fn put(&mut self, id: &str, entry: Entry) {
-        self.unlink(id);
-        if let Some(container) = self.marked_container(&entry.registered) {
-            self.marked.entry(container).or_default().insert(id.to_string());
-        }
-        self.registered.insert(id.to_string(), entry);
-    }
-
-    fn remove(&mut self, id: &str) {
-        self.unlink(id);
-        if !self.attempted.contains_key(id) {
-            self.unmarked.remove(id);
-        }
-    }
-
-    fn unlink(&mut self, id: &str) {
-        let Some(entry) = self.registered.remove(id) else { return };
-        if let Some(container) = self.marked_container(&entry.registered)
-            && let Some(ids) = self.marked.get_mut(&container)
-        {
-            ids.remove(id);
-            if ids.is_empty() {
-                self.marked.remove(&container);
-                self.ended.remove(&container);
-            }
-        }
+        self.by_container.keys().chain(self.held.keys()).cloned().collect()
     }
 }

@@ -40,7 +40,12 @@ impl Shared {
     /// Which containers have started or ended since they were looked at.
     pub(super) async fn compare(&self) -> Result<Next, LookError> {
         let running = self.source.list().await?.into_iter().collect();
-        let changed = self.alive.differences(&running).into_iter();
+        let changed = self.alive.differences(&running);
+        // It may be another engine that has other containers.
+        if !changed.is_empty() && self.identify().await? {
+            return Ok(vec![(Job::Sync, Duration::ZERO)]);
+        }
+        let changed = changed.into_iter();
         Ok(changed.map(|id| (Job::Look(id), Duration::ZERO)).collect())
     }
 }

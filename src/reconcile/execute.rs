@@ -9,6 +9,7 @@ use super::{
     Action, Plan, Reason,
     lifecycle::{MAINTENANCE, OnExit},
     look::{LookError, Shared, lock},
+    plan::{Heir, is_due},
 };
 use crate::{
     container::ContainerId, error::error_chain, registry::RegistryError, service::Service,
@@ -50,14 +51,15 @@ impl Shared {
         let id = action.id();
         let twins = {
             let mut catalog = lock(&self.catalog);
-            if !catalog.is_current(id, action.generation()) {
-                debug!(service = id, "what is wanted has changed since the plan was made");
+            if !is_due(&catalog, container, &action) {
+                debug!(service = id, "it is not to be done any more since the plan was made");
                 return Ok(());
             }
-            if let Some(heir) = action.heir().filter(|heir| !catalog.has_heir(id, heir)) {
-                return Err(LookError::Held { id: id.to_string(), heir: heir.to_string() });
+            let missing = |(by, heir): &&Heir| !catalog.has_heir(by, heir);
+            if let Some((_, heir)) = action.heirs().find(missing) {
+                return Err(LookError::Held { id: id.to_string(), heir: heir.clone() });
             }
-            catalog.begin_write(id, action.service());
+            catalog.begin_write(id, container, action.service());
             catalog.overwritten(container, id)
         };
         self.act_on_overwritten(&action, &twins).await;
@@ -69,7 +71,7 @@ impl Shared {
         };
         let mut catalog = lock(&self.catalog);
         match &result {
-            Ok(()) => catalog.end_write(id, action.service().cloned()),
+            Ok(()) => catalog.end_write(id),
             Err(error) if !error.is_transient() => {
                 catalog.refuse_write(id);
                 // A permission may be given at any time.

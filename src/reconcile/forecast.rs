@@ -205,6 +205,7 @@ impl Rehearsal {
                 waiting.push(n);
             }
         }
+        self.add_nudged(&seen, &mut waiting);
         self.shared.decide();
         // What waited for the guard's decision, or for another container's ID, is
         // done now, if it may be.
@@ -217,6 +218,7 @@ impl Rehearsal {
                     waiting.push(n);
                 }
             }
+            self.add_nudged(&seen, &mut waiting);
         }
         let mut forecast =
             Forecast { held: lock(&self.shared.guard).held(), ..Forecast::default() };
@@ -231,6 +233,14 @@ impl Rehearsal {
         forecast.containers = all;
         let faults = seen.into_iter().filter_map(|one| Some((one.id, Fault::of(&one.failure?, 1))));
         Ok((forecast, faults.collect()))
+    }
+
+    /// Add the containers that others' looks have left something for.
+    fn add_nudged(&self, seen: &[Seen], waiting: &mut Vec<usize>) {
+        let nudged = self.shared.take_nudged();
+        let places = (0..seen.len()).filter(|n| nudged.contains(&seen[*n].id));
+        let places: Vec<_> = places.filter(|n| !waiting.contains(n)).collect();
+        waiting.extend(places);
     }
 
     /// Note what Consul's ACL will not let pass.

@@ -85,6 +85,8 @@ pub(super) struct Guard {
     waiting: BTreeMap<ContainerId, (Cause, Vec<String>)>,
     /// Containers that could not be judged in the trial.
     unjudged: BTreeSet<ContainerId>,
+    /// Containers that want what waits for the sake of another one.
+    put_off: BTreeSet<ContainerId>,
     /// What went by the trial's decision, and since for containers that could
     /// only be judged later.
     gone: usize,
@@ -118,6 +120,7 @@ impl Guard {
             phase: Phase::Trial,
             waiting: BTreeMap::new(),
             unjudged: BTreeSet::new(),
+            put_off: BTreeSet::new(),
             gone: 0,
             services: 0,
             before: None,
@@ -139,11 +142,7 @@ impl Guard {
         ids: Vec<String>,
     ) -> bool {
         if ids.is_empty() {
-            self.waiting.remove(container);
-            self.unjudged.remove(container);
-            if self.phase == Phase::Held && self.waiting.is_empty() {
-                self.phase = Phase::Open;
-            }
+            self.forget(container);
             return false;
         }
         match self.phase {
@@ -162,6 +161,20 @@ impl Guard {
         }
         self.waiting.insert(container.clone(), (cause, ids));
         true
+    }
+
+    /// A container takes nothing out.
+    pub(super) fn forget(&mut self, container: &ContainerId) {
+        self.waiting.remove(container);
+        self.unjudged.remove(container);
+        if self.phase == Phase::Held && self.waiting.is_empty() {
+            self.phase = Phase::Open;
+        }
+    }
+
+    /// A container is to be looked at again when nothing waits any more.
+    pub(super) fn put_off(&mut self, container: &ContainerId) {
+        self.put_off.insert(container.clone());
     }
 
     /// Whether a service waits for the sake of another container than this one.
@@ -183,7 +196,7 @@ impl Guard {
 
     /// A container could not be judged: it is judged when it can be.
     pub(super) fn not_judged(&mut self, container: &ContainerId) {
-        if self.phase == Phase::Trial {
+        if self.phase == Phase::Trial && !self.waiting.contains_key(container) {
             self.unjudged.insert(container.clone());
         }
     }
@@ -223,6 +236,11 @@ impl Guard {
         self.release()
     }
 
+    /// The containers whose plans wait.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = ContainerId> {
+        self.waiting.keys().cloned()
+    }
+
     /// Whether it is this container's plan that is held.
     pub(super) fn holds(&self, container: &ContainerId) -> bool {
         self.phase == Phase::Held && self.waiting.contains_key(container)
@@ -237,7 +255,10 @@ impl Guard {
     }
 
     fn release(&mut self) -> Vec<ContainerId> {
-        std::mem::take(&mut self.waiting).into_keys().collect()
+        let waiting = std::mem::take(&mut self.waiting).into_keys();
+        let mut all: BTreeSet<_> = waiting.collect();
+        all.append(&mut self.put_off);
+        all.into_iter().collect()
     }
 
     fn is_bulk(&self, gone: usize) -> bool {
@@ -321,6 +342,24 @@ mod tests {
         let waits: Vec<_> =
             (0..8).map(|n| guard.waits(&container(n), Cause::Pipeline, removal(n))).collect();
         assert_eq!(waits, [false, false, false, false, true, true, true, true]);
+    }
+
+    #[test]
+    fn who_wants_what_is_held_for_another_one_is_looked_at_with_it() {
+        let (mut guard, _) = trial(6, 6, &Cause::Pipeline);
+        assert!(guard.reserves("s1", &container(9)));
+        assert!(!guard.reserves("s1", &container(1)));
+        guard.put_off(&container(9));
+        let released = guard.confirm();
+        assert_eq!((released.len(), released.contains(&container(9))), (7, true));
+    }
+
+    #[test]
+    fn a_container_that_keeps_what_it_has_holds_nothing_any_more() {
+        let (mut guard, _) = trial(6, 6, &Cause::Pipeline);
+        guard.forget(&container(1));
+        assert!(!guard.reserves("s1", &container(9)));
+        assert_eq!(guard.held().map(|held| held.services.len()), Some(5));
     }
 
     #[test]

@@ -113,9 +113,8 @@ impl Jobs {
 
     pub(super) fn start_due(&mut self) {
         while self.running.len() < self.limit {
-            let (synced, calm) = (self.synced, self.is_calm());
-            let Some(job) = self.queue.pop(Instant::now(), |job| may_start(job, synced, calm))
-            else {
+            let ready = self.ready();
+            let Some(job) = self.queue.pop(Instant::now(), |job| may_start(job, ready)) else {
                 return;
             };
             let (shared, name) = (self.shared.clone(), job.clone());
@@ -137,8 +136,8 @@ impl Jobs {
     /// happens.
     pub(super) fn next_due(&self) -> Option<Instant> {
         if self.running.len() < self.limit {
-            let (synced, calm) = (self.synced, self.is_calm());
-            self.queue.next_due(|job| may_start(job, synced, calm))
+            let ready = self.ready();
+            self.queue.next_due(|job| may_start(job, ready))
         } else {
             None
         }
@@ -159,9 +158,26 @@ impl Jobs {
             }
             Err(error) => self.retry(job.clone(), &error),
         }
+        self.nudge();
         if let Job::Look(id) = &job {
             self.saw(id);
         }
+    }
+
+    /// Look at the containers that others' looks have left something for. One that
+    /// waits to be tried again is looked at then.
+    fn nudge(&mut self) {
+        for id in self.shared.take_nudged() {
+            let job = Job::Look(id);
+            if self.queue.is_active(&job) || !self.failing.contains_key(&job) {
+                self.add(job, Duration::ZERO);
+            }
+        }
+    }
+
+    fn ready(&self) -> Ready {
+        let engine = self.shared.knows_engine();
+        Ready { synced: self.synced, engine, calm: self.is_calm() }
     }
 
     /// Whether it is known of every container what it offers. One that is to be
@@ -201,8 +217,8 @@ impl Jobs {
             Job::Compare => {
                 // What is to be looked at anyway is no news.
                 next.retain(|(job, _)| !self.queue.has(job) && !self.failing.contains_key(job));
-                if !next.is_empty() {
-                    let containers = next.len();
+                let containers = next.iter().filter(|(job, _)| matches!(job, Job::Look(_))).count();
+                if containers > 0 {
                     warn!(containers, "no event told of a change; looking at these containers");
                 }
             }
@@ -305,13 +321,26 @@ impl Jobs {
     }
 }
 
-/// Nothing can be planned before the registry was read once, and to clean up takes
+/// What is known, and so what can be done.
+#[derive(Clone, Copy)]
+struct Ready {
+    /// The registry was read once.
+    synced: bool,
+    /// It is known which container engine this is.
+    engine: bool,
+    /// All containers were looked at.
+    calm: bool,
+}
+
+/// Nothing can be planned before the registry was read once. That a container is not
+/// there means nothing while the engine may be another one; and to clean up takes
 /// that all containers were looked at.
-fn may_start(job: &Job, synced: bool, calm: bool) -> bool {
+fn may_start(job: &Job, ready: Ready) -> bool {
     match job {
         Job::Sync => true,
-        Job::CleanUp => synced && calm,
-        Job::Look(_) | Job::Beat(_) | Job::Watch | Job::Compare => synced,
+        Job::CleanUp => ready.synced && ready.engine && ready.calm,
+        Job::Look(_) | Job::Compare => ready.synced && ready.engine,
+        Job::Beat(_) | Job::Watch => ready.synced,
     }
 }
 

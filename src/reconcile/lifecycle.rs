@@ -130,6 +130,12 @@ impl Lifecycle {
         drain.into_iter().chain(rename).collect()
     }
 
+    /// Whether services are put into maintenance.
+    pub(super) fn maintains(&self) -> bool {
+        let drains = self.drain.is_some() && self.drain_by == DrainBy::Maintenance;
+        drains || self.on_exit == OnExit::Maintenance
+    }
+
     /// Why a container does not offer its services for its health's sake.
     pub(super) fn gate(&self, container: &Container) -> Option<String> {
         let words = match (self.healthcheck, container.health) {
@@ -220,6 +226,14 @@ pub(super) struct Beat {
     pub(super) output: String,
     /// The time between two reports.
     pub(super) every: Duration,
+}
+
+impl Beat {
+    /// The same report of what a container is like now.
+    pub(super) fn now(&self, container: &Container) -> Self {
+        let (status, output) = state(container);
+        Self { status, output, ..self.clone() }
+    }
 }
 
 /// What a container's state means to those who are to be sent to it.

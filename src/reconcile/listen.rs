@@ -43,7 +43,9 @@ pub(super) enum News {
     Unknown,
     /// Nothing happened for a while, or no word of it came through.
     Quiet,
-    /// The connection was lost: the source may be another one now.
+    /// The connection was lost: the source may be another one from now on.
+    Lost,
+    /// There is a connection again, or will be at once.
     Reconnected,
 }
 
@@ -70,6 +72,9 @@ pub(super) async fn listen(
             }
             Lost::Ended => warn!("Docker ended the stream of events; connecting again"),
             Lost::NobodyListens => return,
+        }
+        if sender.send(News::Lost).await.is_err() {
+            return;
         }
         let delay = delays.next().unwrap_or(FAST_CAP);
         tokio::select! {

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -13,12 +13,12 @@ use tokio::time::Instant;
 use tracing::{debug, error, info};
 
 use super::{
-    Deregister, Job, Options, Plan, Provenance,
+    Action, Deregister, Job, Options, Plan, Provenance, Reason,
     catalog::Catalog,
     compare::Alive,
     guard::{Cause, Guard, Verdict},
     lifecycle::{Beat, DrainBy, Ending, Lifecycle, MAINTENANCE, Rename},
-    plan::plan,
+    plan::plan as plan_for,
     report::Reports,
 };
 use crate::{
@@ -67,10 +67,11 @@ impl LookError {
     }
 }
 
-/// How often a container is looked at again for ports that are not shown yet, with
-/// pauses that double: for about six seconds.
-const LATE_LOOKS: u32 = 6;
-const LATE_PAUSE: Duration = Duration::from_millis(50);
+/// For how long after its start a container is looked at again for ports that are not
+/// shown yet; with pauses that are as long as this has gone on, but at least and at
+/// most so long.
+const LATE: Duration = Duration::from_secs(10);
+const LATE_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
 
 /// What is to be done after a job, and how soon.
 pub(super) type Next = Vec<(Job, Duration)>;
@@ -93,15 +94,20 @@ pub(super) struct Shared {
     pub(super) alive: Alive,
     /// Containers that were told to end.
     ending: Mutex<HashMap<ContainerId, Ending>>,
-    /// How often containers were looked at for ports that are not shown yet.
-    late: Mutex<HashMap<ContainerId, u32>>,
+    /// Since when ports of containers have not been shown, and of which start.
+    late: Mutex<HashMap<ContainerId, (Option<String>, Instant)>>,
     /// What is reported to the TTL checks of containers' services.
     pub(super) beats: Mutex<HashMap<ContainerId, Beat>>,
-    /// The container engine is to be asked who it is; and who it was.
-    pub(super) engine_unknown: AtomicBool,
+    /// Who the container engine is; how often the connection to it was begun anew, and
+    /// up to which time it was asked since.
     pub(super) engine: Mutex<Option<String>>,
+    pub(super) connections: AtomicU64,
+    pub(super) identified: AtomicU64,
+    pub(super) identifying: tokio::sync::Mutex<()>,
     /// It is known what a former daemon left in maintenance.
     pub(super) maintained_known: AtomicBool,
+    /// Containers that another one's look has left something for.
+    nudged: Mutex<BTreeSet<ContainerId>>,
     /// A lookup said that a service was gone which a read then had.
     pub(super) lookups_lie: AtomicBool,
 }
@@ -109,7 +115,8 @@ pub(super) struct Shared {
 /// The plan for a container.
 pub(super) struct Planned {
     pub(super) plan: Plan,
-    /// It keeps services because it cannot have others.
+    /// It cannot have all that it wants: another container has it, or waits for the
+    /// bulk guard with it.
     pub(super) rival: bool,
     /// It has to wait for the bulk guard.
     pub(super) waits: bool,
@@ -168,16 +175,24 @@ impl Shared {
             ending: Mutex::default(),
             late: Mutex::default(),
             beats: Mutex::default(),
-            engine_unknown: AtomicBool::new(true),
             engine: Mutex::default(),
+            connections: AtomicU64::new(1),
+            identified: AtomicU64::new(0),
+            identifying: tokio::sync::Mutex::default(),
             maintained_known: AtomicBool::new(false),
+            nudged: Mutex::default(),
             lookups_lie: AtomicBool::new(false),
         }
     }
 
     /// The connection to the source was lost: it may be another one now.
     pub(super) fn engine_is_unknown(&self) {
-        self.engine_unknown.store(true, Ordering::Relaxed);
+        self.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether it is known which container engine this is.
+    pub(super) fn knows_engine(&self) -> bool {
+        self.identified.load(Ordering::Relaxed) == self.connections.load(Ordering::Relaxed)
     }
 
     /// A signal was sent to a container. Whether that is a reason to look at it.
@@ -245,13 +260,26 @@ impl Shared {
     }
 
     async fn look(&self, id: &ContainerId) -> Result<Next, LookError> {
+        let asked = Instant::now();
         let container = self.source.inspect(id).await?;
         self.alive.note(id, container.as_ref());
         let offer = match &container {
-            Some(container) if container.state.is_running() => self.offer(container).await?,
+            Some(container) if container.state.is_running() => {
+                match self.offer(container).await {
+                    Ok(offer) => offer,
+                    Err(error) => {
+                        // What it keeps it keeps in use.
+                        self.maintain(id, self.ending(container).is_some()).await?;
+                        return Err(error);
+                    }
+                }
+            }
             Some(container) if self.keeps(container) => {
                 debug!(container = id.short(), "ended with a failure; it keeps its services");
                 self.forget(id);
+                let plan = self.plan_to_keep(id);
+                self.execute(id, plan).await?;
+                self.maintain(id, false).await?;
                 return Ok(Next::new());
             }
             _ => {
@@ -262,38 +290,58 @@ impl Shared {
         if container.is_none() {
             self.reports.forget(id);
         }
+        self.settle(id, container, offer, asked).await
+    }
+
+    /// Make what is registered for a container what it offers, by what Docker said
+    /// when it was asked.
+    async fn settle(
+        &self,
+        id: &ContainerId,
+        container: Option<Container>,
+        offer: Offer,
+        asked: Instant,
+    ) -> Result<Next, LookError> {
         let (ending, makeshift) = (offer.ending, offer.makeshift);
         let Planned { plan, rival, waits } = self.plan(id, container.as_ref(), offer);
-        if waits {
-            return Ok(Next::new());
-        }
-        self.execute(id, plan).await?;
-        if let Some(service) = lock(&self.catalog).refused(id) {
+        let executed = if waits { Ok(()) } else { self.execute(id, plan).await };
+        let running = container.filter(|container| container.state.is_running());
+        // Whatever could not be done.
+        let maintained = match &running {
+            Some(_) => self.maintain(id, ending.is_some()).await,
+            None => Ok(()),
+        };
+        executed.and(maintained)?;
+        if let Some(service) = lock(&self.catalog).refused(id).filter(|_| !waits) {
             return Err(LookError::Refused(service));
         }
-        let Some(container) = container.filter(|container| container.state.is_running()) else {
-            return Ok(Next::new());
-        };
-        self.maintain(id, ending.is_some()).await?;
-        let mut next = self.note_beat(&container);
-        next.extend(ending.map(|left| (Job::Look(id.clone()), left)));
-        next.extend(self.late_ports(&container).map(|pause| (Job::Look(id.clone()), pause)));
-        next.extend(self.retirement(id).map(|pause| (Job::Look(id.clone()), pause)));
-        next.extend((makeshift || rival).then(|| (Job::Look(id.clone()), AGAIN)));
+        let Some(container) = running else { return Ok(Next::new()) };
+        // What waits for the guard is looked at when it has decided.
+        let at_its_end = self.retirement(id).filter(|_| !waits);
+        let again = (makeshift || rival).then_some(AGAIN);
+        let late = self.late_ports(&container, asked);
+        let pauses = ending.into_iter().chain(late).chain(at_its_end).chain(again);
+        let mut next: Next = pauses.map(|pause| (Job::Look(id.clone()), pause)).collect();
+        next.extend(if waits { self.keep_beat(&container) } else { self.note_beat(&container) });
         Ok(next)
     }
 
-    /// When a container is to be looked at again for ports that the engine does
-    /// not show yet. Some it never shows.
-    fn late_ports(&self, container: &Container) -> Option<Duration> {
+    /// When a container is to be looked at again for ports that the engine did not
+    /// show yet when it was asked. Some it never shows.
+    fn late_ports(&self, container: &Container, asked: Instant) -> Option<Duration> {
         let mut late = lock(&self.late);
         if container.pending_ports.is_empty() {
             late.remove(&container.id);
             return None;
         }
-        let looks = late.entry(container.id.clone()).or_default();
-        *looks += 1;
-        (*looks <= LATE_LOOKS).then(|| LATE_PAUSE * 2_u32.pow(*looks))
+        let begun = (container.started_at.clone(), Instant::now());
+        let since = late.entry(container.id.clone()).or_insert_with(|| begun.clone());
+        if since.0 != begun.0 {
+            *since = begun;
+        }
+        let elapsed = asked.saturating_duration_since(since.1);
+        let (least, most) = LATE_PAUSES;
+        (elapsed < LATE).then(|| elapsed.clamp(least, most))
     }
 
     /// How long it takes until something of a container has been kept for long
@@ -326,10 +374,16 @@ impl Shared {
             }
             Rename::Swap => Vec::new(),
         };
+        catalog.note_waiting(id, false);
         let concerned = catalog.claim_with(id, name, offer.services, kept);
-        let mut plan = plan(&catalog, &concerned);
+        let mut plan = plan_for(&catalog, id, &concerned);
+        lock(&self.nudged).append(&mut plan.others);
+        let planned = plan.actions.len();
         plan.actions.retain(|action| !lock(&self.guard).reserves(action.id(), id));
-        let mut rival = false;
+        let mut rival = plan.actions.len() < planned;
+        if rival {
+            lock(&self.guard).put_off(id);
+        }
         for service in concerned.iter().filter(|service| catalog.rivals(service).contains(&id)) {
             error!(container = id.short(), service, "the service ID is another container's");
             rival = true;
@@ -342,7 +396,28 @@ impl Shared {
             _ => (Cause::Pipeline, Vec::new()),
         };
         let waits = lock(&self.guard).waits(id, cause, counted);
+        if waits {
+            catalog.note_waiting(id, true);
+            lock(&self.nudged).append(&mut plan_for(&catalog, id, &concerned).others);
+        }
         Planned { plan, rival, waits }
+    }
+
+    /// The plan for a container that has ended and keeps what it has: that is written
+    /// again where it is not known what is there. What it does not have it does not
+    /// get, and others may.
+    fn plan_to_keep(&self, id: &ContainerId) -> Plan {
+        let mut catalog = lock(&self.catalog);
+        catalog.note_life(id, false);
+        let concerned = catalog.keep(id);
+        catalog.note_waiting(id, false);
+        let mut plan = plan_for(&catalog, id, &concerned);
+        lock(&self.nudged).append(&mut plan.others);
+        lock(&self.guard).forget(id);
+        plan.conflicts.clear();
+        plan.actions
+            .retain(|action| matches!(action, Action::Register { reason: Reason::Uncertain, .. }));
+        plan
     }
 
     /// What a running container offers.
@@ -396,14 +471,19 @@ impl Shared {
         let reason = format!("{MAINTENANCE}the container is ending");
         let differing: Vec<_> = {
             let catalog = lock(&self.catalog);
-            let services = catalog.offered(container);
-            let ids = services.iter().map(|service| service.id.clone());
+            let ids = catalog.had(container).into_iter();
             ids.filter(|id| catalog.maintenance_differs(id, wanted)).collect()
         };
         for id in differing {
             let reason = wanted.then_some(reason.as_str());
-            self.registry.set_maintenance(&id, reason).await?;
-            lock(&self.catalog).note_maintenance(&id, wanted);
+            let before = lock(&self.catalog).begin_maintenance(&id);
+            let result = self.registry.set_maintenance(&id, reason).await;
+            match &result {
+                Ok(()) => lock(&self.catalog).note_maintenance(&id, wanted.then_some(true)),
+                Err(error) if error.is_transient() => {}
+                Err(_) => lock(&self.catalog).note_maintenance(&id, before),
+            }
+            result?;
             let words = if wanted { "in maintenance" } else { "out of maintenance" };
             info!("{words}: {} {id}", container.short());
         }
@@ -425,12 +505,32 @@ impl Shared {
         vec![(Job::Beat(container.id.clone()), Duration::ZERO)]
     }
 
+    /// Report from now on how a container is, to the checks to which something is
+    /// reported for it.
+    fn keep_beat(&self, container: &Container) -> Next {
+        let mut beats = lock(&self.beats);
+        let now = beats.get(&container.id).map(|beat| beat.now(container));
+        match now.filter(|now| beats.get(&container.id) != Some(now)) {
+            Some(now) => {
+                beats.insert(container.id.clone(), now);
+                vec![(Job::Beat(container.id.clone()), Duration::ZERO)]
+            }
+            None => Next::new(),
+        }
+    }
+
     /// Whether an ended container keeps its services by the rule of
     /// `-deregister on-success`. A code above 128 is that of a signal.
     pub(super) fn keeps(&self, container: &Container) -> bool {
         let ended = matches!(container.state, State::Exited | State::Dead);
         let failed = container.exit_code != 0 && container.exit_code & 128 == 0;
         self.deregister == Deregister::OnSuccess && ended && failed
+    }
+
+    /// The containers that another one's look has left something for since this was
+    /// asked last.
+    pub(super) fn take_nudged(&self) -> BTreeSet<ContainerId> {
+        std::mem::take(&mut lock(&self.nudged))
     }
 
     /// The IDs of all services of this daemon.

@@ -1,10 +1,14 @@
 //! The difference between what is wanted and what is registered, as a list of
 //! actions. Pure: the same values give the same plan, and the executor has no
 //! choice.
+//!
+//! A plan is for one container and writes only what is that container's: what it
+//! is given of what it wants, and what it has and nobody wants. What is another
+//! one's is left to that one's own look, at which it is known what it offers.
 
 mod retire;
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use serde::Serialize;
 
@@ -12,9 +16,9 @@ use super::{
     catalog::Catalog,
     provenance::{META_RETIRE, Owner},
 };
-use crate::{registry::Registered, service::Service};
+use crate::{container::ContainerId, registry::Registered, service::Service};
 
-pub(super) use retire::{is_same, mark, port, retirees, retires_at};
+pub(super) use retire::{Old, is_same, mark, port, retirees, retires_at};
 
 /// What is to be done, in this order: registrations stand before
 /// deregistrations, so that a service that changes its ID is never missing.
@@ -24,6 +28,8 @@ pub struct Plan {
     pub actions: Vec<Action>,
     /// What cannot be registered, because its ID is somebody else's.
     pub conflicts: Vec<Conflict>,
+    /// Other containers of which something is not as it is to be.
+    pub others: BTreeSet<ContainerId>,
 }
 
 /// One write.
@@ -37,22 +43,34 @@ pub enum Action {
         reason: Reason,
         /// The ID under which the old name of this service is to be registered
         /// first.
-        after: Option<String>,
-        /// What was known when this was planned; see [`Catalog::is_current`].
-        generation: u64,
+        after: Option<Heir>,
     },
     /// Deregister a service.
     Deregister {
         /// Its ID.
         id: String,
-        /// The ID under which the same service is to be registered first. For
-        /// as long as it is not, this one stays.
-        heir: Option<String>,
-        /// It was kept beside its heir, and its time is over.
-        retired: bool,
-        /// What was known when this was planned.
-        generation: u64,
+        /// The IDs under which the same service is to be registered first, with the
+        /// container that wants it there; several if it is not known what is there.
+        /// For as long as one of them is not, this one stays.
+        heirs: BTreeSet<Heir>,
+        /// Why.
+        why: Removal,
     },
+}
+
+/// What takes the place of a service: a container, and the ID under which it wants
+/// that service now.
+pub type Heir = (ContainerId, String);
+
+/// Why a service is deregistered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Removal {
+    /// Its container does not offer it, or has ended.
+    Unwanted,
+    /// It was kept beside what has taken its place, and its time is over.
+    Retired,
+    /// It was left behind by a container that is gone, and is this.
+    LeftBehind(Box<Registered>),
 }
 
 impl Plan {
@@ -60,7 +78,7 @@ impl Plan {
     /// any more.
     pub(super) fn taken(&self) -> impl Iterator<Item = &str> {
         let taken = self.actions.iter().filter(|action| match action {
-            Action::Deregister { retired, .. } => !retired,
+            Action::Deregister { why, .. } => *why != Removal::Retired,
             Action::Register { reason: Reason::Changed(fields), .. } => fields.contains(&"name"),
             Action::Register { reason, .. } => *reason == Reason::Retiring,
         });
@@ -85,21 +103,13 @@ impl Action {
         }
     }
 
-    /// The ID that has to be registered before this is done.
-    pub fn heir(&self) -> Option<&str> {
-        match self {
-            Action::Register { after, .. } => after.as_deref(),
-            Action::Deregister { heir, .. } => heir.as_deref(),
-        }
-    }
-
-    /// What was known when this was planned.
-    pub fn generation(&self) -> u64 {
-        match self {
-            Action::Register { generation, .. } | Action::Deregister { generation, .. } => {
-                *generation
-            }
-        }
+    /// What has to be registered before this is done.
+    pub fn heirs(&self) -> impl Iterator<Item = &Heir> {
+        let (after, heirs) = match self {
+            Action::Register { after, .. } => (after.as_ref(), None),
+            Action::Deregister { heirs, .. } => (None, Some(heirs)),
+        };
+        after.into_iter().chain(heirs.into_iter().flatten())
     }
 }
 
@@ -140,27 +150,34 @@ pub struct Conflict {
     pub taken_by: String,
 }
 
-/// The plan for these service IDs.
+/// The plan for a container that these service IDs concern.
 pub(super) fn plan<'a>(
     catalog: &Catalog,
-    ids: impl IntoIterator<Item = &'a String> + Clone,
+    container: &ContainerId,
+    ids: impl IntoIterator<Item = &'a String>,
 ) -> Plan {
     let mut plan = Plan::default();
     let mut removals = Vec::new();
-    for id in ids.clone() {
-        match decide(catalog, id) {
+    for id in ids {
+        let decision = decide(catalog, id);
+        if !is_own(catalog, container, id, &decision) {
+            plan.others.extend(responsible(catalog, id, &decision));
+            continue;
+        }
+        match decision {
             Decision::Nothing => {}
             Decision::Register(service, reason) => plan.actions.push(Action::Register {
-                after: before(catalog, &service),
+                after: before(catalog, container, &service),
                 service,
                 reason,
-                generation: catalog.generation(id),
             }),
             Decision::Deregister => removals.push(Action::Deregister {
                 id: id.clone(),
-                heir: heir(catalog, id, ids.clone()),
-                retired: catalog.registered(id).is_some_and(|old| retires_at(old).is_some()),
-                generation: catalog.generation(id),
+                heirs: heirs(catalog, id),
+                why: match catalog.registered(id).is_some_and(|old| retires_at(old).is_some()) {
+                    true => Removal::Retired,
+                    false => Removal::Unwanted,
+                },
             }),
             Decision::Conflict(taken_by) => {
                 plan.conflicts.push(Conflict { id: id.clone(), taken_by });
@@ -168,47 +185,83 @@ pub(super) fn plan<'a>(
         }
     }
     // What an old name is kept under stands before what takes the name away.
-    plan.actions.sort_by_key(|action| action.heir().is_some());
+    plan.actions.sort_by_key(|action| action.heirs().next().is_some());
     plan.actions.append(&mut removals);
     #[cfg(test)]
-    super::sim::spoil(catalog, &mut plan);
+    super::sim::spoil(&mut plan);
     plan
 }
 
-/// The ID under which a service is wanted that has another ID so far: one of its
-/// container's, or if that is not known one of these. It stands for the same port of the container, as far as this daemon
-/// remembers; else it is reached at the same address and port.
-fn heir<'a>(
-    catalog: &Catalog,
-    id: &str,
-    ids: impl IntoIterator<Item = &'a String>,
-) -> Option<String> {
-    // What may be there is what was last attempted, or else what was there before.
-    let ports = [catalog.attempted(id), catalog.written(id)].map(|old| old.map(|old| port(old)));
-    let [attempted, written] = ports.map(Option::flatten);
-    let reached = catalog.registered(id);
-    let reached = |new: &Service| reached.is_some_and(|old| is_same(new, (old, written)));
-    let attempted = |new: &Service| attempted.is_some() && port(new) == attempted;
-    // What another container offers does not take its place.
-    let holders = catalog.holders(id);
-    let heirs: Vec<&Arc<Service>> = match holders.is_empty() {
-        true => ids.into_iter().filter_map(|id| catalog.wanted(id)).collect(),
-        false => holders.iter().flat_map(|container| catalog.wanted_by(container)).collect(),
+/// Whether what an action is to do still is to be done. What has become of the
+/// claims and of the registry since a plan was made may have made it wrong.
+pub(super) fn is_due(catalog: &Catalog, container: &ContainerId, action: &Action) -> bool {
+    let id = action.id();
+    if let Action::Deregister { why: Removal::LeftBehind(what), .. } = action {
+        return is_left_behind(catalog, id) && catalog.registered(id) == Some(&**what);
+    }
+    let decision = decide(catalog, id);
+    let same = match (&decision, action) {
+        (Decision::Register(wanted, _), Action::Register { service, .. }) => {
+            Arc::ptr_eq(wanted, service)
+        }
+        (Decision::Deregister, Action::Deregister { .. }) => true,
+        _ => false,
     };
-    let mut heirs = heirs.into_iter().filter(|new| !retires(new));
-    let heir = heirs.clone().find(|new| attempted(new)).or_else(|| heirs.find(|new| reached(new)));
-    heir.map(|new| new.id.clone())
+    same && is_own(catalog, container, id, &decision)
+}
+
+/// Whether it is this container for which a decision is carried out.
+fn is_own(catalog: &Catalog, container: &ContainerId, id: &str, decision: &Decision) -> bool {
+    match decision {
+        Decision::Nothing => true,
+        Decision::Register(..) | Decision::Conflict(_) => catalog.is_given(id, container),
+        Decision::Deregister => {
+            let holders = catalog.holders(id);
+            holders.is_empty() || holders.contains(container)
+        }
+    }
+}
+
+/// The containers for which a decision can be carried out.
+fn responsible(catalog: &Catalog, id: &str, decision: &Decision) -> BTreeSet<ContainerId> {
+    match decision {
+        Decision::Nothing => BTreeSet::new(),
+        Decision::Register(..) | Decision::Conflict(_) => {
+            catalog.holder(id).map(|(container, _)| container.clone()).into_iter().collect()
+        }
+        Decision::Deregister => catalog.holders(id),
+    }
+}
+
+/// Under which IDs those who have, or may have, a service under this ID want it now.
+fn heirs(catalog: &Catalog, id: &str) -> BTreeSet<Heir> {
+    let holders = catalog.holders(id);
+    let of = |container: &ContainerId| {
+        let heirs = heirs_of(catalog, container, id).into_iter();
+        heirs.map(|heir| (container.clone(), heir)).collect::<Vec<_>>()
+    };
+    holders.iter().flat_map(of).collect()
+}
+
+/// The IDs under which a container wants a service that it has under another ID so
+/// far. It stands for the same port of the container, as far as this daemon
+/// remembers; else it is reached at the same address and port. If it is not known
+/// what is there, each that it may be counts.
+fn heirs_of(catalog: &Catalog, container: &ContainerId, id: &str) -> BTreeSet<String> {
+    let wanted = catalog.wanted_by(container).into_iter();
+    let new: Vec<_> = wanted.filter(|new| !retires(new)).collect();
+    let heir = |old| new.iter().find(|new| is_same(new, old)).map(|new| new.id.clone());
+    catalog.had_by(container, id).into_iter().filter_map(heir).collect()
 }
 
 /// The ID under which the old name of a service is kept, if it is to be and its own
 /// ID is about to get another name.
-fn before(catalog: &Catalog, service: &Service) -> Option<String> {
+fn before(catalog: &Catalog, container: &ContainerId, service: &Service) -> Option<Heir> {
     let old = catalog.registered(&service.id).filter(|old| old.name != service.name)?;
-    let holders = catalog.holders(&service.id);
-    let theirs = holders.iter().flat_map(|container| catalog.wanted_by(container));
-    let mut kept = theirs.filter(|kept| retires(kept) && kept.name == old.name);
+    let wanted = catalog.wanted_by(container).into_iter();
+    let mut kept = wanted.filter(|kept| retires(kept) && kept.name == old.name);
     kept.find(|kept| kept.id != service.id && port(kept) == port(service))
-        .map(|kept| kept.id.clone())
+        .map(|kept| (container.clone(), kept.id.clone()))
 }
 
 /// Whether a service is kept beside the one that has taken its place.
@@ -225,11 +278,8 @@ pub(super) fn cleanup(catalog: &Catalog, addresses: &[&str]) -> Plan {
         let Some(container) = original_container(catalog.host(), &registered.id) else {
             return false;
         };
-        // Without marks the daemon's own are unmarked, too.
         catalog.owner(registered) == Owner::Unmarked
-            && catalog.written(&registered.id).is_none()
             && addresses.contains(&registered.address.as_str())
-            && catalog.wanted(&registered.id).is_none()
             && !catalog.offers(container, &registered.name)
     };
     removal(catalog, dangling)
@@ -239,22 +289,26 @@ pub(super) fn cleanup(catalog: &Catalog, addresses: &[&str]) -> Plan {
 /// container, and that no container wants. All containers must have been looked
 /// at.
 pub(super) fn leftovers(catalog: &Catalog) -> Plan {
-    removal(catalog, |registered| {
-        catalog.owner(registered) == Owner::Host && catalog.wanted(&registered.id).is_none()
-    })
+    removal(catalog, |registered| catalog.owner(registered) == Owner::Host)
+}
+
+/// Whether nobody wants what is registered under an ID and this daemon has not
+/// written it, and nothing but its removal may have come since. Without marks the
+/// daemon's own look like anybody's.
+fn is_left_behind(catalog: &Catalog, id: &str) -> bool {
+    catalog.wanted(id).is_none() && !catalog.may_have_written(id)
 }
 
 fn removal(catalog: &Catalog, unwanted: impl Fn(&&Registered) -> bool) -> Plan {
-    let mut ids: Vec<_> =
-        catalog.all_registered().filter(unwanted).map(|registered| &registered.id).collect();
-    ids.sort_unstable();
-    let action = |id: &String| Action::Deregister {
-        id: id.clone(),
-        heir: None,
-        retired: false,
-        generation: catalog.generation(id),
+    let left = catalog.all_registered().filter(|left| is_left_behind(catalog, &left.id));
+    let mut left: Vec<_> = left.filter(unwanted).collect();
+    left.sort_unstable_by_key(|left| &left.id);
+    let action = |left: &Registered| Action::Deregister {
+        id: left.id.clone(),
+        heirs: BTreeSet::new(),
+        why: Removal::LeftBehind(Box::new(left.clone())),
     };
-    Plan { actions: ids.into_iter().map(action).collect(), conflicts: Vec::new() }
+    Plan { actions: left.into_iter().map(action).collect(), ..Plan::default() }
 }
 
 /// The container's name in an ID of registrator's form:
@@ -275,7 +329,12 @@ enum Decision {
     Conflict(String),
 }
 
+/// What is to be done with an ID.
 fn decide(catalog: &Catalog, id: &str) -> Decision {
+    #[cfg(test)]
+    if super::sim::removes_what_is_foreign(catalog, id) {
+        return Decision::Deregister;
+    }
     let wanted = catalog.wanted(id);
     if catalog.is_uncertain(id) {
         return match wanted {
@@ -291,14 +350,10 @@ fn decide(catalog: &Catalog, id: &str) -> Decision {
         (None, None) => Decision::Nothing,
         (Some(service), None) => Decision::Register(service.clone(), Reason::New),
         (None, Some(registered)) => {
-            let ours = match catalog.owner(registered) {
-                Owner::Ours(container) => catalog.was_looked_at(&container),
-                _ => false,
-            };
-            if ours || catalog.written(id).is_some() {
-                Decision::Deregister
-            } else {
-                Decision::Nothing
+            let ours = matches!(catalog.owner(registered), Owner::Ours(_));
+            match ours || catalog.written(id).is_some() {
+                true => Decision::Deregister,
+                false => Decision::Nothing,
             }
         }
         (Some(service), Some(registered)) => match catalog.owner(registered) {

@@ -63,6 +63,11 @@ impl<K: Clone + Ord + Hash> Queue<K> {
         self.waiting.contains_key(key) || self.active.contains(key)
     }
 
+    /// Whether `key` is being worked on.
+    pub(super) fn is_active(&self, key: &K) -> bool {
+        self.active.contains(key)
+    }
+
     /// The work on `key` has ended, well or badly.
     pub(super) fn done(&mut self, key: &K) {
         self.active.remove(key);

@@ -2,7 +2,7 @@
 //! registry still has what it was told.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::atomic::Ordering,
     time::Duration,
 };
@@ -28,11 +28,10 @@ impl Shared {
     /// are to be looked at: those that run, those that were known to, and those
     /// that something is registered for.
     pub(super) async fn sync(&self) -> Result<Next, LookError> {
-        if self.engine_unknown.load(Ordering::Relaxed) {
-            self.identify().await?;
-        }
-        // Once it is done it stays done, so that a registry of which every second
-        // answer fails does not have to give two good ones in a row.
+        self.identify().await?;
+        // Once it is done it is not done again when what follows fails, so that a
+        // registry of which every second answer fails does not have to give two good
+        // ones in a row.
         if !self.maintained_known.load(Ordering::Relaxed) {
             self.find_maintained().await?;
             self.maintained_known.store(true, Ordering::Relaxed);
@@ -50,63 +49,77 @@ impl Shared {
         };
         report_drift(&drift, known);
         let running = self.source.list().await?;
+        if self.lifecycle.maintains() {
+            self.maintained_known.store(false, Ordering::Relaxed);
+        }
         info!("Syncing services on {} containers", running.len());
         let mut all = lock(&self.catalog).containers();
         all.extend(running);
+        // Somebody may have taken out what they wait with.
+        all.extend(lock(&self.guard).waiting());
         Ok(all.into_iter().map(|id| (Job::Look(id), Duration::ZERO)).collect())
     }
 
     /// Ask the engine who it is. If it is another one than before, everything
-    /// has changed.
-    async fn identify(&self) -> Result<(), LookError> {
+    /// has changed; whether it is.
+    pub(super) async fn identify(&self) -> Result<bool, LookError> {
+        // One answer after the other, so that the last one counts.
+        let _turn = self.identifying.lock().await;
+        // The connection may be lost once more before this is answered.
+        let connection = self.connections.load(Ordering::Relaxed);
         let engine = self.source.engine().await?;
         let before = std::mem::replace(&mut *lock(&self.engine), engine.clone());
+        self.identified.store(connection, Ordering::Relaxed);
+        if before == engine {
+            return Ok(false);
+        }
         lock(&self.catalog).set_engine(engine.as_deref());
-        self.engine_unknown.store(false, Ordering::Relaxed);
-        if before.is_some() && before != engine {
+        if before.is_some() {
             warn!("this is another container engine than before");
             lock(&self.guard).begin();
         }
-        Ok(())
+        Ok(before.is_some())
     }
 
-    /// The daemon's services that a read lacks because the token may not read
-    /// them. An agent leaves such services out without a word; asked for one by
-    /// its ID, it says so.
+    /// The services that a read lacks because the token may not read them, also
+    /// those of others: what is in the way of a registration still is. An agent
+    /// leaves such services out without a word; asked for one by its ID, it says so.
     async fn unreadable(
         &self,
         read: &BTreeMap<String, Registered>,
     ) -> Result<HashSet<String>, LookError> {
         let missing = lock(&self.catalog).missing(read);
-        // A rule is for names.
-        let by_name: BTreeMap<String, String> =
-            missing.iter().map(|(id, name)| (name.clone(), id.clone())).collect();
-        let lookups = by_name.into_iter().map(|(name, id)| {
+        let lookups = missing.into_iter().map(|(id, name)| {
             let registry = self.registry.clone();
-            async move { (name, registry.has(&id).await) }
+            async move {
+                let found = registry.has(&id).await;
+                (id, name, found)
+            }
         });
         let lookups: Vec<_> = stream::iter(lookups).buffered(16).collect().await;
-        let mut forbidden = HashSet::new();
-        for (name, found) in lookups {
+        let (mut stay, mut forbidden) = (HashSet::new(), BTreeSet::new());
+        for (id, name, found) in lookups {
             match found {
-                Ok(_) => {}
+                Ok(false) => continue,
+                // The token may read it again, or it has come back, since the read.
+                Ok(true) => {}
                 Err(RegistryError::Forbidden { .. }) => drop(forbidden.insert(name)),
                 Err(error) => return Err(error.into()),
             }
+            stay.insert(id);
         }
         if !forbidden.is_empty() {
             error!(
-                services = missing.iter().filter(|(_, name)| forbidden.contains(name)).count(),
+                services = stay.len(),
                 names = forbidden.len(),
-                "the token may not read what this daemon registered (service:read); it is left as \
-                 it was"
+                "the token may not read what was registered (service:read); it is left as it was"
             );
         }
-        let missing = missing.into_iter().filter(|(_, name)| forbidden.contains(name));
-        Ok(missing.map(|(id, _)| id).collect())
+        Ok(stay)
     }
 
-    /// Find out which services a former daemon of this host left in maintenance.
+    /// Find out which services this daemon, or a former one of this host, has left in
+    /// maintenance.
     async fn find_maintained(&self) -> Result<(), LookError> {
         let maintained = match self.registry.maintenance().await {
             Ok(maintained) => maintained,
@@ -117,8 +130,9 @@ impl Shared {
                 return Ok(());
             }
         };
-        let ours = maintained.into_iter().filter(|(_, reason)| reason.starts_with(MAINTENANCE));
-        lock(&self.catalog).set_maintained(ours.map(|(id, _)| id));
+        let ours = |reason: &String| reason.starts_with(MAINTENANCE);
+        let read = maintained.into_iter().map(|(id, reason)| (id, ours(&reason)));
+        lock(&self.catalog).see_maintained(read);
         Ok(())
     }
 
@@ -176,6 +190,8 @@ impl Shared {
             if self.cleanup {
                 plan.actions.extend(cleanup(&catalog, &addresses).actions);
             }
+            let nobody = ContainerId(String::new());
+            plan.actions.retain(|action| !lock(&self.guard).reserves(action.id(), &nobody));
             plan
         };
         for action in &plan.actions {

@@ -7,13 +7,13 @@ use proptest::{collection::vec, prelude::*};
 
 use super::{
     catalog::Catalog,
-    plan::{cleanup, leftovers, plan},
+    plan::{cleanup, is_due, leftovers, plan},
     *,
 };
 use crate::{
     container::Protocol,
     registry::Registered,
-    service::{Service, Weights},
+    service::{Check, CheckKind, Service, Weights},
 };
 
 fn service(id: &str, name: &str) -> Service {
@@ -48,23 +48,20 @@ fn catalog(provenance: bool) -> Catalog {
     Catalog::new(Provenance::new("h", provenance))
 }
 
-/// Carry a plan out on a registry, as the executor does.
-fn apply(catalog: &mut Catalog, registry: &mut BTreeMap<String, Registered>, plan: &Plan) {
+/// Carry a container's plan out on a registry, as the executor does.
+fn apply(catalog: &mut Catalog, registry: &mut BTreeMap<String, Registered>, n: u8, plan: &Plan) {
     for action in &plan.actions {
-        match action {
-            Action::Register { service, generation, .. } => {
-                if catalog.is_current(&service.id, *generation) {
-                    registry.insert(service.id.clone(), Registered::from(&**service));
-                    catalog.end_write(&service.id, Some(service.clone()));
-                }
-            }
-            Action::Deregister { id, generation, .. } => {
-                if catalog.is_current(id, *generation) {
-                    registry.remove(id);
-                    catalog.end_write(id, None);
-                }
-            }
+        let id = action.id();
+        let waits = action.heirs().any(|(by, heir)| !catalog.has_heir(by, heir));
+        if waits || !is_due(catalog, &container(n), action) {
+            continue;
         }
+        catalog.begin_write(id, &container(n), action.service());
+        match action.service() {
+            Some(service) => registry.insert(id.to_string(), Registered::from(&**service)),
+            None => registry.remove(id),
+        };
+        catalog.end_write(id);
     }
 }
 
@@ -99,16 +96,16 @@ proptest! {
                 // Killed and started again: all that is known is the registry.
                 catalog = self::catalog(provenance);
                 read(&mut catalog, &registry);
-                for (n, services) in &offers {
-                    look(&mut catalog, &mut registry, *n, services);
+                for n in offers.keys() {
+                    settle(&mut catalog, &mut registry, &offers, *n);
                 }
             }
-            offers.insert(n, services.clone());
-            look(&mut catalog, &mut registry, n, &services);
+            offers.insert(n, services);
+            settle(&mut catalog, &mut registry, &offers, n);
         }
         // Everyone is looked at once more, as a resync does.
-        for (n, services) in &offers {
-            look(&mut catalog, &mut registry, *n, services);
+        for n in offers.keys() {
+            settle(&mut catalog, &mut registry, &offers, *n);
         }
         for (id, registered) in &theirs {
             prop_assert_eq!(registry.get(id), Some(registered));
@@ -125,7 +122,7 @@ proptest! {
         read(&mut catalog, &registry);
         for (n, services) in &offers {
             let concerned = claim(&mut catalog, *n, services);
-            prop_assert_eq!(plan(&catalog, &concerned).actions, vec![]);
+            prop_assert_eq!(plan(&catalog, &container(*n), &concerned).actions, vec![]);
         }
     }
 }
@@ -135,8 +132,11 @@ fn claim(
     n: u8,
     services: &[(u8, u8)],
 ) -> std::collections::BTreeSet<String> {
-    let services =
-        services.iter().map(|(id, name)| service(&format!("s{id}"), &format!("n{name}")));
+    // Services of one port would take each other's place.
+    let services = services.iter().map(|(id, name)| Service {
+        port: 80 + u16::from(*id),
+        ..service(&format!("s{id}"), &format!("n{name}"))
+    });
     catalog.claim(&container(n), &format!("c{n}"), services.collect())
 }
 
@@ -147,8 +147,27 @@ fn look(
     services: &[(u8, u8)],
 ) {
     let concerned = claim(catalog, n, services);
-    let plan = plan(catalog, &concerned);
-    apply(catalog, registry, &plan);
+    let plan = plan(catalog, &container(n), &concerned);
+    apply(catalog, registry, n, &plan);
+}
+
+/// Look at a container, and at those that its look has left something for.
+fn settle(
+    catalog: &mut Catalog,
+    registry: &mut BTreeMap<String, Registered>,
+    offers: &BTreeMap<u8, Vec<(u8, u8)>>,
+    n: u8,
+) {
+    let mut due = vec![container(n)];
+    for _ in 0..20 {
+        let Some(next) = due.pop() else { return };
+        let n: u8 = next.0.parse().expect("it is a number");
+        let concerned = claim(catalog, n, offers.get(&n).map_or(&[], Vec::as_slice));
+        let plan = plan(catalog, &next, &concerned);
+        apply(catalog, registry, n, &plan);
+        due.extend(plan.others);
+    }
+    panic!("containers leave work for each other without end");
 }
 
 #[test]
@@ -159,10 +178,10 @@ fn a_stale_plan_does_not_take_a_successor_out() {
     // The first container ends, and the second one takes its ID, before the
     // plan to deregister it is carried out.
     let concerned = claim(&mut catalog, 1, &[]);
-    let stale = plan(&catalog, &concerned);
+    let stale = plan(&catalog, &container(1), &concerned);
     assert!(matches!(stale.actions[..], [Action::Deregister { .. }]));
     look(&mut catalog, &mut registry, 2, &[(0, 0)]);
-    apply(&mut catalog, &mut registry, &stale);
+    apply(&mut catalog, &mut registry, 1, &stale);
     assert_eq!(registry["s0"].meta[META_CONTAINER], container(2).0);
 }
 
@@ -172,7 +191,7 @@ fn a_service_is_registered_under_its_new_id_before_the_old_one_goes() {
     let mut registry = BTreeMap::new();
     look(&mut catalog, &mut registry, 1, &[(0, 0)]);
     let concerned = claim(&mut catalog, 1, &[(1, 0)]);
-    let plan = plan(&catalog, &concerned);
+    let plan = plan(&catalog, &container(1), &concerned);
     assert!(
         matches!(&plan.actions[..], [Action::Register { .. }, Action::Deregister { id, .. }] if id == "s0")
     );
@@ -182,8 +201,8 @@ fn a_service_is_registered_under_its_new_id_before_the_old_one_goes() {
 fn an_uncertain_write_is_made_again() {
     let mut catalog = catalog(true);
     let concerned = claim(&mut catalog, 1, &[(0, 0)]);
-    catalog.begin_write("s0", None);
-    let plan = plan(&catalog, &concerned);
+    catalog.begin_write("s0", &container(1), None);
+    let plan = plan(&catalog, &container(1), &concerned);
     assert!(matches!(&plan.actions[..], [Action::Register { reason: Reason::Uncertain, .. }]));
 }
 
@@ -195,24 +214,178 @@ fn a_lost_write_stays_uncertain_whatever_was_read_meanwhile() {
     // The container ends. The read is answered before the write is carried out,
     // of which the daemon only learns that its answer did not come.
     claim(&mut catalog, 1, &[]);
-    catalog.begin_write("s0", None);
+    catalog.begin_write("s0", &container(1), None);
     catalog.begin_read();
     catalog.lose_write("s0");
     catalog.end_read(registry.clone(), &HashSet::new());
     let concerned = claim(&mut catalog, 1, &[(0, 0)]);
-    let plan = plan(&catalog, &concerned);
+    let plan = plan(&catalog, &container(1), &concerned);
     assert!(matches!(&plan.actions[..], [Action::Register { reason: Reason::Uncertain, .. }]));
+}
+
+/// A service with a check that looks for this path. An agent does not say what checks a
+/// service has.
+fn checked(path: &str) -> Service {
+    let kind = CheckKind::Ttl { ttl: path.into() };
+    let check = Check {
+        id: None,
+        name: None,
+        notes: None,
+        kind,
+        interval: None,
+        timeout: None,
+        initial_status: None,
+        deregister_after: None,
+        success_before_passing: None,
+        failures_before_critical: None,
+        attributes: BTreeMap::new(),
+    };
+    Service { checks: vec![check], ..service("s0", "web") }
+}
+
+/// Without marks a daemon knows its own by memory: of all that it may have written, what
+/// a read shows is its own.
+#[test]
+fn of_several_lost_writes_each_may_be_what_is_there() {
+    for shown in 0..3 {
+        let mut catalog = catalog(false);
+        let names = ["n0", "n1", "n2"];
+        for name in names {
+            let wanted = Arc::new(service("s0", name));
+            catalog.claim(&container(1), "app", vec![service("s0", name)]);
+            catalog.begin_write("s0", &container(1), Some(&wanted));
+            catalog.lose_write("s0");
+        }
+        catalog.claim(&container(1), "app", Vec::new());
+        let there = Registered::from(&service("s0", names[shown]));
+        read(&mut catalog, &BTreeMap::from([("s0".to_string(), there)]));
+        let plan = planned(&mut catalog, 1, &[]);
+        assert!(matches!(&plan.actions[..], [Action::Deregister { id, .. }] if id == "s0"));
+    }
+}
+
+#[test]
+fn a_read_does_not_tell_which_of_two_services_that_look_alike_is_there() {
+    let mut catalog = catalog(false);
+    let mut registry = BTreeMap::new();
+    let first = planned(&mut catalog, 1, &[checked("1s")]);
+    apply(&mut catalog, &mut registry, 1, &first);
+    let second = planned(&mut catalog, 1, &[checked("2s")]);
+    let [action] = &second.actions[..] else { panic!("{second:?}") };
+    catalog.begin_write("s0", &container(1), action.service());
+    catalog.lose_write("s0");
+    read(&mut catalog, &registry);
+    let plan = planned(&mut catalog, 1, &[checked("2s")]);
+    assert!(matches!(&plan.actions[..], [Action::Register { reason: Reason::Uncertain, .. }]));
+}
+
+#[test]
+fn an_heir_that_a_read_does_not_show_is_none_before_it_is_known_to_be_gone() {
+    let mut catalog = catalog(true);
+    let mut registry = BTreeMap::new();
+    let offered = [service("s0", "web")];
+    let first = planned(&mut catalog, 1, &offered);
+    apply(&mut catalog, &mut registry, 1, &first);
+    assert!(catalog.has_heir(&container(1), "s0"));
+    catalog.begin_read();
+    catalog.see(&BTreeMap::new());
+    assert!(!catalog.has_heir(&container(1), "s0"));
+    // The token may not read it: it counts as it was.
+    catalog.end_read(BTreeMap::new(), &HashSet::from(["s0".to_string()]));
+    assert!(catalog.has_heir(&container(1), "s0"));
+}
+
+/// What was lost while a write was on its way is found by looking up what was written
+/// the longest ago, for which the beginning counts.
+#[test]
+fn the_sentinel_is_what_was_sent_first_and_not_what_was_answered_first() {
+    let mut catalog = catalog(true);
+    let services = [service("s0", "web"), Service { port: 81, ..service("s1", "web") }];
+    let both = planned(&mut catalog, 1, &services);
+    for action in &both.actions {
+        catalog.begin_write(action.id(), &container(1), action.service());
+    }
+    for id in ["s1", "s0"] {
+        catalog.end_write(id);
+    }
+    assert_eq!(catalog.sentinels(), ["s0"]);
+}
+
+/// What another container is given, or has, is written at that one's own look.
+#[test]
+fn a_plan_writes_only_what_is_its_containers() {
+    let mut catalog = catalog(true);
+    let mut registry = BTreeMap::new();
+    look(&mut catalog, &mut registry, 1, &[(0, 0)]);
+    // The second container wants the ID of the first one and does not get it.
+    let rival = planned(&mut catalog, 2, &[service("s0", "web")]);
+    assert_eq!((rival.actions.len(), rival.others.len()), (0, 0));
+    // The first one ends: the ID is the second one's now.
+    let concerned = claim(&mut catalog, 1, &[]);
+    let end = plan(&catalog, &container(1), &concerned);
+    assert_eq!(end.actions, vec![]);
+    assert_eq!(end.others, [container(2)].into());
+    let own = planned(&mut catalog, 2, &[service("s0", "web")]);
+    assert!(matches!(&own.actions[..], [Action::Register { .. }]), "{own:?}");
+}
+
+/// Where there are no marks, what stays the same under an ID passes to whoever wants it.
+#[test]
+fn what_does_not_change_is_inherited() {
+    let mut catalog = catalog(false);
+    let mut registry = BTreeMap::new();
+    look(&mut catalog, &mut registry, 1, &[(0, 0)]);
+    assert_eq!(claim(&mut catalog, 1, &[]), ["s0".to_string()].into());
+    claim(&mut catalog, 2, &[(0, 0)]);
+    assert_eq!(catalog.holders("s0"), [container(2)].into());
+    look(&mut catalog, &mut registry, 2, &[]);
+    assert!(registry.is_empty());
+}
+
+#[test]
+fn a_container_that_has_failed_keeps_what_it_has_and_is_in_nobodys_way() {
+    let mut catalog = catalog(true);
+    let mut registry = BTreeMap::new();
+    look(&mut catalog, &mut registry, 1, &[(0, 0)]);
+    claim(&mut catalog, 1, &[(0, 0), (1, 0)]);
+    claim(&mut catalog, 2, &[(1, 0)]);
+    assert_eq!(catalog.rivals("s1"), [&container(2)]);
+    let concerned = catalog.keep(&container(1));
+    let kept = plan(&catalog, &container(1), &concerned);
+    assert_eq!((kept.actions, kept.others), (vec![], [container(2)].into()));
+    look(&mut catalog, &mut registry, 2, &[(1, 0)]);
+    let of = |id: &str| registry[id].meta[META_CONTAINER].clone();
+    assert_eq!((of("s0"), of("s1")), (container(1).0, container(2).0));
+}
+
+#[test]
+fn what_may_be_in_maintenance_is_taken_out_of_it_and_others_is_not() {
+    let mut catalog = catalog(true);
+    for (before, read, differs) in [
+        (None, None, false),
+        (None, Some(true), true),
+        // It may have been put there since the read.
+        (Some(true), None, true),
+        (Some(false), None, true),
+        // An operator's.
+        (Some(false), Some(false), false),
+        (None, Some(false), false),
+    ] {
+        catalog.note_maintenance("s0", before);
+        catalog.see_maintained(read.map(|ours| ("s0".to_string(), ours)));
+        assert_eq!(catalog.maintenance_differs("s0", false), differs, "{before:?} {read:?}");
+    }
 }
 
 #[test]
 fn a_refused_write_says_nothing_of_the_lost_one_before_it() {
     let mut catalog = catalog(true);
     let concerned = claim(&mut catalog, 1, &[(0, 0)]);
-    catalog.begin_write("s0", None);
+    catalog.begin_write("s0", &container(1), None);
     catalog.lose_write("s0");
-    catalog.begin_write("s0", None);
+    catalog.begin_write("s0", &container(1), None);
     catalog.refuse_write("s0");
-    let plan = plan(&catalog, &concerned);
+    let plan = plan(&catalog, &container(1), &concerned);
     assert!(matches!(&plan.actions[..], [Action::Register { reason: Reason::Uncertain, .. }]));
 }
 
@@ -220,18 +393,19 @@ fn a_refused_write_says_nothing_of_the_lost_one_before_it() {
 fn a_service_that_changes_its_id_waits_for_its_heir() {
     let mut catalog = catalog(true);
     let mut registry = BTreeMap::new();
-    look(&mut catalog, &mut registry, 1, &[(0, 0)]);
-    let concerned = claim(&mut catalog, 1, &[(1, 0)]);
-    let heirs: Vec<_> = plan(&catalog, &concerned)
+    let first = planned(&mut catalog, 1, &[service("s0", "web")]);
+    apply(&mut catalog, &mut registry, 1, &first);
+    let concerned = catalog.claim(&container(1), "app", vec![service("s1", "web")]);
+    let heirs: Vec<_> = plan(&catalog, &container(1), &concerned)
         .actions
         .iter()
-        .filter_map(|action| action.heir().map(String::from))
+        .flat_map(|action| action.heirs().map(|(_, heir)| heir.clone()).collect::<Vec<_>>())
         .collect();
     assert_eq!(heirs, ["s1"]);
-    assert!(!catalog.has_heir("s0", "s1"));
+    assert!(!catalog.has_heir(&container(1), "s1"));
     // It may be there, which is not enough.
-    catalog.begin_write("s1", None);
-    assert!(!catalog.has_heir("s0", "s1"));
+    catalog.begin_write("s1", &container(1), None);
+    assert!(!catalog.has_heir(&container(1), "s1"));
 }
 
 #[test]
@@ -242,7 +416,7 @@ fn a_write_during_a_read_is_newer_than_the_read() {
     look(&mut catalog, &mut registry, 1, &[(0, 0)]);
     catalog.end_read(BTreeMap::new(), &HashSet::new());
     let concerned = claim(&mut catalog, 1, &[(0, 0)]);
-    assert_eq!(plan(&catalog, &concerned).actions, vec![]);
+    assert_eq!(plan(&catalog, &container(1), &concerned).actions, vec![]);
 }
 
 #[test]
@@ -255,7 +429,7 @@ fn what_registrator_left_is_adopted_and_the_rest_is_a_conflict() {
         let mut catalog = catalog(true);
         read(&mut catalog, &BTreeMap::from([(id.to_string(), foreign(id, meta))]));
         let concerned = catalog.claim(&container(1), "app", vec![service(id, "web")]);
-        let plan = plan(&catalog, &concerned);
+        let plan = plan(&catalog, &container(1), &concerned);
         let adopts =
             matches!(&plan.actions[..], [Action::Register { reason: Reason::Adopted, .. }]);
         assert_eq!(adopts, adopted, "{id} {meta:?}");
@@ -301,14 +475,14 @@ fn what_is_this_hosts_without_its_container_is_adopted_or_left_over() {
     let entries = [entry("wanted", "h"), entry("h:gone:80", "h"), entry("h:theirs:80", "other")];
     read(&mut catalog, &BTreeMap::from(entries));
     let concerned = catalog.claim(&container(1), "app", vec![service("wanted", "web")]);
-    let adoption = plan(&catalog, &concerned);
+    let adoption = plan(&catalog, &container(1), &concerned);
     let [Action::Register { service, reason: Reason::Adopted, .. }] = &adoption.actions[..] else {
         panic!("{adoption:?}");
     };
     assert_eq!((service.id.as_str(), &adoption.conflicts[..]), ("wanted", &[][..]));
     // To look at a container takes nothing out that may be another one's.
     let concerned = catalog.claim(&container(1), "app", Vec::new());
-    assert_eq!(plan(&catalog, &concerned).actions, vec![]);
+    assert_eq!(plan(&catalog, &container(1), &concerned).actions, vec![]);
     catalog.claim(&container(1), "app", vec![service.as_ref().clone()]);
     let left = leftovers(&catalog).actions;
     assert!(matches!(&left[..], [Action::Deregister { id, .. }] if id == "h:gone:80"), "{left:?}");
@@ -317,7 +491,7 @@ fn what_is_this_hosts_without_its_container_is_adopted_or_left_over() {
 /// What is planned for a container that offers these services.
 fn planned(catalog: &mut Catalog, n: u8, services: &[Service]) -> Plan {
     let concerned = catalog.claim(&container(n), "app", services.to_vec());
-    plan(catalog, &concerned)
+    plan(catalog, &container(n), &concerned)
 }
 
 /// As registrator does it, and again only after some time.
@@ -332,7 +506,7 @@ fn what_was_refused_is_asked_for_once() {
         let refuse = |catalog: &mut Catalog| {
             let plan = planned(catalog, 1, std::slice::from_ref(&web));
             if !plan.actions.is_empty() {
-                catalog.begin_write("web", None);
+                catalog.begin_write("web", &container(1), None);
                 catalog.refuse_write("web");
                 catalog.note_refusal(&Arc::new(web.clone()));
             }
@@ -356,7 +530,7 @@ fn services_of_one_id_are_known_until_it_is_deregistered() {
     let services = [service("web", "first"), service("web", "second")];
     let mut registry = BTreeMap::new();
     let plan = planned(&mut catalog, 1, &services);
-    apply(&mut catalog, &mut registry, &plan);
+    apply(&mut catalog, &mut registry, 1, &plan);
     assert_eq!(registry["web"].name, "second");
     let names = |catalog: &Catalog| -> Vec<String> {
         let twins = catalog.overwritten(&container(1), "web");
@@ -365,7 +539,7 @@ fn services_of_one_id_are_known_until_it_is_deregistered() {
     assert_eq!(names(&catalog), ["first"]);
     let plan = planned(&mut catalog, 1, &[]);
     assert_eq!(names(&catalog), ["first"], "it is deregistered as often as it was registered");
-    apply(&mut catalog, &mut registry, &plan);
+    apply(&mut catalog, &mut registry, 1, &plan);
     assert!(names(&catalog).is_empty() && registry.is_empty());
 }
 
@@ -384,8 +558,8 @@ fn after_rename(catalog: &mut Catalog, offers: &[&[Service]], now: u64) -> Vec<S
         let time = Duration::from_secs;
         let kept = catalog.retirees(&container(1), offered, time(now), time(60));
         let concerned = catalog.claim_with(&container(1), "c", offered.to_vec(), kept);
-        let plan = plan(catalog, &concerned);
-        apply(catalog, &mut registry, &plan);
+        let plan = plan(catalog, &container(1), &concerned);
+        apply(catalog, &mut registry, 1, &plan);
     }
     let all = catalog.all_registered().map(|one| {
         let until = one.meta.get(META_RETIRE).map(|until| format!(" until {until}"));
@@ -435,9 +609,9 @@ fn what_is_kept_goes_when_its_time_is_over_and_counts_once_as_renamed() {
         }
         let kept = catalog.retirees(&container(1), offered, time(now), time(60));
         let concerned = catalog.claim_with(&container(1), "c", offered.to_vec(), kept);
-        let plan = plan(&catalog, &concerned);
+        let plan = plan(&catalog, &container(1), &concerned);
         taken.push((plan.actions.len(), plan.taken().map(String::from).collect::<Vec<_>>()));
-        apply(&mut catalog, &mut registry, &plan);
+        apply(&mut catalog, &mut registry, 1, &plan);
     }
     let none = Vec::new;
     assert_eq!(taken, [(1, none()), (2, vec!["s0".to_string()]), (0, none()), (1, none())]);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Catalog, Entry};
+use super::{Catalog, slot::Entry};
 use crate::{
     container::ContainerId,
     reconcile::provenance::{META_CONTAINER, META_ENGINE, Owner},
@@ -40,15 +40,15 @@ impl Catalog {
     /// The engine for which a service was registered, if it is another one.
     pub(in crate::reconcile) fn other_engine(&self, id: &str) -> Option<&str> {
         let ours = self.provenance.engine.as_ref()?;
-        let engine = self.registered.get(id)?.registered.meta.get(META_ENGINE)?;
+        let engine = self.registered(id)?.meta.get(META_ENGINE)?;
         (engine != ours).then_some(engine)
     }
 
     /// Whether no container that runs here has a service that was registered for
     /// this engine.
     pub(in crate::reconcile) fn is_absent(&self, engine: &str) -> bool {
-        !self.registered.values().any(|entry| {
-            let meta = &entry.registered.meta;
+        !self.all_registered().any(|registered| {
+            let meta = &registered.meta;
             let container = meta.get(META_CONTAINER).cloned().map(ContainerId);
             meta.get(META_ENGINE).is_some_and(|other| other == engine)
                 && container.is_some_and(|id| self.by_container.contains_key(&id))
@@ -57,13 +57,17 @@ impl Catalog {
 
     /// How many services are this daemon's.
     pub(in crate::reconcile) fn services(&self) -> usize {
-        self.registered.values().filter(|entry| self.is_ours(entry)).count()
+        self.own().count()
     }
 
     /// The IDs of the services that are this daemon's, in order.
     pub(in crate::reconcile) fn ours(&self) -> BTreeSet<String> {
-        let ours = self.registered.iter().filter(|(_, entry)| self.is_ours(entry));
-        ours.map(|(id, _)| id.clone()).collect()
+        self.own().cloned().collect()
+    }
+
+    fn own(&self) -> impl Iterator<Item = &String> {
+        let all = self.slots.iter().filter_map(|(id, slot)| Some((id, slot.entry.as_ref()?)));
+        all.filter(|(_, entry)| self.is_ours(entry)).map(|(id, _)| id)
     }
 
     pub(super) fn is_ours(&self, entry: &Entry) -> bool {
@@ -77,8 +81,11 @@ impl Catalog {
     /// one of somebody else that is in the way of one.
     pub(in crate::reconcile) fn sentinels(&self) -> Vec<String> {
         let (mut own, mut other) = (None, None);
-        for (id, entry) in &self.registered {
-            if self.uncertain.contains(id) || self.wanted(id).is_none() {
+        for (id, slot) in &self.slots {
+            let Some(entry) = slot.entry.as_ref().filter(|_| !slot.is_uncertain()) else {
+                continue;
+            };
+            if !self.claims.contains_key(id) {
                 continue;
             }
             let oldest = if self.is_ours(entry) { &mut own } else { &mut other };
@@ -90,22 +97,18 @@ impl Catalog {
         own.into_iter().chain(other).map(|(_, id)| id.clone()).collect()
     }
 
-    /// This daemon's services that a read does not have although nobody has
-    /// written meanwhile, with their names.
+    /// Services that were there and that a read does not have although this daemon
+    /// has not written them meanwhile, with their names.
     pub(in crate::reconcile) fn missing(
         &self,
         read: &BTreeMap<String, Registered>,
     ) -> Vec<(String, String)> {
-        let newer =
-            |id: &String| self.written_since.as_ref().is_some_and(|all| all.contains_key(id));
-        let missing = self.registered.iter().filter(|(id, entry)| {
-            self.is_ours(entry)
-                && !read.contains_key(*id)
-                && !newer(id)
-                && !self.uncertain.contains(*id)
+        let missing = self.slots.iter().filter_map(|(id, slot)| {
+            let entry = slot.entry.as_ref()?;
+            let missing = !read.contains_key(id) && !slot.is_newer() && !slot.is_uncertain();
+            missing.then(|| (id.clone(), entry.registered.name.clone()))
         });
-        let mut missing: Vec<_> =
-            missing.map(|(id, entry)| (id.clone(), entry.registered.name.clone())).collect();
+        let mut missing: Vec<_> = missing.collect();
         missing.sort_unstable();
         missing
     }

@@ -188,7 +188,7 @@ impl Explainer {
     }
 
     fn failed(&self, container: &Container, failure: &PipelineError) -> String {
-        let has = lock(&self.shared.catalog).registered_for(&container.id);
+        let has = lock(&self.shared.catalog).had(&container.id).len();
         let keeps = match has {
             0 => "it has no services, and gets none until it succeeds".to_string(),
             1 => "it keeps the service that it has".into(),

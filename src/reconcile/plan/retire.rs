@@ -6,7 +6,10 @@
 //! of it but the ID, the name, the tags and the metadata is that of the service
 //! that takes its place: it is the same container, and so is its health.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use crate::{
     container::Protocol,
@@ -18,9 +21,25 @@ use crate::{
 /// The port inside the container that a service stands for.
 pub(in crate::reconcile) type Port = (u16, Protocol);
 
-/// Something that is registered for a container, and the port for which it is, if
-/// this daemon remembers.
-pub(in crate::reconcile) type Old<'a> = (&'a Registered, Option<Port>);
+/// Where something is reached that is registered for a container, and the port for
+/// which it is, if this daemon remembers.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::reconcile) struct Old<'a> {
+    pub(in crate::reconcile) address: &'a str,
+    pub(in crate::reconcile) port: u16,
+    pub(in crate::reconcile) origin: Option<Port>,
+}
+
+impl<'a> Old<'a> {
+    /// What is registered, of which this daemon wrote `written`, if it remembers.
+    pub(in crate::reconcile) fn of(
+        registered: &'a Registered,
+        written: Option<&Arc<Service>>,
+    ) -> Self {
+        let origin = written.and_then(|written| port(written));
+        Self { address: &registered.address, port: registered.port, origin }
+    }
+}
 
 /// The port that a service stands for.
 pub(in crate::reconcile) fn port(service: &Service) -> Option<Port> {
@@ -30,10 +49,10 @@ pub(in crate::reconcile) fn port(service: &Service) -> Option<Port> {
 /// Whether a service stands for the same port of the container as what is
 /// registered; where that is not remembered, whether it is reached at the same
 /// address and port.
-pub(in crate::reconcile) fn is_same(new: &Service, (old, remembered): Old<'_>) -> bool {
-    match remembered {
-        Some(remembered) => port(new) == Some(remembered),
-        None => new.port != 0 && (&old.address, old.port) == (&new.address, new.port),
+pub(in crate::reconcile) fn is_same(new: &Service, old: Old<'_>) -> bool {
+    match old.origin {
+        Some(origin) => port(new) == Some(origin),
+        None => new.port != 0 && (old.address, old.port) == (&new.address, new.port),
     }
 }
 
@@ -41,7 +60,7 @@ pub(in crate::reconcile) fn is_same(new: &Service, (old, remembered): Old<'_>) -
 /// time since 1970: what has another ID or name now. Nothing stays of a service
 /// that the container does not offer any more.
 pub(in crate::reconcile) fn retirees(
-    olds: &[Old<'_>],
+    olds: &[(&Registered, Option<&Arc<Service>>)],
     offered: &[Service],
     now: Duration,
     overlap: Duration,
@@ -49,9 +68,10 @@ pub(in crate::reconcile) fn retirees(
     let taken = |id: &str| offered.iter().any(|service| service.id == id);
     let longest = Duration::from_secs((now + overlap).as_secs());
     let mut all = Vec::new();
-    for (old, remembered) in olds {
+    for (old, written) in olds {
         let own = offered.iter().find(|service| service.id == old.id);
-        let heir = own.or_else(|| offered.iter().find(|new| is_same(new, (old, *remembered))));
+        let same = |new: &&Service| is_same(new, Old::of(old, *written));
+        let heir = own.or_else(|| offered.iter().find(same));
         let Some(heir) = heir.filter(|heir| heir.id != old.id || heir.name != old.name) else {
             continue;
         };

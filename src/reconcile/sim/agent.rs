@@ -23,6 +23,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Agent {
     pub(super) entries: BTreeMap<String, Entry>,
+    /// The services in maintenance, with the reasons.
+    pub(super) maintained: BTreeMap<String, String>,
     /// When an ID was last seen to go.
     pub(super) gone: BTreeMap<String, Instant>,
     /// The token reads nothing; and whether it may write.
@@ -59,14 +61,20 @@ pub(super) enum Writer {
 pub(super) enum Write {
     Register { service: Service, container: Option<ContainerId>, replace: bool },
     Deregister(String),
+    Maintain { id: String, reason: Option<String> },
 }
 
 impl Write {
     pub(super) fn id(&self) -> &str {
         match self {
             Self::Register { service, .. } => &service.id,
-            Self::Deregister(id) => id,
+            Self::Deregister(id) | Self::Maintain { id, .. } => id,
         }
+    }
+
+    /// Whether it changes what is registered.
+    fn registers(&self) -> bool {
+        !matches!(self, Self::Maintain { .. })
     }
 }
 
@@ -134,6 +142,7 @@ impl Agent {
 
     pub(super) fn remove(&mut self, id: &str) -> Option<Entry> {
         let entry = self.entries.remove(id)?;
+        self.maintained.remove(id);
         self.gone.insert(id.to_string(), Instant::now());
         Some(entry)
     }
@@ -146,9 +155,17 @@ impl Agent {
                 let kept: Vec<_> =
                     old.iter().flat_map(|old| &old.service.checks).filter(kept).cloned().collect();
                 service.checks.extend(kept);
+                if replace {
+                    // Its maintenance is a check like any other.
+                    self.maintained.remove(&service.id);
+                }
                 self.put(Entry { service, writer: Writer::Daemon, container });
             }
             Write::Deregister(id) => drop(self.remove(&id)),
+            Write::Maintain { id, reason: Some(reason) } if self.entries.contains_key(&id) => {
+                self.maintained.entry(id).or_insert(reason);
+            }
+            Write::Maintain { id, .. } => drop(self.maintained.remove(&id)),
         }
     }
 }
@@ -186,7 +203,7 @@ impl Client {
                     if dead { " of a dead daemon" } else { "" }
                 ));
                 sim.needs_resync |= given_up;
-                if given_up {
+                if given_up && write.registers() {
                     sim.agent.unknown.insert(id.clone());
                 }
                 sim.agent.carry_out(write);
@@ -212,8 +229,9 @@ impl Registry for Client {
 
     async fn read(&self) -> Result<BTreeMap<String, Registered>, RegistryError> {
         let began = Instant::now();
+        let counts = self.ground.lock().begins_to_read();
         self.ground.travel(self.incarnation).await;
-        let (answer, seen) = {
+        let (answer, seen, blind) = {
             let mut sim = self.ground.lock();
             let fault = sim.profile.faults.read;
             if sim.fault(fault) {
@@ -224,11 +242,14 @@ impl Registry for Client {
             sim.note(format_args!("agent: read{}", if blind { ", blind" } else { "" }));
             let seen = if blind { BTreeMap::new() } else { sim.agent.entries.clone() };
             let registered = |(id, entry): (&String, &Entry)| (id.clone(), (&entry.service).into());
-            (seen.iter().map(registered).collect(), seen)
+            (seen.iter().map(registered).collect(), seen, blind)
         };
         let at = Instant::now();
         self.ground.travel(self.incarnation).await;
-        self.ground.lock().has_read(began, at, &seen);
+        // In a blind one nothing may be seen.
+        if counts && !blind {
+            self.ground.lock().has_read(began, at, &seen);
+        }
         Ok(answer)
     }
 
@@ -263,6 +284,26 @@ impl Registry for Client {
 
     async fn deregister(&self, id: &str) -> Result<(), RegistryError> {
         self.write(Write::Deregister(id.to_string())).await
+    }
+
+    async fn set_maintenance(&self, id: &str, reason: Option<&str>) -> Result<(), RegistryError> {
+        let reason = reason.map(String::from);
+        self.write(Write::Maintain { id: id.to_string(), reason }).await
+    }
+
+    async fn maintenance(&self) -> Result<BTreeMap<String, String>, RegistryError> {
+        self.ground.travel(self.incarnation).await;
+        let answer = {
+            let mut sim = self.ground.lock();
+            let fault = sim.profile.faults.read;
+            match (sim.fault(fault), sim.agent.blind) {
+                (true, _) => Err(unreachable("read the checks")),
+                (false, Some(_)) => Ok(BTreeMap::new()),
+                (false, None) => Ok(sim.agent.maintained.clone()),
+            }
+        };
+        self.ground.travel(self.incarnation).await;
+        answer
     }
 }
 
@@ -301,7 +342,9 @@ impl Sim {
                 sleep(before + late).await;
                 let mut sim = ground.lock();
                 sim.note(format_args!("agent: carried out late {id}"));
-                sim.agent.unknown.insert(id);
+                if write.registers() {
+                    sim.agent.unknown.insert(id);
+                }
                 sim.agent.carry_out(write);
             });
             before += late.min(Duration::from_millis(self.rng.u64(..20_000)));
@@ -311,6 +354,8 @@ impl Sim {
             Write::Register { replace: true, .. } => "replace",
             Write::Register { .. } => "register",
             Write::Deregister(_) => "deregister",
+            Write::Maintain { reason: Some(_), .. } => "put into maintenance",
+            Write::Maintain { reason: None, .. } => "take out of maintenance",
         };
         self.note(format_args!("{text} {}: carried out {carried_out}, {answer:?}", write.id()));
         let crash = self.fault(faults.crash_in_write);

@@ -9,15 +9,16 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    Daemon, Sim,
+    Sim,
     agent::{Entry, Write, Writer},
     stages, world,
 };
 use crate::{
     container::{Container, ContainerId, State},
     reconcile::{
-        META_CONTAINER, Provenance, Rename,
+        DrainBy, META_CONTAINER, OnExit, Provenance, Rename,
         guard::Guard,
+        lifecycle::MAINTENANCE,
         look::lock,
         plan::{retires, retires_at},
     },
@@ -30,8 +31,12 @@ pub(super) struct Judge {
     /// What each container offered when it was last looked at with success;
     /// no container if it had ended.
     claims: BTreeMap<ContainerId, (Option<Container>, Vec<Service>)>,
-    /// When the last whole read was answered by the agent.
-    read_at: Option<Instant>,
+    /// Containers that have ended and keep what they have.
+    kept: BTreeSet<ContainerId>,
+    /// How many reads that are taken over have begun.
+    reads: u64,
+    /// When the last of them that is known began, and when the agent answered it.
+    read: Option<(Instant, Instant)>,
     /// Foreign services that this read showed, and that the daemon itself has
     /// not written to since before it.
     foreign: BTreeSet<String>,
@@ -44,19 +49,34 @@ pub(super) struct Judge {
 }
 
 impl Sim {
-    fn stamp(&self, container: &Container, services: Vec<Service>) -> Vec<Service> {
-        let marks = Provenance::new(world::HOST, self.profile.provenance);
+    /// The services with the marks of a daemon that takes the engine for this one.
+    fn stamp(
+        &self,
+        container: &Container,
+        services: Vec<Service>,
+        engine: Option<&str>,
+    ) -> Vec<Service> {
+        let mut marks = Provenance::new(world::HOST, self.profile.provenance);
+        marks.set_engine(engine);
         services.into_iter().map(|service| marks.stamp(&container.id, service)).collect()
     }
 
     /// What a container's life leaves of what the pipeline offers for it.
     fn by_life(&self, container: &Container, mut services: Vec<Service>) -> Vec<Service> {
         let lifecycle = self.profile.lifecycle();
-        if lifecycle.gate(container).is_some() {
+        if lifecycle.gate(container).is_some() || self.is_drained(container) {
             return Vec::new();
         }
         lifecycle.add_checks(container, &mut services);
         services
+    }
+
+    /// Whether the daemon has seen that a container was told to end, and takes its
+    /// services out for it.
+    fn is_drained(&self, container: &Container) -> bool {
+        let by = self.profile.choices.drain.map(|(_, by)| by);
+        let daemon = self.daemon.as_ref().filter(|_| by == Some(DrainBy::Deregister));
+        daemon.is_some_and(|daemon| daemon.shared.ending(container).is_some())
     }
 
     /// What a container is to have in the registry but for marks, unless another one
@@ -69,15 +89,19 @@ impl Sim {
     /// The pipeline has decided on a container.
     pub(super) fn claimed(&mut self, container: &Container, services: Vec<Service>) {
         let services = self.by_life(container, services);
-        let services = self.stamp(container, services);
+        let engine = self.daemon.as_ref().and_then(|daemon| lock(&daemon.shared.engine).clone());
+        let services = self.stamp(container, services, engine.as_deref());
+        self.judge.kept.remove(&container.id);
         self.judge.claims.insert(container.id.clone(), (Some(container.clone()), services));
     }
 
     /// The daemon learns what a container is like. One that has ended offers
     /// nothing, unless the rule is that it keeps what it has.
     pub(super) fn inspected(&mut self, id: &ContainerId, container: Option<&Container>) {
-        let decided_later = container.is_some_and(|one| one.state.is_running() || self.keeps(one));
-        if !decided_later {
+        if container.is_some_and(|one| self.keeps(one)) {
+            self.judge.kept.insert(id.clone());
+        } else if !container.is_some_and(|one| one.state.is_running()) {
+            self.judge.kept.remove(id);
             self.judge.claims.insert(id.clone(), (None, Vec::new()));
         }
     }
@@ -88,21 +112,29 @@ impl Sim {
     }
 
     /// Whether the entry's container runs and wants an ID that is not its own in
-    /// the registry: then what had its place stays.
+    /// the registry, or is held: then what had its place stays.
     fn has_rival(&self, entry: &Entry) -> bool {
         let container = entry.container.as_ref().and_then(|id| self.world.containers.get(id));
         let Some(container) = container.filter(|container| container.state.is_running()) else {
             return false;
         };
+        let held = self.guard(|guard| guard.held()).flatten();
         self.offered(container).iter().any(|service| {
             let holder = self.agent.entries.get(&service.id);
-            holder.is_none_or(|holder| holder.container.as_ref() != Some(&container.id))
+            let is_held = held.as_ref().is_some_and(|held| held.services.contains(&service.id));
+            is_held || holder.is_none_or(|holder| holder.container.as_ref() != Some(&container.id))
         })
     }
 
     /// Whether the bulk guard holds a container.
     fn waits(&self, container: &ContainerId) -> bool {
         self.guard(|guard| guard.holds(container)).unwrap_or_default()
+    }
+
+    /// Whether the daemon has noted that a container's plan waits.
+    fn is_put_off(&self, container: &ContainerId) -> bool {
+        let daemon = self.daemon.as_ref();
+        daemon.is_some_and(|daemon| lock(&daemon.shared.catalog).waits(container))
     }
 
     fn is_waiting(&self, service: &Service) -> bool {
@@ -155,14 +187,16 @@ impl Sim {
         claims.find(|(_, (_, services))| services.contains(service)).map(|(id, _)| id.clone())
     }
 
+    /// A read begins: whether it is one that is taken over. One that only tells whether
+    /// something was lost teaches nothing else.
+    pub(super) fn begins_to_read(&mut self) -> bool {
+        let reads = self.daemon.as_ref().map_or(0, |daemon| lock(&daemon.shared.catalog).reads());
+        std::mem::replace(&mut self.judge.reads, reads) != reads
+    }
+
     /// The daemon has read what is registered.
     pub(super) fn has_read(&mut self, began: Instant, at: Instant, seen: &BTreeMap<String, Entry>) {
-        // A read that only tells whether something was lost teaches nothing else.
-        let reads = |daemon: &Daemon| lock(&daemon.shared.catalog).is_reading();
-        if !self.daemon.as_ref().is_some_and(reads) {
-            return;
-        }
-        self.judge.read_at = Some(at);
+        self.judge.read = Some((began, at));
         self.agent.unknown.clear();
         let unwritten = |id: &String| {
             let answered = self.judge.answered.get(id);
@@ -196,8 +230,18 @@ impl Sim {
                 self.judge_registration(service, container.as_ref());
                 self.judge.tried.insert(service.id.clone());
             }
+            Write::Deregister(id) if self.leaves(OnExit::Deregister) => {
+                self.note(format_args!("{id} goes with the daemon"));
+            }
             Write::Deregister(id) => self.judge_deregistration(id),
+            Write::Maintain { .. } => {}
         }
+    }
+
+    /// Whether the daemon is stopping, and does this with all services then.
+    fn leaves(&self, on_exit: OnExit) -> bool {
+        let stopping = self.daemon.as_ref().is_some_and(|daemon| daemon.stopping);
+        stopping && self.profile.choices.on_exit == on_exit
     }
 
     fn judge_registration(&mut self, service: &Service, container: Option<&ContainerId>) {
@@ -239,30 +283,36 @@ impl Sim {
         sure && heir && !over && self.profile.choices.rename != Rename::Swap
     }
 
-    /// Nothing that is held may go or be renamed while its container runs.
+    /// Nothing that is held may go or be renamed.
     fn judge_held(&mut self, write: &Write) {
         let Some(entry) = self.agent.entries.get(write.id()) else { return };
         let Some(container) = &entry.container else { return };
-        let runs = self.judge.claims.get(container).is_some_and(|(one, _)| one.is_some());
         let goes = match write {
-            Write::Deregister(_) => true,
+            Write::Deregister(_) => !self.leaves(OnExit::Deregister),
+            Write::Maintain { .. } => false,
             // Another container may come by the ID.
             Write::Register { service, container: by, .. } => {
                 by.as_ref() == Some(container) && service.name != entry.service.name
             }
         };
         let held = self.guard(|guard| guard.held()).flatten();
-        if goes && runs && held.is_some_and(|held| held.services.contains(write.id())) {
+        if goes && held.is_some_and(|held| held.services.contains(write.id())) {
             self.violate(format_args!("{} is held and is taken out", write.id()));
         }
     }
 
     fn judge_deregistration(&mut self, id: &str) {
-        let offering = |(_, services): &(_, Vec<Service>)| services.iter().any(|one| one.id == id);
-        if self.judge.claims.values().any(offering) {
+        let entry = self.agent.entries.get(id).cloned();
+        let has = entry.as_ref().and_then(|entry| entry.container.clone());
+        let offering = |(container, (_, services)): (&ContainerId, &(_, Vec<Service>))| {
+            // Who waits, or has failed and keeps what it has, wants no more than that.
+            let wants = !self.judge.kept.contains(container) && !self.is_put_off(container);
+            (wants || has.as_ref() == Some(container)) && services.iter().any(|one| one.id == id)
+        };
+        if self.judge.claims.iter().any(offering) {
             return self.violate(format_args!("{id} is offered and is deregistered"));
         }
-        let Some(entry) = self.agent.entries.get(id).cloned() else { return };
+        let Some(entry) = entry else { return };
         if self.agent.unknown.contains(id) {
             // The daemon believes that something else is there.
             return;
@@ -296,8 +346,11 @@ impl Sim {
 
     /// Whether the daemon can believe that a service is registered.
     fn was_known(&self, id: &str) -> bool {
-        let since_read = |gone: &Instant| self.judge.read_at.is_some_and(|read| *gone >= read);
-        self.agent.entries.contains_key(id) || self.agent.gone.get(id).is_some_and(since_read)
+        let Some((began, at)) = self.judge.read else { return true };
+        // What it has written since a read began it knows better than by that read.
+        self.agent.entries.contains_key(id)
+            || self.agent.gone.get(id).is_some_and(|gone| *gone >= at)
+            || self.judge.answered.get(id).is_some_and(|answered| *answered >= began)
     }
 
     /// Whether what registrator left may go: no container of the name in its ID
@@ -314,8 +367,9 @@ impl Sim {
     /// What all running containers offer, by ID; several where they are rivals.
     fn expected(&self) -> BTreeMap<String, Vec<Service>> {
         let mut expected: BTreeMap<String, Vec<Service>> = BTreeMap::new();
+        let engine = self.engine();
         for container in self.world.running() {
-            for service in self.stamp(container, self.offered(container)) {
+            for service in self.stamp(container, self.offered(container), engine.as_deref()) {
                 expected.entry(service.id.clone()).or_default().push(service);
             }
         }
@@ -324,8 +378,17 @@ impl Sim {
 
     /// Whether the catalog is what the running containers offer.
     pub(super) fn judge_catalog(&mut self) {
+        self.world.ripen();
         let expected = self.expected();
         let mut faults = Vec::new();
+        for (id, reason) in &self.agent.maintained {
+            let entry = self.agent.entries.get(id);
+            let container = entry.and_then(|entry| entry.container.as_ref());
+            let runs = container.is_some_and(|id| self.world.containers.contains_key(id));
+            if runs && reason.starts_with(MAINTENANCE) {
+                faults.push(format!("{id} is in maintenance"));
+            }
+        }
         for (id, candidates) in &expected {
             match self.agent.entries.get(id) {
                 _ if candidates.iter().all(|one| self.is_waiting(one)) => {}

@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use crate::reconcile::{Deregister, GuardLimits, Healthcheck, Lifecycle, Options, Rename};
+use crate::reconcile::{
+    Deregister, DrainBy, GuardLimits, Healthcheck, Lifecycle, OnExit, Options, Rename,
+};
 
 /// How a run is set up.
 #[derive(Debug, Clone)]
@@ -30,6 +32,12 @@ pub(super) struct Choices {
     pub(super) rename: Rename,
     /// How likely it is at each step that the pipeline is replaced.
     pub(super) replacement: f64,
+    pub(super) drain: Option<(Duration, DrainBy)>,
+    pub(super) on_exit: OnExit,
+    /// How likely it is at each step that the source is another engine.
+    pub(super) other_engine: f64,
+    /// Docker shows the ports of a container only some time after its start.
+    pub(super) late_ports: bool,
 }
 
 impl Choices {
@@ -50,6 +58,17 @@ impl Choices {
                 false => Rename::Swap,
             },
             replacement: if rng.bool() { rng.f64() * 0.15 } else { 0.0 },
+            drain: rng.bool().then(|| {
+                let by = if rng.bool() { DrainBy::Maintenance } else { DrainBy::Deregister };
+                (Duration::from_millis(rng.u64(50..20_000)), by)
+            }),
+            on_exit: match rng.u8(..6) {
+                0 => OnExit::Maintenance,
+                1 => OnExit::Deregister,
+                _ => OnExit::Leave,
+            },
+            other_engine: if rng.u8(..4) == 0 { rng.f64() * 0.1 } else { 0.0 },
+            late_ports: rng.u8(..4) == 0,
         }
     }
 }
@@ -112,15 +131,25 @@ impl Profile {
     pub(super) fn choosing(mut self, choices: Choices) -> Self {
         self.choices = choices;
         if !self.provenance {
-            // It needs the marks.
+            // It needs the marks; and without them a daemon knows nothing of what
+            // another one has done.
             self.choices.rename = Rename::Swap;
+            self.choices.other_engine = 0.0;
         }
         self
     }
 
+    /// The longest time from the word to stop to the end.
+    pub(super) fn longest_end(&self) -> Duration {
+        let leaving = if self.choices.on_exit == OnExit::Leave { 1 } else { 2 };
+        self.grace * leaving + Duration::from_millis(1)
+    }
+
     pub(super) fn lifecycle(&self) -> Lifecycle {
-        let Choices { healthcheck, rename, .. } = self.choices;
-        Lifecycle { healthcheck, rename, ..Lifecycle::default() }
+        let Choices { healthcheck, rename, drain, on_exit, .. } = self.choices;
+        let (drain, drain_by) =
+            drain.map_or_else(Default::default, |(drain, by)| (Some(drain), by));
+        Lifecycle { healthcheck, rename, drain, drain_by, on_exit, ..Lifecycle::default() }
     }
 
     pub(super) fn options(&self) -> Options {

@@ -12,7 +12,7 @@ use super::{
     profile::Choices,
     saboteur::{Sabotage, Saboteur, sabotage_plans},
     source::Source,
-    stages,
+    stages, world,
 };
 use crate::reconcile::{Handle, Reconciler, look::Shared};
 
@@ -23,7 +23,7 @@ const SETTLED: Duration = Duration::from_secs(150);
 pub(super) struct Daemon {
     abort: AbortHandle,
     stop: CancellationToken,
-    stopping: bool,
+    pub(super) stopping: bool,
     handle: Handle,
     pub(super) shared: Arc<Shared>,
 }
@@ -45,7 +45,8 @@ pub(super) fn run_plain(seed: u64) -> Outcome {
     run_with(seed, Sabotage::None, Choices::default())
 }
 
-fn run_with(seed: u64, sabotage: Sabotage, choices: Choices) -> Outcome {
+/// Run the loop in the world of this seed, with these choices.
+pub(super) fn run_with(seed: u64, sabotage: Sabotage, choices: Choices) -> Outcome {
     // The jitter of the loop's pauses is drawn from the thread's generator.
     fastrand::seed(seed);
     sabotage_plans(sabotage);
@@ -98,10 +99,16 @@ fn step(ground: &Ground, sabotage: Sabotage) {
         drop(sim);
         return stop(ground);
     }
-    let replacement = sim.profile.choices.replacement;
+    let (replacement, engine) = (sim.profile.choices.replacement, sim.profile.choices.other_engine);
     if sim.fault(replacement) {
         drop(sim);
         return replace(ground);
+    }
+    if sim.fault(engine) {
+        return sim.change_engine();
+    }
+    if sim.profile.choices.drain.is_some() && sim.rng.u8(..8) == 0 {
+        return sim.signal();
     }
     for (likely, fault) in [
         (faults.disconnect, Sim::disconnect as fn(&mut Sim)),
@@ -213,7 +220,7 @@ fn stop(ground: &Ground) {
     daemon.stopping = true;
     daemon.stop.cancel();
     sim.note(format_args!("the daemon is told to stop"));
-    let (incarnation, grace) = (sim.incarnation, sim.profile.grace + Duration::from_millis(1));
+    let (incarnation, grace) = (sim.incarnation, sim.profile.longest_end());
     let ground = ground.clone();
     tokio::spawn(async move {
         sleep(grace).await;
@@ -246,8 +253,40 @@ impl Sim {
         };
         if let Some((id, what)) = change {
             self.note(format_args!("{} {what}", id.short()));
+            let starts = what.starts_with("create") || what == "start";
+            if starts && self.profile.choices.late_ports {
+                let hidden = Duration::from_millis(self.rng.u64(..5000));
+                self.world.hide_ports(&id, hidden);
+            }
             self.announce(&id);
         }
+    }
+
+    /// A container is sent a signal. It may end of it after a while.
+    fn signal(&mut self) {
+        let running: Vec<_> = self.world.running().map(|one| one.id.clone()).collect();
+        let Some(id) = self.rng.choice(running) else { return };
+        let signal = *self.rng.choice(&[15, 15, 15, 1]).expect("there are some");
+        self.note(format_args!("{} is sent signal {signal}", id.short()));
+        self.announce_signal(&id, signal);
+        if self.rng.bool() {
+            return;
+        }
+        let (ground, after) = (self.ground(), Duration::from_millis(self.rng.u64(..15_000)));
+        tokio::spawn(async move {
+            sleep(after).await;
+            let mut sim = ground.lock();
+            let sim = &mut *sim;
+            if sim.quiet {
+                return;
+            }
+            let container = sim.world.containers.get_mut(&id);
+            if let Some(container) = container.filter(|one| one.state.is_running()) {
+                let what = world::die(container, &mut sim.rng);
+                sim.note(format_args!("{} {what} of a signal", id.short()));
+                sim.announce(&id);
+            }
+        });
     }
 
     /// The time until the next step.
@@ -273,7 +312,7 @@ async fn settle(ground: &Ground, sabotage: Sabotage) {
     };
     if running == Some(true) {
         // It ends by itself.
-        let grace = ground.lock().profile.grace + Duration::from_secs(1);
+        let grace = ground.lock().profile.longest_end() + Duration::from_secs(1);
         sleep(grace).await;
     }
     if ground.lock().daemon.is_none() {

@@ -33,6 +33,8 @@ pub(super) enum Sabotage {
     Rewrites,
     /// Checks that are gone are not taken out.
     KeepsChecks,
+    /// What was put into maintenance stays in it.
+    KeepsMaintenance,
     /// The planner puts deregistrations first.
     PlansRemovalsFirst,
     /// The planner does not ask whose an unwanted service is.
@@ -49,27 +51,22 @@ pub(super) fn sabotage_plans(sabotage: Sabotage) {
 }
 
 /// What the broken planner would have planned.
-pub(in crate::reconcile) fn spoil(catalog: &Catalog, plan: &mut Plan) {
-    match PLANNER.get() {
-        Sabotage::PlansRemovalsFirst => {
-            plan.actions.reverse();
-            for action in &mut plan.actions {
-                if let Action::Deregister { heir, .. } = action {
-                    *heir = None;
-                }
+pub(in crate::reconcile) fn spoil(plan: &mut Plan) {
+    if PLANNER.get() == Sabotage::PlansRemovalsFirst {
+        plan.actions.reverse();
+        for action in &mut plan.actions {
+            if let Action::Deregister { heirs, .. } = action {
+                heirs.clear();
             }
         }
-        Sabotage::PlansForeignRemovals => {
-            let unwanted = catalog.all_registered().filter(|one| catalog.wanted(&one.id).is_none());
-            let mut ids: Vec<_> = unwanted.map(|one| one.id.clone()).collect();
-            ids.sort();
-            plan.actions.extend(ids.into_iter().map(|id| {
-                let generation = catalog.generation(&id);
-                Action::Deregister { id, heir: None, retired: false, generation }
-            }));
-        }
-        _ => {}
     }
+}
+
+/// Whether the broken planner would take out what is registered under an ID.
+pub(in crate::reconcile) fn removes_what_is_foreign(catalog: &Catalog, id: &str) -> bool {
+    PLANNER.get() == Sabotage::PlansForeignRemovals
+        && catalog.wanted(id).is_none()
+        && catalog.registered(id).is_some()
 }
 
 /// A registry that does what a broken loop would do.
@@ -119,6 +116,17 @@ impl Registry for Saboteur {
 
     async fn register(&self, service: &Service) -> Result<(), RegistryError> {
         self.inner.register(service).await
+    }
+
+    async fn set_maintenance(&self, id: &str, reason: Option<&str>) -> Result<(), RegistryError> {
+        match (self.sabotage, reason) {
+            (Sabotage::KeepsMaintenance, None) => Ok(()),
+            _ => self.inner.set_maintenance(id, reason).await,
+        }
+    }
+
+    async fn maintenance(&self) -> Result<BTreeMap<String, String>, RegistryError> {
+        self.inner.maintenance().await
     }
 
     async fn replace(&self, service: &Service) -> Result<(), RegistryError> {

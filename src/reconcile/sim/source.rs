@@ -67,6 +67,7 @@ impl docker::Source for Source {
                 })
             } else {
                 sim.note(format_args!("inspect {}", id.short()));
+                sim.world.ripen();
                 Ok(sim.world.containers.get(id).cloned())
             }
         };
@@ -99,6 +100,17 @@ impl docker::Source for Source {
     fn now(&self) -> Moment {
         self.ground.lock().now()
     }
+
+    async fn engine(&self) -> Result<Option<String>, SourceError> {
+        self.travel().await;
+        let answer = {
+            let mut sim = self.ground.lock();
+            let fault = sim.profile.faults.list;
+            if sim.fault(fault) { Err(failed("ask who it is")) } else { Ok(sim.engine()) }
+        };
+        self.travel().await;
+        answer
+    }
 }
 
 impl Sim {
@@ -109,10 +121,19 @@ impl Sim {
     /// Something happened to a container. Docker remembers it, and says so to
     /// those who listen.
     pub(super) fn announce(&mut self, id: &ContainerId) {
+        self.tell(id, None);
+    }
+
+    /// A signal was sent to a container.
+    pub(super) fn announce_signal(&mut self, id: &ContainerId, signal: i64) {
+        self.tell(id, Some(signal));
+    }
+
+    fn tell(&mut self, id: &ContainerId, signal: Option<i64>) {
         // No two events happen in the same nanosecond.
         self.events += 1;
         let at = Moment(self.start.elapsed() + Duration::from_nanos(self.events));
-        let event = Event { container: id.clone(), signal: None, at: Some(at) };
+        let event = Event { container: id.clone(), signal, at: Some(at) };
         if self.happened.len() == REMEMBERED {
             self.happened.pop_front();
         }
@@ -141,6 +162,24 @@ impl Sim {
         for stream in std::mem::take(&mut self.streams) {
             let _ = stream.send(Err(failed("read events")));
         }
+    }
+
+    /// Who the engine is. Where there is only one, it does not say.
+    pub(super) fn engine(&self) -> Option<String> {
+        let several = self.profile.choices.other_engine > 0.0;
+        several.then(|| format!("engine {}", self.engine))
+    }
+
+    /// The connection leads to another engine from now on, with other containers.
+    pub(super) fn change_engine(&mut self) {
+        self.engine = 1 - self.engine;
+        std::mem::swap(&mut self.world, &mut self.other_world);
+        let engine = self.engine;
+        self.note(format_args!("engine {engine} answers from now on"));
+        self.happened.clear();
+        self.disconnect();
+        // Nothing of what was silent comes back.
+        self.silent.clear();
     }
 
     /// The connections stay open, and nothing comes any more.

@@ -1,8 +1,12 @@
 //! The containers of the simulated host, and what befalls them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use crate::container::{Container, ContainerId, Health, Network, Protocol, PublishedPort, State};
+use tokio::time::Instant;
+
+use crate::container::{
+    Container, ContainerId, ExposedPort, Health, Network, Protocol, PublishedPort, State,
+};
 
 /// The address that the host advertises.
 pub(super) const ADDRESS: &str = "10.0.0.1";
@@ -18,6 +22,8 @@ pub(super) struct World {
     pub(super) containers: BTreeMap<ContainerId, Container>,
     /// Those that die and start again by themselves.
     pub(super) looping: Vec<ContainerId>,
+    /// Ports that Docker shows from some moment on.
+    late: BTreeMap<ContainerId, (Instant, Vec<PublishedPort>)>,
 }
 
 impl World {
@@ -79,6 +85,31 @@ impl World {
         rng.choice(free).map(String::from)
     }
 
+    /// Docker shows a container's ports only after a while.
+    pub(super) fn hide_ports(&mut self, id: &ContainerId, for_now: Duration) {
+        let Some(container) = self.containers.get_mut(id) else { return };
+        let hidden = std::mem::take(&mut container.published_ports);
+        let pending = hidden
+            .iter()
+            .map(|port| ExposedPort { port: port.container_port, protocol: port.protocol });
+        container.pending_ports = pending.collect();
+        self.late.insert(id.clone(), (Instant::now() + for_now, hidden));
+    }
+
+    /// Docker shows the ports whose time has come.
+    pub(super) fn ripen(&mut self) {
+        let ripe = |(at, _): &(Instant, Vec<PublishedPort>)| *at <= Instant::now();
+        let ids: Vec<_> =
+            self.late.iter().filter(|(_, late)| ripe(late)).map(|(id, _)| id.clone()).collect();
+        for id in ids {
+            let (_, ports) = self.late.remove(&id).expect("it was just there");
+            if let Some(container) = self.containers.get_mut(&id) {
+                container.published_ports = ports;
+                container.pending_ports.clear();
+            }
+        }
+    }
+
     /// One thing that can happen to a container in the state it is in.
     fn befall(&mut self, id: &ContainerId, rng: &mut fastrand::Rng) -> Option<String> {
         let name = self.free_name(rng);
@@ -106,6 +137,8 @@ impl World {
             }
             6 => {
                 container.published_ports = ports(rng);
+                container.pending_ports.clear();
+                self.late.remove(id);
                 format!("ports {:?}", published(container))
             }
             7 | 8 => {
@@ -126,6 +159,7 @@ impl World {
             }
             _ => {
                 self.containers.remove(id);
+                self.late.remove(id);
                 self.looping.retain(|other| other != id);
                 "remove".into()
             }
@@ -142,7 +176,7 @@ impl World {
     }
 }
 
-fn die(container: &mut Container, rng: &mut fastrand::Rng) -> String {
+pub(super) fn die(container: &mut Container, rng: &mut fastrand::Rng) -> String {
     container.state = *rng.choice(&[State::Exited, State::Dead]).expect("there are some");
     container.exit_code = *rng.choice(&[0, 1, 137]).expect("there are some");
     format!("die with {}", container.exit_code)
@@ -150,6 +184,9 @@ fn die(container: &mut Container, rng: &mut fastrand::Rng) -> String {
 
 fn start(container: &mut Container) -> String {
     container.state = State::Running;
+    // No two starts are at the same time.
+    let before = container.started_at.as_ref().map_or(0, String::len);
+    container.started_at = Some("I".repeat(before + 1));
     container.exit_code = 0;
     "start".into()
 }
