@@ -175,11 +175,15 @@ impl Docker {
         }
     }
 
-    /// The identity that it gives in an answer.
+    /// The identity that it gives in an answer, and where it stores its containers:
+    /// before Docker 23 all engines of one machine give the same identity.
     async fn identity(&self) -> Result<Option<String>, SourceError> {
         let answer = self.client.info();
         match within(LIMIT, || "ask Docker for its identity".into(), answer).await {
-            Ok(info) => Ok(info.id.filter(|id| !id.is_empty())),
+            Ok(info) => {
+                let root = info.docker_root_dir.unwrap_or_default();
+                Ok(info.id.filter(|id| !id.is_empty()).map(|id| format!("{id} {root}")))
+            }
             // A proxy in front of the socket may not let this pass.
             Err(SourceError::Docker {
                 source: Error::DockerResponseServerError { status_code: 400..500, .. },

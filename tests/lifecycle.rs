@@ -3,11 +3,13 @@
 
 mod common;
 
-use std::{process::Command, time::Duration};
+use std::{fs, os::unix::fs::symlink, process::Command, time::Duration};
 
 use common::{
     daemon::Daemon,
+    dockerd::Dockerd,
     lab::{Lab, SOON, after_registrator},
+    ports,
     wait::{holds, until},
 };
 use serde_json::Value;
@@ -216,6 +218,47 @@ async fn a_change_that_takes_half_the_host_out_waits_for_a_word() {
     let (daemon, _folder) = lab.configured_with(&policy, &["--confirm"]);
     lab.ids(&["testhost:owned:80"]).await;
     assert!(!daemon.log().contains("held:"), "{}", daemon.log());
+}
+
+/// The socket leads to another engine from some moment on. That none of the first one's
+/// containers is there does not mean that they have ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_engine_behind_the_socket_takes_nothing_out_unasked() {
+    let mut lab = Lab::new().await;
+    let names = ["aa", "bb", "cc", "dd", "ee", "ff"];
+    for name in names {
+        lab.start(name, &["-P"]);
+    }
+    let ids: Vec<String> = names.iter().map(|name| format!("testhost:{name}:80")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = folder.path().join("docker.sock");
+    symlink(lab.docker.socket(), &socket).expect("a link");
+    let (mut daemon, _folder) =
+        lab.configured_at(&format!("unix://{}", socket.display()), BUILTIN, &[]);
+    lab.ids(&ids).await;
+
+    let other = Dockerd::start().await;
+    other.import_busybox("web:1", &["CMD [\"sleep\",\"3600\"]", "EXPOSE 80"]);
+    let seen = daemon.lines();
+    let next = folder.path().join("next.sock");
+    symlink(other.socket(), &next).expect("a link");
+    fs::rename(&next, &socket).expect("the link is replaced");
+    lab.docker.kill9().await;
+    daemon.wait_for_log_after(seen, "this is another container engine than before", SOON).await;
+    let held = "held: 6 of 6 services would be deregistered or renamed";
+    daemon.wait_for_log_after(seen, held, SOON).await;
+    // What starts on the new engine is registered, and the rest waits for a word.
+    let publish = format!("{}:80", ports::free::<1>()[0]);
+    other.run(&["run", "-d", "--name", "new", "-p", &publish, "web:1"]);
+    let all: Vec<&str> = ids.iter().copied().chain(["testhost:new:80"]).collect();
+    lab.ids(&all).await;
+    let confirmed = apply(&daemon, &["--confirm"]);
+    assert!(confirmed.0.starts_with("Confirmed: 6 of 6 services"), "{confirmed:?}");
+    lab.ids(&["testhost:new:80"]).await;
+    assert!(daemon.terminate().await.success());
+    // So that its containers can be ended.
+    lab.docker.resume().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

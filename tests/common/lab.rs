@@ -60,6 +60,12 @@ impl Lab {
 
     /// The daemon with a configuration file and further flags.
     pub fn configured_with(&self, config: &str, flags: &[&str]) -> (Daemon, PathBuf) {
+        self.configured_at(&self.docker.host(), config, flags)
+    }
+
+    /// The daemon with a configuration file and further flags, and Docker behind this
+    /// address.
+    pub fn configured_at(&self, docker: &str, config: &str, flags: &[&str]) -> (Daemon, PathBuf) {
         let folder = tempfile::tempdir().expect("a folder").keep();
         let file = folder.join("wharfinger.toml");
         fs::write(&file, config).expect("the file is written");
@@ -68,7 +74,7 @@ impl Lab {
         let mut args = vec!["run", "--config", path, "--ip", IP, "--hostname", HOST];
         args.extend(flags);
         args.push(&uri);
-        (Daemon::start(&args, &[("DOCKER_HOST", &self.docker.host())]), folder)
+        (Daemon::start(&args, &[("DOCKER_HOST", docker)]), folder)
     }
 
     pub fn start(&self, name: &str, args: &[&str]) -> String {
