@@ -55,6 +55,9 @@ impl Shared {
                 debug!(service = id, "it is not to be done any more since the plan was made");
                 return Ok(());
             }
+            if lock(&self.guard).reserves(id, container) {
+                return Err(LookError::Reserved(id.to_string()));
+            }
             let missing = |(by, heir): &&Heir| !catalog.has_heir(by, heir);
             if let Some((_, heir)) = action.heirs().find(missing) {
                 return Err(LookError::Held { id: id.to_string(), heir: heir.clone() });

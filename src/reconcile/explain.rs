@@ -43,6 +43,7 @@ impl Fault {
             LookError::Registry(_) | LookError::Refused(_) => AbsenceKind::Refused,
             LookError::Source(_) => AbsenceKind::Unreadable,
             LookError::Held { .. } => AbsenceKind::Taken,
+            LookError::Reserved(_) => AbsenceKind::Held,
             LookError::Pipeline(_) | LookError::Panicked(_) => AbsenceKind::Failed,
         };
         Self { kind, words: error_chain(error), attempts }

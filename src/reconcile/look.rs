@@ -43,6 +43,8 @@ pub(super) enum LookError {
     Refused(String),
     #[error("{id} stays until {heir} is registered, which takes its place")]
     Held { id: String, heir: String },
+    #[error("{0} waits for the bulk guard, for the sake of another container")]
+    Reserved(String),
     #[error("the work on it ended badly")]
     Panicked(#[source] tokio::task::JoinError),
 }
@@ -57,6 +59,7 @@ impl LookError {
             | Self::Pipeline(_)
             | Self::Refused(_)
             | Self::Held { .. }
+            | Self::Reserved(_)
             | Self::Panicked(_) => false,
         }
     }

@@ -295,8 +295,12 @@ impl Sim {
                 by.as_ref() == Some(container) && service.name != entry.service.name
             }
         };
+        // What has ended, here or on the other engine, may go all the same.
+        let runs = [&self.world, &self.other_world]
+            .into_iter()
+            .any(|world| world.containers.get(container).is_some_and(|one| one.state.is_running()));
         let held = self.guard(|guard| guard.held()).flatten();
-        if goes && held.is_some_and(|held| held.services.contains(write.id())) {
+        if goes && runs && held.is_some_and(|held| held.services.contains(write.id())) {
             self.violate(format_args!("{} is held and is taken out", write.id()));
         }
     }
