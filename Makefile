@@ -6,24 +6,34 @@ DOCKER ?= docker
 IMAGE ?= wharfinger
 IMAGE_ARGS ?=
 
-# The release profile serves the tests, the demo and the image on purpose: what is
-# tested is what is shipped, and the dependencies are compiled once.
+# Cargo.toml says what the two profiles are for: `release` is what is worked and tested with, `bench` what
+# is shipped. Both build to this file, so that each is copied to its place at once.
 BINARY := $(or $(CARGO_TARGET_DIR),target)/release/wharfinger
+# What is worked with; tests that run on what is shipped are given dist/wharfinger instead.
+QUICK := $(or $(CARGO_TARGET_DIR),target)/quick/wharfinger
+# The tests that run on what is shipped: a container's whole way, every recorded case of the original on
+# real daemons, and the image.
+SHIPPED_TESTS := e2e:: live:: image::
 
 SH_SCRIPTS := plugins/build.sh $(wildcard plugins/examples/*.sh plugins/examples/*/*.sh tests/env/*.sh tests/common/*.sh)
 BASH_SCRIPTS := .ci/run $(wildcard tests/demo/*.sh)
 
 # Cargo uses all processors by itself.
 .NOTPARALLEL:
-.PHONY: help build plugins reference dist image demo test sim fuzz lint clean
-.PHONY: environment components check-format check-scripts check-clippy test-plugins test-daemon
+.PHONY: help build plugins reference dist image demo check test sim fuzz lint clean
+.PHONY: quick environment components check-format check-scripts check-clippy check-clippy-daemon
+.PHONY: check-clippy-plugins test-unit test-plugins test-daemon test-shipped
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
 		while IFS='|' read -r target text; do printf '  %-10s %s\n' "$$target" "$$text"; done
 
-build: ## Build the daemon
+build: ## Build the daemon for trying and testing, target/release/wharfinger
 	$(CARGO) build --release --locked
+
+# A copy that stays what it is when the other profile is built.
+quick: build
+	@install -D -m 755 $(BINARY) $(QUICK).new && mv $(QUICK).new $(QUICK)
 
 plugins: components ## Build the plugins to components in every language, plugins/dist/*.wasm
 	tests/env/install.sh languages
@@ -34,7 +44,7 @@ components: environment
 	plugins/build.sh
 
 reference: ## Write the reference in plugins/README.md anew, from the contract
-	WHARFINGER_WRITE_REFERENCE=1 $(CARGO) test --release --locked --test reference
+	WHARFINGER_WRITE_REFERENCE=1 $(CARGO) test --release --locked --test alone reference::
 
 # What the machine lacks for the building.
 environment:
@@ -42,14 +52,18 @@ environment:
 
 # The Dockerfile builds this target where dist/ is empty, in an image that has
 # Rust and make and nothing more.
-dist: build ## Build the daemon and put the binary into dist/
-	install -D -m 755 $(BINARY) dist/wharfinger
+dist: ## Build the daemon as it is shipped, dist/wharfinger
+	$(CARGO) build --profile bench --locked
+	@install -D -m 755 $(BINARY) dist/wharfinger.new && mv dist/wharfinger.new dist/wharfinger
 
 image: ## Build the Docker image (IMAGE=wharfinger, DOCKER=docker); uses dist/wharfinger if there is one
 	$(DOCKER) build -t $(IMAGE) $(IMAGE_ARGS) .
 
-demo: environment dist components ## Show the daemon at work, with a Docker daemon and a Consul agent of its own
-	tests/demo/demo.sh
+demo: ## Show the daemon at work, with a Docker daemon and a Consul agent of its own
+	@tests/demo/prepare.sh
+	@WHARFINGER_BIN=$(QUICK) tests/demo/demo.sh
+
+check: check-format check-clippy-daemon test-unit ## What a change has to pass before anything else: format, Clippy, unit tests
 
 # Everything is run even if something before it failed; the tests' own words
 # come last.
@@ -57,18 +71,20 @@ test: ## Install what is missing, build and run all tests
 	tests/env/install.sh
 	$(MAKE) --no-print-directory plugins
 	@failed=; \
-	for part in check-format check-scripts test-plugins test-daemon; do \
+	for part in check-format check-scripts test-plugins test-daemon test-shipped; do \
 		$(MAKE) --no-print-directory $$part || failed="$$failed $$part"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "make test: failed:$$failed" >&2; exit 1; fi
 
+# Many worlds want optimised code: it is that of what is shipped.
 sim: ## Simulate the loop in many worlds (SEEDS=10000), or in one and show it (SEED=n)
 	SEED=$(SEED) SEEDS=$(or $(SEEDS),$(if $(SEED),,10000)) \
-		$(CARGO) test --release --locked --lib sim::every_seed -- --nocapture
+		$(CARGO) test --profile bench --locked --lib sim::every_seed -- --nocapture
+
 # The tests feed the loader with the same generator, ten thousand files of one seed.
 fuzz: ## Feed the loader with random and mutated components (FUZZ_SECONDS=600, FUZZ_SEED=the time)
 	WHARFINGER_FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) WHARFINGER_FUZZ_SEED=$(or $(FUZZ_SEED),$(shell date +%s)) \
-		$(CARGO) test --release --locked --test code_cache -- --nocapture random_and_mutated
+		$(CARGO) test --release --locked --test alone -- --nocapture random_and_mutated
 
 lint: check-format check-scripts check-clippy ## Check the format, the scripts and, with Clippy, the code
 
@@ -92,14 +108,21 @@ check-scripts:
 		shellcheck -S warning -x $(BASH_SCRIPTS); \
 	fi
 
+check-clippy: check-clippy-daemon check-clippy-plugins
+
 # With the release profile, Clippy shares build scripts and macros with the build.
-check-clippy:
+check-clippy-daemon:
 	@if $(CARGO) clippy --version >/dev/null 2>&1; then \
 		set -ex; \
 		$(CARGO) clippy --release --locked --all-targets -- -D warnings; \
-		cd plugins && $(CARGO) clippy --locked --workspace --all-targets -- -D warnings; \
 	else \
 		echo "Clippy is not installed: the code is not linted (rustup component add clippy)"; \
+	fi
+
+check-clippy-plugins:
+	@if $(CARGO) clippy --version >/dev/null 2>&1; then \
+		set -ex; \
+		cd plugins && $(CARGO) clippy --locked --workspace --all-targets -- -D warnings; \
 	fi
 
 # The plugins are ordinary Rust, too: here they are tested on this machine, and
@@ -109,9 +132,20 @@ test-plugins:
 	cd plugins && $(CARGO) test --locked --workspace --no-fail-fast
 	plugins/examples/test.sh
 
-# Needs plugins/dist.
-test-daemon:
-	$(CARGO) test --release --locked --no-fail-fast
+# Those of the library, the shape of the code among them. They need nothing but Cargo. The simulation is a
+# taste here; `make test` has the rest.
+test-unit:
+	SEEDS=100 $(CARGO) test --release --locked --lib
+
+# The programs of tests need plugins/dist.
+test-daemon: quick
+	WHARFINGER_BIN=$(QUICK) $(CARGO) test --release --locked --no-fail-fast --lib --bins --test alone --test consul --test guests
+	WHARFINGER_BIN=$(QUICK) $(CARGO) test --release --locked --no-fail-fast --test docker -- $(SHIPPED_TESTS:%=--skip %)
+	$(CARGO) test --release --locked --doc
+
+# On what is shipped.
+test-shipped: dist
+	WHARFINGER_BIN=dist/wharfinger $(CARGO) test --release --locked --test docker -- $(SHIPPED_TESTS)
 
 clean: ## Remove what was built, and what tests/env/install.sh has put into target/
 	$(CARGO) clean

@@ -20,7 +20,7 @@ const PRODUCTS: [&str; 7] =
 
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
-    for flag in linker_flags() {
+    for flag in linker_flags().into_iter().chain(without_symbols()) {
         println!("cargo::rustc-link-arg-bins=-Wl,{flag}");
     }
     let root =
@@ -69,6 +69,14 @@ fn walk(root: &Path, folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<bool
         println!("cargo::rerun-if-changed={}", folder.display());
     }
     Ok(pure)
+}
+
+/// What is shipped has no symbols, which are a quarter of it. Cargo's own `strip` does not reach a
+/// package for which a profile says something else, and what is worked with is better off with them.
+fn without_symbols() -> Option<&'static str> {
+    let optimised = env::var("OPT_LEVEL").is_ok_and(|level| level != "0");
+    let linux = env::var("CARGO_CFG_TARGET_OS").is_ok_and(|system| system == "linux");
+    (optimised && linux).then_some("-s")
 }
 
 /// What makes the program smaller by a tenth. Rust's own linker, which is the default

@@ -33,3 +33,8 @@ pub mod control;
 // What would be done, and why, for people and for files.
 pub mod fleet;
 pub mod render;
+
+// The shape of the code is tested with the library, so that it is seen in the working loop.
+#[cfg(test)]
+#[path = "../tests/unit/tidy.rs"]
+mod tidy;

@@ -1,6 +1,6 @@
 //! Where Podman, which speaks Docker's API, says something else than Docker.
 //!
-//! Source: Podman 4.3's answers, which `tests/podman.rs` asks for again.
+//! Source: Podman 4.3's answers, which `tests/docker/podman.rs` asks for again.
 
 use std::collections::HashMap;
 

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -27,9 +27,14 @@ enum Stream {
 }
 
 impl Daemon {
-    /// The binary that Cargo built for the tests.
+    /// The program under test: `WHARFINGER_BIN`, or else the one that Cargo built for the
+    /// tests, which is compiled faster than what is shipped.
     pub fn binary() -> &'static Path {
-        Path::new(env!("CARGO_BIN_EXE_wharfinger"))
+        static BINARY: OnceLock<PathBuf> = OnceLock::new();
+        BINARY.get_or_init(|| match std::env::var_os("WHARFINGER_BIN") {
+            Some(file) => super::root().join(file),
+            None => env!("CARGO_BIN_EXE_wharfinger").into(),
+        })
     }
 
     /// Starts the program. Of the test's own environment it gets only what has no

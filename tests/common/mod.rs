@@ -4,7 +4,7 @@
 //! Everything that is started here is ended, and everything made is removed,
 //! when the value is dropped; and by [`guard`] if the test dies before.
 
-// Each file in tests/ is a crate of its own and uses only a part of this.
+// Each program of tests is a crate of its own and uses only a part of this.
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
 pub mod author;

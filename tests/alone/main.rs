@@ -1,0 +1,21 @@
+//! Guarantees that are shown with the program, the plugins and recorded data alone: Docker and the
+//! registry are stood in for by the tests' own.
+//!
+//! One file for each guarantee. One of them alone: `cargo test --release --test alone check::`.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod check;
+mod code_cache;
+mod corpus;
+mod fleet;
+mod hostile;
+mod pipeline;
+mod plan;
+mod plugins;
+mod policies;
+mod reference;
+mod reload;
+mod replay;
+mod rivals;

@@ -1,0 +1,8 @@
+//! Guarantees that are shown on a real Consul agent, without Docker.
+//!
+//! One file for each guarantee. One of them alone: `cargo test --release --test consul grants::`.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod grants;

@@ -1,0 +1,146 @@
+//! The walkthrough that registrator's users know, with the image that the
+//! Dockerfile builds.
+
+use std::{fs, path::Path, process::Command, time::Duration};
+
+use crate::common::{
+    consul::{self, Consul},
+    daemon,
+    dockerd::Dockerd,
+    ports, root,
+    wait::until,
+};
+
+const SOON: Duration = Duration::from_secs(30);
+const IMAGE: &str = "wharfinger:test";
+const EXTERNAL: &str = "192.0.2.10";
+
+fn command(command: &mut Command) {
+    let output = command.output().expect("the command can be started");
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?}: {out}{err}");
+}
+
+/// Build the image. No image registry is reachable for a test, so that the
+/// build stage's base is made from Debian's packages, and the binary is the one
+/// under test.
+fn build(docker: &Dockerd) {
+    command(
+        Command::new(root().join("tests/env/base-image.sh"))
+            .arg("wharfinger-build-base")
+            .env("DOCKER_HOST", docker.host()),
+    );
+    let context = tempfile::tempdir().expect("a folder");
+    let put = |from: &Path, to: &str| {
+        let to = context.path().join(to);
+        fs::create_dir_all(to.parent().expect("a folder")).expect("a folder is made");
+        fs::copy(from, to).expect("a file is copied");
+    };
+    put(&root().join("Dockerfile"), "Dockerfile");
+    put(&root().join(".dockerignore"), ".dockerignore");
+    put(daemon::Daemon::binary(), "dist/wharfinger");
+    let build = docker
+        .docker(&["build", "--build-arg", "BUILD_IMAGE=wharfinger-build-base", "-t", IMAGE])
+        .arg(context.path())
+        .env("DOCKER_BUILDKIT", "0")
+        .output()
+        .expect("docker can be started");
+    assert!(
+        build.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&build.stdout),
+        String::from_utf8_lossy(&build.stderr)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_image_takes_the_place_of_registrators() {
+    let docker = Dockerd::start().await;
+    let bridge = docker.bridge_ip().to_string();
+    let options = consul::Options { addresses: vec![bridge.clone()], ..consul::Options::default() };
+    let consul = Consul::start(options).await;
+    build(&docker);
+    docker.import_busybox(
+        "mycorp.com/myteam/myimage:0.5",
+        &["CMD [\"httpd\",\"-f\",\"-p\",\"80\",\"-h\",\"/www\"]", "EXPOSE 80"],
+    );
+    let user = docker.run(&["image", "inspect", "-f", "{{.Config.User}}", IMAGE]);
+    assert_eq!(user.trim(), "65532:65532");
+    let size: u64 = docker
+        .run(&["image", "inspect", "-f", "{{.Size}}", IMAGE])
+        .trim()
+        .parse()
+        .expect("a number");
+    assert!(size < 60 << 20, "{size}");
+
+    let socket = format!("{}:/tmp/docker.sock", docker.socket().display());
+    let uri = format!("consul://{bridge}:{}", consul.port());
+    let id = docker.run(&[
+        "run",
+        "-d",
+        "--name",
+        "registrator",
+        "-h",
+        "box-reg",
+        "-v",
+        &socket,
+        IMAGE,
+        "-ip",
+        EXTERNAL,
+        "-resync",
+        "60",
+        &uri,
+    ]);
+    let logs = until(SOON, "the daemon looks at itself", async || {
+        let output = docker.docker(&["logs", "registrator"]).output().map_err(|e| e.to_string())?;
+        let logs = String::from_utf8_lossy(&output.stderr).into_owned()
+            + &String::from_utf8_lossy(&output.stdout);
+        if logs.contains("no published ports") { Ok(logs) } else { Err(logs) }
+    })
+    .await;
+    let lines = [
+        format!("Starting wharfinger v{}", env!("CARGO_PKG_VERSION")),
+        format!("Forcing host IP to {EXTERNAL}"),
+        "consul: current leader".into(),
+        format!("Using consul adapter: {uri}"),
+        "Listening for Docker events".into(),
+        "Syncing services on 1 containers".into(),
+        format!("ignored: {} no published ports", &id[..12]),
+    ];
+    let mut rest = logs.as_str();
+    for line in &lines {
+        let at =
+            rest.find(line.as_str()).unwrap_or_else(|| panic!("{line:?} is not next in {logs}"));
+        rest = &rest[at..];
+    }
+
+    let [port, other] = ports::free::<2>();
+    let (publish, other) = (format!("{port}:80"), format!("{other}:80"));
+    let image = "mycorp.com/myteam/myimage:0.5";
+    docker.run(&["run", "-d", "--name", "srv", "-e", "SERVICE_NAME=files", "-p", &publish, image]);
+    docker.run(&["run", "-d", "--name", "plain", "-p", &other, image]);
+    let entry = async |name: &str| {
+        until(SOON, format!("{name} in the catalog"), async || {
+            consul.catalog_service(name).await.into_iter().next().ok_or("nothing".to_string())
+        })
+        .await
+    };
+    let files = entry("files").await;
+    assert_eq!(files["ServiceAddress"], EXTERNAL);
+    assert_eq!(files["ServicePort"], port);
+    assert_eq!(files["ServiceID"], "box-reg:srv:80");
+    assert_eq!(entry("myimage").await["ServiceID"], "box-reg:plain:80");
+    docker.run(&["rm", "-f", "srv"]);
+    until(SOON, "files leaves the catalog", async || {
+        let left = consul.catalog_service("files").await;
+        let logs = || docker.docker(&["logs", "registrator"]).output();
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?} {:?}", logs())) }
+    })
+    .await;
+    // SIGTERM ends it cleanly, and services stay registered.
+    docker.run(&["stop", "registrator"]);
+    let code = docker.run(&["inspect", "-f", "{{.State.ExitCode}}", "registrator"]);
+    assert_eq!(code.trim(), "0");
+    assert_eq!(entry("myimage").await["ServiceID"], "box-reg:plain:80");
+}
