@@ -2,8 +2,9 @@
 
 mod parts;
 mod stages;
+mod whereabouts;
 
-use std::{net::IpAddr, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 use reqwest::Url;
@@ -25,11 +26,13 @@ use crate::{
     reconcile::{Deregister, DrainBy, GuardLimits, Lifecycle, OnExit, Options, Reconciler, Rename},
     registry::{Consul, ConsulConfig, ConsulKv, Memory, Registry},
     reload::{self, Reload, Watched},
+    text,
 };
 
 pub use parts::Parts;
 pub(crate) use stages::cache;
-pub use stages::{Stages, choosing};
+pub(crate) use stages::say_broken;
+pub use stages::{Loaded, StageFault, Stages, choosing};
 
 /// A configuration that cannot be used; it has an exit code of its own.
 #[derive(Debug, thiserror::Error)]
@@ -57,15 +60,26 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let uri = args.uri.clone().or_else(|| config.registry.uri.clone()).ok_or_else(|| {
         BadConfig(anyhow!("neither the command line nor the file names a registry"))
     })?;
-    let host = host(&args.offer, config.compat).await?;
+    // Neither a name server, a compiler nor Docker keeps a daemon that is to stop.
+    let Some(host) = unless(&stop, host(&args.offer, config.compat)).await? else {
+        return Ok(());
+    };
     let (adapter, registry) = registry(&uri, &host)?;
     check_maintenance(&config.lifecycle, adapter)?;
     check_rename(&config.lifecycle, adapter, !args.offer.no_provenance)?;
     let mut stages = Stages::with_registry(&uri).compiled_by_children();
-    let pipeline = stages.load(&config).await?;
+    let loaded = async {
+        if config.strict_start {
+            return stages.load(&config).await;
+        }
+        let Loaded { pipeline, broken } = stages.load_with_gaps(&config).await?;
+        stages::say_broken(&pipeline, &broken);
+        Ok(pipeline)
+    };
+    let Some(pipeline) = unless(&stop, loaded).await? else { return Ok(()) };
     stages::announce(&pipeline);
 
-    let using = || info!("Using {adapter} adapter: {uri}");
+    let using = || info!("Using {adapter} adapter: {}", text::without_secrets(&uri));
     if compat == Compat::Registrator {
         using();
     }
@@ -77,7 +91,11 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         using();
     }
     let source: Arc<dyn Source> = if args.containers.is_empty() {
-        Arc::new(Docker::connect(std::env::var("DOCKER_HOST").ok().as_deref(), tags).await?)
+        let address = std::env::var("DOCKER_HOST").ok();
+        match unless(&stop, Docker::connect(address.as_deref(), tags)).await? {
+            Some(docker) => Arc::new(docker),
+            None => return Ok(()),
+        }
     } else {
         Arc::new(Recorded::read(&args.containers, &tags)?)
     };
@@ -230,11 +248,16 @@ pub async fn host(args: &OfferArgs, compat: Option<Compat>) -> anyhow::Result<Ho
     };
     let compat = args.compat.or(compat).unwrap_or_default();
     let fixed = args.resolve.iter().find(|(name, _)| *name == hostname);
-    let resolved_address = match fixed {
-        Some((_, address)) => Some(address.clone()),
-        None => resolve(&hostname).await,
+    let addresses = match fixed {
+        Some((_, address)) => vec![address.clone()],
+        None => whereabouts::resolve(&hostname).await,
     };
-    if resolved_address.is_none() && args.ip.is_none() {
+    let forced = args.ip.as_ref().is_some_and(|ip| !ip.is_empty());
+    let resolved_address = match compat {
+        Compat::Registrator => addresses.into_iter().next(),
+        Compat::None => whereabouts::of_host(&hostname, addresses, forced),
+    };
+    if resolved_address.is_none() && compat == Compat::Registrator && !forced {
         warn!(hostname, "the host's name does not resolve; without -ip its address is not known");
     }
     Ok(Host {
@@ -247,14 +270,6 @@ pub async fn host(args: &OfferArgs, compat: Option<Compat>) -> anyhow::Result<Ho
         compat,
         flags: args.flags(compat),
     })
-}
-
-/// The first address of a name, IPv4 before IPv6.
-async fn resolve(name: &str) -> Option<String> {
-    let addresses: Vec<IpAddr> =
-        tokio::net::lookup_host((name, 0)).await.ok()?.map(|address| address.ip()).collect();
-    let v4 = addresses.iter().find(|address| address.is_ipv4());
-    v4.or(addresses.first()).map(ToString::to_string)
 }
 
 /// The pipeline of the configuration, with every stage loaded and its settings
@@ -272,10 +287,11 @@ pub async fn pipeline(config: &Config) -> anyhow::Result<Pipeline> {
 /// The registry of a URI, and the name of its adapter. The words of the errors
 /// are registrator's.
 fn registry(uri: &str, host: &Host) -> anyhow::Result<(&'static str, Arc<dyn Registry>)> {
+    let shown = text::without_secrets(uri);
     if !uri.contains("://") {
-        return Err(anyhow!("bad adapter uri: {uri}"));
+        return Err(anyhow!("bad adapter uri: {shown}"));
     }
-    let url = Url::parse(uri).with_context(|| format!("bad adapter uri: {uri}"))?;
+    let url = Url::parse(uri).with_context(|| format!("bad adapter uri: {shown}"))?;
     let env = |name: &str| std::env::var(name).ok();
     let original = host.compat == Compat::Registrator;
     let kv = || match ConsulKv::new(&url, env, &host.hostname) {
@@ -289,7 +305,7 @@ fn registry(uri: &str, host: &Host) -> anyhow::Result<(&'static str, Arc<dyn Reg
         "consulkv" => return Ok(("consulkv", Arc::new(kv()?))),
         "consulkv-unix" => return Ok(("consulkv-unix", Arc::new(kv()?))),
         "memory" => return Ok(("memory", Arc::new(Memory::default()))),
-        _ => return Err(anyhow!("unrecognized adapter: {uri}")),
+        _ => return Err(anyhow!("unrecognized adapter: {shown}")),
     };
     let config = ConsulConfig::new(&url, env)?;
     let mut consul = Consul::new(config)?;
@@ -318,17 +334,59 @@ async fn reach(registry: &dyn Registry, args: &RunArgs, compat: Compat) -> anyho
     }
 }
 
-/// A token that is cancelled by SIGTERM or SIGINT.
+/// What comes of this, unless it is to stop before.
+async fn unless<T, E>(
+    stop: &CancellationToken,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<Option<T>, E> {
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => Ok(None),
+        done = work => done.map(Some),
+    }
+}
+
+/// The time from a signal to the process's end, whatever still hangs then. It is a
+/// little longer than all grace periods together, and shorter than what `docker stop`
+/// and systemd wait for.
+const LAST: Duration = Duration::from_secs(9);
+
+/// A token that is cancelled by SIGTERM or SIGINT. They are waited for on a thread of its
+/// own, so that they are heard even if no other makes progress.
 fn stop_on_signal() -> anyhow::Result<CancellationToken> {
     let stop = CancellationToken::new();
-    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
-        let mut signals = signal(kind).context("cannot listen to signals")?;
-        let stop = stop.clone();
-        // Ends with the process: there is nothing to wait for.
-        tokio::spawn(async move {
-            signals.recv().await;
-            stop.cancel();
+    let (ready, heard) = std::sync::mpsc::channel();
+    let token = stop.clone();
+    let listen = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let waited = runtime.and_then(|runtime| {
+            runtime.block_on(async {
+                let mut terminate = signal(SignalKind::terminate())?;
+                let mut interrupt = signal(SignalKind::interrupt())?;
+                // Whoever started this may have given up.
+                let _ = ready.send(Ok(()));
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                Ok(())
+            })
         });
-    }
+        if let Err(error) = waited {
+            let _ = ready.send(Err(error));
+            return;
+        }
+        token.cancel();
+        std::thread::sleep(LAST);
+        // The log itself may be what hangs.
+        std::thread::spawn(|| error!("not everything has ended in time; ending without it"));
+        std::thread::sleep(Duration::from_millis(200));
+        std::process::exit(1);
+    };
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(listen)
+        .context("cannot start a thread that listens to signals")?;
+    heard.recv()?.context("cannot listen to signals")?;
     Ok(stop)
 }

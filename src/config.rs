@@ -11,13 +11,14 @@ mod limits;
 mod stage;
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
 use serde::Deserialize;
 
 use crate::{
+    error, files,
     host::Compat,
     plugin::Limits,
     reconcile::{GuardLimits, Lifecycle},
@@ -36,6 +37,8 @@ pub use stage::StageConfig;
 pub struct Config {
     /// Whose rules hold where registrator's behaviour is a bug.
     pub compat: Option<Compat>,
+    /// Whether the daemon refuses to start without all of its stages.
+    pub strict_start: bool,
     /// Where services are registered.
     pub registry: Registry,
     /// What a stage may use unless it says otherwise.
@@ -59,6 +62,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             compat: None,
+            strict_start: false,
             registry: Registry::default(),
             limits: DefaultLimits::default(),
             lifecycle: Lifecycle::default(),
@@ -87,7 +91,7 @@ pub enum ConfigError {
     Read(PathBuf, #[source] io::Error),
     /// It is not TOML, or a key is unknown or has a value of the wrong kind.
     #[error("{}: {_1}", _0.display())]
-    Parse(PathBuf, Box<toml::de::Error>),
+    Parse(PathBuf, String),
     /// It makes no sense.
     #[error("{}: {}", .path.display(), .faults.join("; "))]
     Invalid {
@@ -115,8 +119,8 @@ impl Config {
     ///
     /// It cannot be read, or its form is wrong.
     pub fn read_with_faults(path: &Path) -> Result<(Self, Vec<String>), ConfigError> {
-        let text =
-            fs::read_to_string(path).map_err(|error| ConfigError::Read(path.into(), error))?;
+        let text = files::read_text(path, files::TEXT)
+            .map_err(|error| ConfigError::Read(path.into(), error))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         Self::parse_with_faults(&text, path, folder)
     }
@@ -138,7 +142,7 @@ impl Config {
         folder: &Path,
     ) -> Result<(Self, Vec<String>), ConfigError> {
         let mut config: Self = toml::from_str(text)
-            .map_err(|error| ConfigError::Parse(path.into(), Box::new(error)))?;
+            .map_err(|error| ConfigError::Parse(path.into(), error::toml(text, &error)))?;
         let faults = config.faults();
         let said = config.cache.dir.take_if(|dir| !dir.as_os_str().is_empty());
         config.cache.dir = said.map(|dir| folder.join(dir)).or(config.cache.dir);

@@ -125,6 +125,18 @@ pub struct NetworkPeer {
     pub networks: Vec<Network>,
     /// The ports it publishes.
     pub published_ports: Vec<PublishedPort>,
+    /// Whether it runs. The network of one that does not is gone.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub running: bool,
+    /// The containers between, the nearest first, where it is another one's network
+    /// that the nearest one shares.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub through: Vec<ContainerId>,
+}
+
+/// What is recorded without a word of it was recorded of one that ran.
+fn yes() -> bool {
+    true
 }
 
 /// A container as it was seen at one moment.
@@ -174,4 +186,34 @@ pub struct Container {
     pub started_at: Option<String>,
     /// Further facts for the stages, by their documented keys.
     pub attributes: BTreeMap<String, String>,
+}
+
+impl Container {
+    /// The container whose network it shares, as the engine names it: by identifier or
+    /// by name.
+    pub fn network_owner(&self) -> Option<&str> {
+        self.network_mode.strip_prefix("container:")
+    }
+
+    /// Why nothing of it is in reach, if it shares the network of another container and
+    /// that network is gone. The host's own outlives whoever shares it.
+    pub fn cut_off(&self) -> Option<String> {
+        let owner = self.network_owner()?;
+        match &self.network_peer {
+            Some(peer) if peer.running || peer.network_mode == "host" => None,
+            Some(NetworkPeer { id, name, .. }) => {
+                let id = id.short();
+                Some(format!(
+                    "it shares the network of container {id} ({name}), which does not run"
+                ))
+            }
+            // Podman shows the owner's network as its own.
+            None if !self.networks.is_empty() || !self.published_ports.is_empty() => None,
+            None => {
+                let id = owner.len() == 64 && owner.bytes().all(|byte| byte.is_ascii_hexdigit());
+                let owner = if id { &owner[..12] } else { owner };
+                Some(format!("it shares the network of container {owner}, which is not there"))
+            }
+        }
+    }
 }

@@ -1,14 +1,14 @@
 //! The daemon's control socket: how other commands ask a running daemon and tell
 //! it what only a person can decide.
 //!
-//! It is a Unix socket in a folder that only its user may enter, and only its
-//! user and root are answered. A request is a line of JSON, and so is the
-//! answer; a connection may carry several. The protocol is for this program's
-//! own commands of the same version.
+//! It is a Unix socket in a folder that nobody but its user and root may write to,
+//! and only these two are answered. Whoever asks believes no other either. A request
+//! is a line of JSON, and so is the answer; a connection may carry several. The
+//! protocol is for this program's own commands of the same version.
 
 use std::{
     env, io,
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -84,6 +84,17 @@ pub enum ControlError {
     /// No daemon listens.
     #[error("no daemon listens at {}", .0.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" or "))]
     Nobody(Vec<PathBuf>),
+    /// Somebody else listens, who could say anything.
+    #[error(
+        "what listens at {} belongs to user {user}, who is neither root nor you: it is not believed",
+        .path.display()
+    )]
+    Stranger {
+        /// The socket.
+        path: PathBuf,
+        /// Whose process it is.
+        user: u32,
+    },
     /// The connection broke, or nothing came.
     #[error("cannot ask the daemon at {}", .0.display())]
     Io(PathBuf, #[source] io::Error),
@@ -121,9 +132,15 @@ fn own_user() -> u32 {
 /// See [`ControlError`].
 pub async fn ask(path: Option<&Path>, request: &Request) -> Result<Answer, ControlError> {
     let places = path.map_or_else(places, |path| vec![path.to_path_buf()]);
+    let mut stranger = None;
     for place in &places {
         let Ok(stream) = UnixStream::connect(place).await else { continue };
         let failed = |error| ControlError::Io(place.clone(), error);
+        let user = stream.peer_cred().map_err(failed)?.uid();
+        if !is_trusted(user, place) {
+            stranger.get_or_insert(ControlError::Stranger { path: place.clone(), user });
+            continue;
+        }
         let answer = timeout(LIMIT, exchange(stream, request))
             .await
             .map_err(|_| failed(io::ErrorKind::TimedOut.into()))?
@@ -134,7 +151,19 @@ pub async fn ask(path: Option<&Path>, request: &Request) -> Result<Answer, Contr
             Err(error) => Err(ControlError::Answer(place.clone(), error)),
         };
     }
-    Err(ControlError::Nobody(places))
+    Err(stranger.unwrap_or(ControlError::Nobody(places)))
+}
+
+/// Whether an answer of this user's process is believed: root's, one's own, and, by
+/// root, that of the daemon's user whom root has given the socket's folder.
+fn is_trusted(user: u32, socket: &Path) -> bool {
+    let own = own_user();
+    let given = || {
+        let folder = folder_of(socket).canonicalize().ok()?;
+        let owner = std::fs::metadata(&folder).ok()?.uid();
+        Some(owner == user && exposed(folder.parent()?, 0).is_none())
+    };
+    user == 0 || user == own || own == 0 && given().unwrap_or(false)
 }
 
 async fn exchange(mut stream: UnixStream, request: &Request) -> io::Result<String> {
@@ -155,6 +184,8 @@ fn line(value: &impl Serialize) -> Vec<u8> {
 pub struct Control {
     listener: UnixListener,
     path: PathBuf,
+    /// What tells the socket from another one at its path.
+    file: Option<(u64, u64)>,
 }
 
 impl Control {
@@ -168,7 +199,10 @@ impl Control {
         let mut last = io::Error::from(io::ErrorKind::NotFound);
         for path in places {
             match bind(&path).await {
-                Ok(listener) => return Ok(Self { listener, path }),
+                Ok(listener) => {
+                    let file = identity(&path);
+                    return Ok(Self { listener, path, file });
+                }
                 Err(error) => {
                     debug!(path = %path.display(), %error, "no control socket here");
                     last = io::Error::new(error.kind(), format!("{}: {error}", path.display()));
@@ -211,27 +245,75 @@ impl Control {
         }
         connections.close();
         connections.wait().await;
-        if let Err(error) = std::fs::remove_file(&self.path) {
+        // Somebody may have put something else in its place.
+        if self.file.is_none() || identity(&self.path) != self.file {
+            debug!("the control socket is another one by now and stays");
+        } else if let Err(error) = std::fs::remove_file(&self.path) {
             debug!(%error, "the control socket stays behind");
         }
     }
 }
 
-/// Listen at a path. A socket there that nobody listens at any more is replaced.
+/// Listen at a path. A socket there that nobody listens at any more is replaced;
+/// nothing else is.
 async fn bind(path: &Path) -> io::Result<UnixListener> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
+    let folder = folder_of(path);
+    if !folder.exists() {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
-    if UnixStream::connect(path).await.is_ok() {
-        return Err(io::Error::new(io::ErrorKind::AddrInUse, "another daemon listens there"));
+    if let Some(fault) = exposed(folder, own_user()) {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, fault));
     }
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    match std::fs::symlink_metadata(path) {
+        Ok(there) if !there.file_type().is_socket() => {
+            let fault = "there is something that is no socket, and it stays";
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, fault));
+        }
+        Ok(_) if UnixStream::connect(path).await.is_ok() => {
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, "another daemon listens there"));
+        }
+        Ok(_) => std::fs::remove_file(path)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
     }
     let listener = UnixListener::bind(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     Ok(listener)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Device and inode of what is at a path.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let there = std::fs::symlink_metadata(path).ok()?;
+    Some((there.dev(), there.ino()))
+}
+
+/// Why somebody else could put another socket into a folder, if anybody but this user
+/// and root could. On the way to it, what others may write to has to protect what
+/// belongs to somebody.
+fn exposed(folder: &Path, user: u32) -> Option<String> {
+    let folder = match folder.canonicalize() {
+        Ok(folder) => folder,
+        Err(error) => return Some(format!("the folder cannot be looked at: {error}")),
+    };
+    for (n, part) in folder.ancestors().enumerate() {
+        let Ok(found) = std::fs::metadata(part) else {
+            return Some(format!("the folder {} cannot be looked at", part.display()));
+        };
+        let (owner, mode) = (found.uid(), found.mode());
+        let name = part.display();
+        if owner != user && owner != 0 {
+            return Some(format!("the folder {name} belongs to user {owner}"));
+        }
+        let protects = n > 0 && mode & 0o1000 != 0;
+        if mode & 0o022 != 0 && !protects {
+            return Some(format!("others may write to the folder {name}: chmod go-w it"));
+        }
+    }
+    None
 }
 
 fn is_allowed(stream: &UnixStream, user: u32) -> bool {
@@ -277,4 +359,72 @@ async fn explain(what: &str, handle: &Handle) -> Answer {
         Err(error) => return Answer::Error(error.to_string()),
     };
     explainer.explain(what).await.map_or_else(Answer::Error, Answer::Explained)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    async fn fault(path: &Path) -> String {
+        Control::listen(Some(path)).await.expect_err("it is refused").to_string()
+    }
+
+    fn chmod(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("permissions");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_replaced_but_a_socket_that_nobody_listens_at() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
+        fs::write(&path, "precious").expect("written");
+        assert!(fault(&path).await.ends_with("is no socket, and it stays"));
+        let dead = folder.path().join("dead");
+        drop(std::os::unix::net::UnixListener::bind(&dead).expect("a socket"));
+        for (name, to) in
+            [("link", &path), ("to-socket", &dead), ("dangling", &folder.path().join("none"))]
+        {
+            let link = folder.path().join(name);
+            symlink(to, &link).expect("a link");
+            assert!(fault(&link).await.ends_with("is no socket, and it stays"), "{name}");
+            assert!(link.is_symlink());
+        }
+        assert!(fault(&folder.path().join("file/below")).await.contains("file"));
+        assert_eq!(fs::read_to_string(&path).expect("it is there"), "precious");
+        let control = Control::listen(Some(&dead)).await.expect("a dead socket is replaced");
+        assert!(fault(&dead).await.ends_with("another daemon listens there"));
+        drop(control);
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_others_may_write_to_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let inner = folder.path().join("a/b");
+        let path = inner.join("control.sock");
+        drop(Control::listen(Some(&path)).await.expect("it makes the folder"));
+        assert_eq!(fs::metadata(&inner).expect("the folder").mode() & 0o777, 0o700);
+        for mode in [0o777, 0o770, 0o702, 0o1777] {
+            chmod(&inner, mode);
+            assert!(fault(&path).await.contains("others may write"), "{mode:o}");
+        }
+        chmod(&inner, 0o755);
+        chmod(&folder.path().join("a"), 0o777);
+        assert!(fault(&path).await.contains("others may write"), "on the way");
+        chmod(&folder.path().join("a"), 0o1777);
+        drop(Control::listen(Some(&path)).await.expect("nobody can exchange it there"));
+        if own_user() == 0 {
+            std::os::unix::fs::chown(&inner, Some(4242), None).expect("an owner");
+            assert!(fault(&path).await.contains("belongs to user 4242"));
+        }
+    }
+
+    #[test]
+    fn only_root_and_oneself_are_believed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let socket = folder.path().join("control.sock");
+        assert!(is_trusted(0, &socket) && is_trusted(own_user(), &socket));
+        assert!(!is_trusted(4242, &socket));
+    }
 }

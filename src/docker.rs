@@ -4,9 +4,12 @@
 //! now, and that one of them is to be looked at again. Which event it was does
 //! not matter to anyone.
 
+mod client;
 mod connect;
 mod inspect;
+mod odd;
 mod podman;
+mod ports;
 mod recorded;
 mod signal;
 mod template;
@@ -27,6 +30,7 @@ use bollard::{
 use futures_util::{StreamExt as _, future, stream::BoxStream};
 
 use crate::container::{Container, ContainerId};
+use podman::Removal;
 
 pub use connect::ConnectError;
 pub use inspect::{InspectFault, Tags, container};
@@ -134,6 +138,19 @@ pub enum SourceError {
         /// How long it was waited.
         limit: Duration,
     },
+    /// Docker said something in the stream of events that makes no sense. The stream
+    /// goes on; what happened is not known.
+    #[error("cannot understand an event: {0}")]
+    Event(String),
+    /// An answer is larger than anything that makes sense.
+    #[error("cannot {attempt}")]
+    TooLarge {
+        /// What was attempted.
+        attempt: String,
+        /// How large it may be.
+        #[source]
+        source: Error,
+    },
     /// What Docker said of a container makes no sense.
     #[error("container {}", .0.short())]
     Inspect(ContainerId, #[source] InspectFault),
@@ -142,7 +159,7 @@ pub enum SourceError {
 /// Docker's API.
 #[derive(Debug, Clone)]
 pub struct Docker {
-    client: bollard::Docker,
+    client: client::Client,
     tags: Tags,
 }
 
@@ -159,30 +176,80 @@ impl Docker {
     }
 
     async fn raw(&self, id: &str) -> Result<Option<ContainerInspectResponse>, SourceError> {
-        let options = InspectContainerOptionsBuilder::new().size(false).build();
-        let answer = self.client.inspect_container(id, Some(options));
-        match within(LIMIT, || format!("inspect container {id}"), answer).await {
-            Ok(response) => Ok(Some(response)),
-            Err(SourceError::Docker {
-                source: Error::DockerResponseServerError { status_code: 404, .. },
-                ..
-            }) => Ok(None),
-            Err(SourceError::Docker { attempt, source }) => match podman::inspected(&source) {
-                Some(response) => Ok(Some(response)),
-                None => Err(SourceError::Docker { attempt, source }),
-            },
-            Err(error) => Err(error),
+        let mut pauses = podman::PAUSES.into_iter();
+        loop {
+            let options = InspectContainerOptionsBuilder::new().size(false).build();
+            let answer = self.client.inspect_container(id, Some(options));
+            let answer = within(LIMIT, || format!("inspect container {id}"), answer).await;
+            let (attempt, source) = match answer {
+                Ok(response) => return Ok(Some(response)),
+                Err(SourceError::Docker { attempt, source }) => (attempt, source),
+                Err(error) => return Err(error),
+            };
+            match &source {
+                Error::DockerResponseServerError { status_code: 404, .. } => return Ok(None),
+                Error::JsonDataError { contents, .. } => {
+                    if let Ok(answer) = serde_json::from_str(contents) {
+                        let fault = |fault| SourceError::Inspect(ContainerId(id.into()), fault);
+                        return odd::inspected(answer).map(Some).map_err(fault);
+                    }
+                }
+                _ => match self.removal(&source, id).await {
+                    Some(Removal::Gone) => return Ok(None),
+                    Some(Removal::UnderWay) => {
+                        if let Some(pause) = pauses.next() {
+                            tokio::time::sleep(pause).await;
+                            continue;
+                        }
+                    }
+                    None => {}
+                },
+            }
+            return Err(SourceError::Docker { attempt, source });
+        }
+    }
+
+    /// What an error says of the removal of a container, where it is Podman's. Which
+    /// engine answers is asked only then, since another one may by now.
+    async fn removal(&self, error: &Error, id: &str) -> Option<Removal> {
+        let Error::DockerResponseServerError { status_code: 500, message } = error else {
+            return None;
+        };
+        let removal = podman::removal(message, id)?;
+        let version = self.client.version();
+        let version = within(PING_LIMIT, || "ask Docker for its version".into(), version).await;
+        version.is_ok_and(|version| podman::made(&version)).then_some(removal)
+    }
+
+    /// The container whose network one shares, and those by way of which it does; none if
+    /// it shares none, or there is none at the end of the way.
+    async fn owner(
+        &self,
+        from: &ContainerInspectResponse,
+    ) -> Result<Option<(ContainerInspectResponse, Vec<ContainerId>)>, SourceError> {
+        let mut through = Vec::new();
+        let Some(mut what) = inspect::peer(from).map(String::from) else { return Ok(None) };
+        loop {
+            let Some(found) = self.raw(&what).await? else { return Ok(None) };
+            if !inspect::is_on_the_way(from, &through, &found) {
+                return Ok(None);
+            }
+            match inspect::peer(&found).map(String::from) {
+                Some(next) => what = next,
+                None => return Ok(Some((found, through))),
+            }
+            through.extend(found.id.map(ContainerId));
         }
     }
 
     /// The identity that it gives in an answer, and where it stores its containers:
     /// before Docker 23 all engines of one machine give the same identity.
-    async fn identity(&self) -> Result<Option<String>, SourceError> {
+    async fn identity(&self) -> Result<Option<(String, String)>, SourceError> {
         let answer = self.client.info();
         match within(LIMIT, || "ask Docker for its identity".into(), answer).await {
             Ok(info) => {
                 let root = info.docker_root_dir.unwrap_or_default();
-                Ok(info.id.filter(|id| !id.is_empty()).map(|id| format!("{id} {root}")))
+                Ok(info.id.filter(|id| !id.is_empty()).map(|id| (id, root)))
             }
             // A proxy in front of the socket may not let this pass.
             Err(SourceError::Docker {
@@ -206,7 +273,10 @@ async fn within<T>(
     answer: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, SourceError> {
     match tokio::time::timeout(limit, answer).await {
-        Ok(answer) => answer.map_err(|source| SourceError::Docker { attempt: attempt(), source }),
+        Ok(answer) => answer.map_err(|source| match client::is_too_large(&source) {
+            true => SourceError::TooLarge { attempt: attempt(), source },
+            false => SourceError::Docker { attempt: attempt(), source },
+        }),
         Err(_) => Err(SourceError::Silent { attempt: attempt(), limit }),
     }
 }
@@ -220,17 +290,35 @@ impl Source for Docker {
             .all(false)
             .filters(&HashMap::from([("status".to_string(), states)]))
             .build();
-        let answer = self.client.list_containers(Some(options));
-        let list = within(LIMIT, || "list containers".into(), answer).await?;
-        Ok(list.into_iter().filter_map(|summary| summary.id).map(ContainerId).collect())
+        let mut pauses = podman::PAUSES.into_iter();
+        loop {
+            let answer = self.client.list_containers(Some(options.clone()));
+            let (attempt, source) = match within(LIMIT, || "list containers".into(), answer).await {
+                Ok(list) => {
+                    let ids = list.into_iter().filter_map(|summary| summary.id);
+                    return Ok(ids.map(ContainerId).collect());
+                }
+                Err(SourceError::Docker { attempt, source }) => (attempt, source),
+                Err(error) => return Err(error),
+            };
+            if let Error::JsonDataError { contents, .. } = &source
+                && let Some(ids) = odd::listed(contents)
+            {
+                return Ok(ids);
+            }
+            // Podman reads each container for its list, and one may go meanwhile.
+            match pauses.next() {
+                Some(pause) if self.removal(&source, "").await.is_some() => {
+                    tokio::time::sleep(pause).await;
+                }
+                _ => return Err(SourceError::Docker { attempt, source }),
+            }
+        }
     }
 
     async fn inspect(&self, id: &ContainerId) -> Result<Option<Container>, SourceError> {
         let Some(response) = self.raw(&id.0).await? else { return Ok(None) };
-        let peer = match inspect::peer(&response) {
-            Some(peer) => self.raw(peer).await?,
-            None => None,
-        };
+        let (peer, through) = self.owner(&response).await?.unzip();
         let container = if self.tags.may_block() {
             let tags = self.tags.clone();
             tokio::task::spawn_blocking(move || container(&response, peer.as_ref(), &tags))
@@ -239,7 +327,11 @@ impl Source for Docker {
         } else {
             container(&response, peer.as_ref(), &self.tags)
         };
-        container.map(Some).map_err(|fault| SourceError::Inspect(id.clone(), fault))
+        let mut container = container.map_err(|fault| SourceError::Inspect(id.clone(), fault))?;
+        if let (Some(peer), Some(through)) = (&mut container.network_peer, through) {
+            peer.through = through;
+        }
+        Ok(Some(container))
     }
 
     fn events(&self, since: Option<Moment>) -> BoxStream<'static, Result<Event, SourceError>> {
@@ -255,6 +347,7 @@ impl Source for Docker {
             .filter_map(|event| {
                 future::ready(match event {
                     Ok(event) => concerned(event).map(Ok),
+                    Err(Error::DockerStreamError { error }) => Some(Err(SourceError::Event(error))),
                     Err(source) => {
                         let attempt = "read Docker's events".into();
                         Some(Err(SourceError::Docker { attempt, source }))
@@ -269,9 +362,18 @@ impl Source for Docker {
     }
 
     async fn engine(&self) -> Result<Option<String>, SourceError> {
-        // Podman makes up another identity for each answer.
-        let first = self.identity().await?;
-        Ok(if first == self.identity().await? { first } else { None })
+        // Podman makes up another identity for each answer. Its data folder tells it
+        // from others on the machine.
+        let (first, second) = (self.identity().await?, self.identity().await?);
+        Ok(match (first, second) {
+            (Some((id, root)), Some(other)) if id == other.0 && root == other.1 => {
+                Some(format!("{id} {root}"))
+            }
+            (Some((_, root)), Some((_, other))) if root == other && !root.is_empty() => {
+                Some(format!("by folder {root}"))
+            }
+            _ => None,
+        })
     }
 }
 

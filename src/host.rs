@@ -1,6 +1,6 @@
 //! What is known of the host that the containers run on: a value without I/O.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, net::IpAddr, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
@@ -61,5 +61,51 @@ impl Host {
     /// The address that the host advertises.
     pub fn address(&self) -> Option<&str> {
         self.forced_address.as_deref().or(self.resolved_address.as_deref())
+    }
+}
+
+/// Why nobody but the machine itself, or its link, reaches an address; none if
+/// others may.
+pub fn seclusion(ip: IpAddr) -> Option<&'static str> {
+    let ip = ip.to_canonical();
+    let link_local = match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
+    match ip {
+        _ if ip.is_loopback() => Some("a loopback address"),
+        _ if ip.is_unspecified() => Some("the unspecified address"),
+        _ if ip.is_multicast() || broadcast => Some("a multicast address"),
+        _ if link_local => Some("a link-local address"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_do_not_reach_is_told() {
+        for (ip, expected) in [
+            ("127.0.0.1", "a loopback address"),
+            ("127.0.1.1", "a loopback address"),
+            ("::1", "a loopback address"),
+            ("::ffff:127.0.0.1", "a loopback address"),
+            ("0.0.0.0", "the unspecified address"),
+            ("::", "the unspecified address"),
+            ("224.0.0.1", "a multicast address"),
+            ("ff02::1", "a multicast address"),
+            ("255.255.255.255", "a multicast address"),
+            ("169.254.169.254", "a link-local address"),
+            ("::ffff:169.254.0.1", "a link-local address"),
+            ("fe80::1", "a link-local address"),
+        ] {
+            assert_eq!(seclusion(ip.parse().expect("an address")), Some(expected), "{ip}");
+        }
+        for ip in ["10.0.0.1", "192.0.2.1", "172.17.0.2", "fd00::1", "2001:db8::1", "100.64.0.1"] {
+            assert_eq!(seclusion(ip.parse().expect("an address")), None, "{ip}");
+        }
     }
 }

@@ -10,6 +10,9 @@ pub mod config;
 pub mod app;
 // What all of them use.
 pub mod error;
+pub mod proxy;
+pub mod files;
+pub mod text;
 // The source says which containers there are and what they look like.
 pub mod privileges;
 pub mod docker;

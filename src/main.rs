@@ -7,7 +7,7 @@ use tracing::{Level, error};
 use wharfinger::{
     app::BadConfig,
     cli::{self, Invocation, LogFormat},
-    plugin, privileges, telemetry,
+    plugin, privileges, telemetry, text,
 };
 
 /// What was wanted could not be done.
@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         Err(error) => {
             match error.to_stdout {
                 true => println!("{}", error.message),
-                false => eprintln!("{}", error.message),
+                false => eprintln!("{}", text::lines(&error.message)),
             }
             return ExitCode::from(error.code);
         }
@@ -59,5 +59,9 @@ fn main() -> ExitCode {
 fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     // Two libraries speak TLS; both use the one provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(future)
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(future);
+    // A name server may keep a thread waiting long after nobody wants its answer.
+    runtime.shutdown_background();
+    result
 }

@@ -22,6 +22,7 @@ mod memory;
 mod outcome;
 mod step;
 mod survey;
+mod unloaded;
 mod validate;
 
 use std::{
@@ -42,7 +43,7 @@ use crate::{
 use digest::Facts;
 use memory::Memory;
 
-pub use address::{AddressRules, Family};
+pub use address::{AddressRules, Bound, Family};
 pub use again::Unsettled;
 pub use blame::Blame;
 pub use builtin::{Builtin, UnknownBuiltin};
@@ -55,6 +56,7 @@ pub use lint::{Lint, lint};
 pub use outcome::{Change, Failure, Outcome, Trace, Veto};
 pub use step::{Made, Mode, OnError, Rules, Selects, StageNote, Step};
 pub use survey::{Finding, Survey};
+pub use unloaded::Unloaded;
 
 /// One step of the pipeline: a pure function from a container and its proposed
 /// services to a verdict on each.
@@ -73,6 +75,11 @@ pub trait Stage: Send + Sync {
     /// remembered. The contract demands it of a component.
     fn is_pure(&self) -> bool {
         true
+    }
+
+    /// Why it could not be loaded, if this only stands in its place.
+    fn unloaded(&self) -> Option<&str> {
+        None
     }
 
     /// What its calls took, if that is measured.
@@ -174,6 +181,9 @@ pub enum StageError {
     /// The answer breaks the contract.
     #[error("returned an invalid result: {0}")]
     Invalid(String),
+    /// The stage could not be loaded, so that there is nothing to call.
+    #[error("is not loaded: {0}")]
+    Unloaded(String),
     /// The host could not make the call.
     #[error("could not be called: {0}")]
     Host(String),
@@ -199,6 +209,7 @@ impl StageError {
             Self::Instantiate(_) => "instantiate",
             Self::Guest(_) => "guest",
             Self::Invalid(_) => "invalid",
+            Self::Unloaded(_) => "unloaded",
             Self::Host(_) => "host",
             Self::Select(_) => "select",
             Self::Label(_) => "label",

@@ -21,6 +21,7 @@ mod imports;
 mod kv;
 mod limits;
 mod outline;
+mod share;
 mod stats;
 mod v0_1_0;
 mod wasi;
@@ -41,7 +42,10 @@ use tokio::{runtime, sync::Semaphore};
 use tracing::warn;
 use wasmtime::component::Component;
 
-use crate::pipeline::{Message, StageError};
+use crate::{
+    pipeline::{Message, StageError},
+    text,
+};
 use engine::Engine;
 use stats::Figures;
 
@@ -393,7 +397,12 @@ const MAX_TEXT: usize = 4096;
 /// A text from a guest as it may stand in the log: a line break would let it
 /// forge lines.
 fn one_line(text: &str) -> String {
-    text[..text.floor_char_boundary(MAX_TEXT)].replace(char::is_control, " ")
+    let head = &text[..text.floor_char_boundary(MAX_TEXT)];
+    let mut shown = text::shown(&head.replace(char::is_control, " ")).into_owned();
+    if head.len() < text.len() {
+        shown += &format!("… ({} bytes)", text.len());
+    }
+    shown
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -23,12 +23,15 @@ mod jobs;
 mod lifecycle;
 mod listen;
 mod look;
+mod neighbours;
 mod original;
 mod plan;
 mod provenance;
 mod queue;
 mod report;
+mod sharing;
 mod sync;
+mod verify;
 
 use std::{sync::Arc, time::Duration};
 
@@ -122,6 +125,8 @@ enum Job {
     Sync,
     /// See whether the registry still has what it was told.
     Watch,
+    /// See whether other daemons' services have come or gone.
+    Neighbours,
     /// See whether those containers run that are known to.
     Compare,
     /// Look at one container.

@@ -5,7 +5,10 @@ mod consul_kv;
 mod consul_reader;
 mod memory;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -85,10 +88,60 @@ pub trait Registry: Send + Sync {
         Ok(self.read().await?.contains_key(id))
     }
 
+    /// The IDs of everything that is registered.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Registry::read`].
+    async fn ids(&self) -> Result<BTreeSet<String>, RegistryError> {
+        Ok(self.read().await?.into_keys().collect())
+    }
+
+    /// A number that stays the same for as long as nothing of this part has changed, by
+    /// a small read; none if the registry cannot tell.
+    async fn version(&self, of: Part) -> Option<u64> {
+        let _ = of;
+        None
+    }
+
+    /// The IDs of those of these services that do not have all their checks. What is not
+    /// there at all, or may not be read, has none.
+    ///
+    /// # Errors
+    ///
+    /// The checks could not be read whole.
+    async fn lacking_checks(
+        &self,
+        services: &[Arc<Service>],
+    ) -> Result<BTreeSet<String>, RegistryError> {
+        let _ = services;
+        Ok(BTreeSet::new())
+    }
+
     /// Whether the registry may lose everything at once, as a Consul agent does
     /// that is started again without its data. Such a registry is watched.
     fn may_forget(&self) -> bool {
         false
+    }
+
+    /// Whether [`Registry::neighbours`] tells anything.
+    fn tells_neighbours(&self) -> bool {
+        false
+    }
+
+    /// What is marked with this host's name and another engine, or with another name
+    /// and this engine, by ID: at little cost, and so far as the token may read it.
+    ///
+    /// # Errors
+    ///
+    /// It could not be read.
+    async fn neighbours(
+        &self,
+        host: &str,
+        engine: Option<&str>,
+    ) -> Result<BTreeMap<String, Registered>, RegistryError> {
+        let _ = (host, engine);
+        Ok(BTreeMap::new())
     }
 
     /// Put a service into maintenance for a reason, or with none take it out.
@@ -133,6 +186,15 @@ pub trait Registry: Send + Sync {
     }
 }
 
+/// A part of a registry of which changes are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The services.
+    Services,
+    /// Their checks, and how they fare.
+    Checks,
+}
+
 /// What was attempted in vain, and why.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
@@ -172,6 +234,14 @@ pub enum RegistryError {
         attempt: String,
         /// Why not.
         message: String,
+    },
+    /// The answer is longer than any should be.
+    #[error("cannot {attempt}: the answer has more than {most} bytes")]
+    Overlong {
+        /// What was attempted.
+        attempt: String,
+        /// The most bytes that are read of such an answer.
+        most: usize,
     },
     /// The registry is there but could not do it now.
     #[error("cannot {attempt}: status {status}: {message}")]

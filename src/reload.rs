@@ -5,7 +5,8 @@
 //! swap of links by which Kubernetes updates a ConfigMap are all seen; SIGHUP
 //! asks for it at once. The new pipeline is loaded beside the one in force, and
 //! takes its place only when all of it is right: a fault of any stage changes
-//! nothing, and is said.
+//! nothing, and is said. A stage that could not be loaded at the start, and so is not
+//! part of what is in force, is tried again then, and now and then.
 //!
 //! Only the pipeline and its limits can be taken over. What else differs is said
 //! to need a restart.
@@ -16,13 +17,13 @@ use std::{path::PathBuf, time::Duration};
 
 use tokio::{
     signal::unix::Signal,
-    time::{MissedTickBehavior, interval, sleep},
+    time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use crate::{
-    app::Stages,
+    app::{BadConfig, Loaded, Stages, say_broken},
     config::Config,
     pipeline::{Pipeline, Step},
 };
@@ -30,6 +31,10 @@ pub use watched::Watched;
 
 /// The time between two looks at the files.
 const PERIOD: Duration = Duration::from_secs(1);
+/// The pauses before stages that could not be loaded are tried again although no file
+/// has changed: a busy machine at its start is no fault of a component.
+const FIRST_PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 /// Files must be at rest for this long: who writes several writes one after the
 /// other.
 const REST: Duration = Duration::from_millis(250);
@@ -81,6 +86,8 @@ where
         let started = self.config.clone();
         let mut clock = interval(PERIOD);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pause = FIRST_PAUSE;
+        let mut again = Instant::now() + pause;
         let work = async {
             loop {
                 let asked = tokio::select! {
@@ -90,7 +97,15 @@ where
                 if asked || self.watched.has_changed() {
                     self.come_to_rest().await;
                     self.reload(&started, asked).await;
+                    pause = FIRST_PAUSE;
+                } else if again <= Instant::now() && gaps(&self.pipeline).next().is_some() {
+                    // It may not have been the file's fault.
+                    self.reload(&started, false).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                } else {
+                    continue;
                 }
+                again = Instant::now() + pause;
             }
         };
         tokio::select! {
@@ -128,8 +143,8 @@ where
         watched.add_plugins(&config);
         self.watched = watched;
         let file = self.path.display().to_string();
-        let pipeline = match self.stages.load(&config).await {
-            Ok(pipeline) => pipeline,
+        let Loaded { pipeline, broken } = match self.load(&config).await {
+            Ok(loaded) => loaded,
             Err(error) => {
                 let error = format!("{error:#}");
                 return error!(file, error, "not reloaded; what was in force stays so");
@@ -144,6 +159,7 @@ where
             }
             return;
         }
+        say_broken(&pipeline, &broken);
         let pipeline = pipeline.succeeding(&self.pipeline);
         say_differences(&self.pipeline, &pipeline);
         (self.config, self.pipeline) = (config, pipeline.clone());
@@ -151,9 +167,23 @@ where
         info!(file, "reloaded; the new pipeline is in force");
     }
 
+    /// The pipeline of a configuration, of which all must be right but what is wrong
+    /// already with the one in force.
+    async fn load(&mut self, config: &Config) -> anyhow::Result<Loaded> {
+        let loaded = self.stages.load_with_gaps(config).await?;
+        let known = |stage: &str| gaps(&self.pipeline).any(|step| step.name() == stage);
+        let new: Vec<_> = loaded.broken.iter().filter(|fault| !known(&fault.stage)).collect();
+        if new.is_empty() {
+            return Ok(loaded);
+        }
+        let all: Vec<_> = loaded.broken.iter().map(ToString::to_string).collect();
+        Err(BadConfig(anyhow::anyhow!("{}", all.join("; "))).into())
+    }
+
     fn is_same(&self, config: &Config, pipeline: &Pipeline) -> bool {
         let made = |pipeline: &Pipeline| -> Vec<_> {
-            pipeline.steps().iter().map(|step| step.made().cloned()).collect()
+            let of = |step: &Step| (step.made().cloned(), step.unloaded().map(String::from));
+            pipeline.steps().iter().map(of).collect()
         };
         self.config.pipeline == config.pipeline
             && self.config.limits == config.limits
@@ -193,6 +223,9 @@ fn say_differences(old: &Pipeline, new: &Pipeline) {
             Some(old) if is_same_step(&old, step) => {
                 debug!(stage, version = to, %mode, "an unchanged stage");
             }
+            Some(old) if old.unloaded().is_some() && step.unloaded().is_none() => {
+                info!(stage, to, %mode, "the stage is whole again: it is loaded");
+            }
             Some(old) => info!(stage, from = version(&old), to, %mode, "a changed stage"),
         }
     }
@@ -201,9 +234,14 @@ fn say_differences(old: &Pipeline, new: &Pipeline) {
     }
 }
 
+/// The stages of a pipeline that could not be loaded.
+fn gaps(pipeline: &Pipeline) -> impl Iterator<Item = &Step> {
+    pipeline.steps().iter().filter(|step| step.unloaded().is_some())
+}
+
 fn is_same_step(old: &Step, new: &Step) -> bool {
     let rules = |step: &Step| format!("{:?}", step.rules());
-    old.made() == new.made() && rules(old) == rules(new)
+    old.made() == new.made() && old.unloaded() == new.unloaded() && rules(old) == rules(new)
 }
 
 /// The plugin with its version and its digest, for people.

@@ -1,7 +1,7 @@
 //! Text for people: trees of styled lines, as wide as a terminal is. Pure.
 //!
-//! What is shown comes from containers and plugins, so that no control character
-//! of theirs reaches a terminal. Colours are always written; whoever prints the
+//! What is shown comes from containers and plugins, so that nothing of theirs steers a
+//! terminal. Colours are always written; whoever prints the
 //! text takes them out where they are not wanted.
 
 mod check;
@@ -15,6 +15,8 @@ mod wrap;
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
+
+use crate::text;
 
 pub use explanation::explanation;
 pub use field::{Part, fields, fields_of, flatten, lines};
@@ -67,14 +69,9 @@ impl Text {
         Self::default().and(tone, text)
     }
 
-    /// The text with a further piece. Control characters are shown as what they
-    /// are.
+    /// The text with a further piece, as [`text::shown`] shows it.
     pub fn and(mut self, tone: Tone, text: impl AsRef<str>) -> Self {
-        let mut shown = String::new();
-        for c in text.as_ref().chars() {
-            if c.is_control() { shown.extend(c.escape_debug()) } else { shown.push(c) }
-        }
-        self.0.push((tone, shown));
+        self.0.push((tone, text::shown(text.as_ref()).into_owned()));
         self
     }
 

@@ -1,10 +1,14 @@
 //! A service as it is to be registered, and its checks: values without I/O.
 
+mod addressable;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::container::{Protocol, PublishedPort};
+
+pub use addressable::{LONGEST_ID, addressable, in_path};
 
 /// A service as it is to be registered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,17 +1,20 @@
 //! From the configuration to a pipeline: every stage loaded, its settings
 //! validated, and put in its place.
 
-use std::sync::Arc;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, anyhow, bail};
 use reqwest::Url;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::BadConfig;
 use crate::{
     config::{CacheConfig, Config, DefaultLimits, StageConfig},
     error::error_chain,
-    pipeline::{Builtin, Made, Pipeline, Rules, Selects, Stage, Step},
+    pipeline::{Builtin, Made, Pipeline, Rules, Selects, Step, Unloaded},
     plugin::{Cache, Compiler, ComponentSpec, HostOptions, KvReader, Limits, PluginHost},
     registry::ConsulReader,
 };
@@ -24,6 +27,33 @@ pub struct Stages {
     /// The registry's URI, if the file's is not the one that counts.
     registry: Option<String>,
     compiler: Compiler,
+}
+
+/// A pipeline, in which something that fails may stand in the place of components.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The pipeline.
+    pub pipeline: Pipeline,
+    /// What could not be loaded.
+    pub broken: Vec<StageFault>,
+}
+
+/// Why a component is not used as a stage.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("stage {stage:?}: {reason}")]
+pub struct StageFault {
+    /// The stage's name.
+    pub stage: String,
+    /// The component's file.
+    pub file: PathBuf,
+    /// Why.
+    pub reason: String,
+}
+
+impl StageFault {
+    fn stand_in(&self) -> Step {
+        Step::new(Arc::new(Unloaded::new(&self.stage, &self.reason)))
+    }
 }
 
 /// The plugin host, and what it was made for.
@@ -54,33 +84,87 @@ impl Stages {
     ///
     /// [`BadConfig`] with every fault of every stage. Nothing has changed then.
     pub async fn load(&mut self, config: &Config) -> anyhow::Result<Pipeline> {
-        let (steps, faults) = self.try_load(config).await?;
+        let Loaded { pipeline, broken } = self.load_with_gaps(config).await?;
+        let faults: Vec<_> = broken.iter().map(ToString::to_string).collect();
+        if faults.is_empty() { Ok(pipeline) } else { Err(bad(&faults)) }
+    }
+
+    /// The same, with something that fails in the place of each component that cannot be
+    /// loaded.
+    ///
+    /// # Errors
+    ///
+    /// [`BadConfig`] with every fault of the configuration itself and, if there is one,
+    /// of every component.
+    pub async fn load_with_gaps(&mut self, config: &Config) -> anyhow::Result<Loaded> {
+        let (mut steps, mut faults, mut broken) = (Vec::new(), Vec::new(), Vec::new());
+        for (stage, loaded) in self.load_each(config).await {
+            let loaded = loaded.and_then(|loaded| Ok((rules(stage)?, loaded)));
+            match loaded {
+                Ok((rules, Ok(step))) => steps.push(step.with(rules)),
+                Ok((rules, Err(fault))) => {
+                    steps.push(fault.stand_in().with(rules));
+                    broken.push(fault);
+                }
+                Err(fault) => faults.push(format!("stage {:?}: {fault:#}", stage.name)),
+            }
+        }
         let pipeline = choosing(config, Pipeline::of(steps));
+        if let Err(BadConfig(more)) = &pipeline {
+            faults.push(more.to_string());
+        }
         match pipeline {
-            Ok(pipeline) if faults.is_empty() => Ok(pipeline),
-            Ok(_) => Err(BadConfig(anyhow!("{}", faults.join("; "))).into()),
-            Err(BadConfig(more)) if faults.is_empty() => Err(BadConfig(more).into()),
-            Err(BadConfig(more)) => Err(BadConfig(anyhow!("{}; {more}", faults.join("; "))).into()),
+            Ok(pipeline) if faults.is_empty() => Ok(Loaded { pipeline, broken }),
+            _ => {
+                let broken = broken.iter().map(ToString::to_string);
+                Err(bad(&broken.chain(faults).collect::<Vec<_>>()))
+            }
         }
     }
 
     /// The stages that can be loaded, and the faults of the others.
-    ///
-    /// # Errors
-    ///
-    /// This machine cannot run components.
-    pub async fn try_load(&mut self, config: &Config) -> anyhow::Result<(Vec<Step>, Vec<String>)> {
-        let components = config.pipeline.iter().filter(|stage| stage.file.is_some());
-        let largest = components.map(|stage| config.limits_of(stage)).reduce(Limits::or_larger);
-        let plugins = largest.map(|largest| self.plugins(config, largest)).transpose()?;
+    pub async fn try_load(&mut self, config: &Config) -> (Vec<Step>, Vec<String>) {
         let (mut steps, mut faults) = (Vec::new(), Vec::new());
-        for stage in &config.pipeline {
-            match load(config, stage, plugins.as_ref()).await {
-                Ok(step) => steps.push(step),
+        for (stage, loaded) in self.load_each(config).await {
+            match loaded.and_then(|loaded| Ok((rules(stage)?, loaded))) {
+                Ok((rules, Ok(step))) => steps.push(step.with(rules)),
+                Ok((_, Err(fault))) => faults.push(fault.to_string()),
                 Err(fault) => faults.push(format!("stage {:?}: {fault:#}", stage.name)),
             }
         }
-        Ok((steps, faults))
+        (steps, faults)
+    }
+
+    /// Each stage without its rules; an error is one of the configuration, and a
+    /// [`StageFault`] one of the component.
+    async fn load_each<'a>(
+        &mut self,
+        config: &'a Config,
+    ) -> Vec<(&'a StageConfig, anyhow::Result<Result<Step, StageFault>>)> {
+        let components = config.pipeline.iter().filter(|stage| stage.file.is_some());
+        let largest = components.map(|stage| config.limits_of(stage)).reduce(Limits::or_larger);
+        let plugins = largest.map(|largest| self.plugins(config, largest)).transpose();
+        let mut all = Vec::new();
+        for stage in &config.pipeline {
+            let loaded = match (&stage.builtin, &stage.file) {
+                (Some(name), _) => builtin(stage, name).map(Ok),
+                (None, Some(file)) => {
+                    let loaded = match &plugins {
+                        Ok(Some(plugins)) => component(config, stage, file, plugins).await,
+                        Ok(None) => Err(anyhow!("there is no plugin host")),
+                        Err(error) => Err(anyhow!("{error:#}")),
+                    };
+                    Ok(loaded.map_err(|error| StageFault {
+                        stage: stage.name.clone(),
+                        file: file.clone(),
+                        reason: format!("{error:#}"),
+                    }))
+                }
+                (None, None) => Err(anyhow!("it needs either builtin or file")),
+            };
+            all.push((stage, loaded));
+        }
+        all
     }
 
     fn plugins(&mut self, config: &Config, largest: Limits) -> anyhow::Result<Arc<PluginHost>> {
@@ -151,45 +235,36 @@ fn kv_reader(config: &Config, uri: &str) -> anyhow::Result<Option<Arc<dyn KvRead
     if !uri.starts_with("consul") || config.pipeline.iter().all(|stage| stage.grant.kv.is_none()) {
         return Ok(None);
     }
-    let url = Url::parse(uri).with_context(|| format!("bad adapter uri: {uri}"))?;
+    let url = Url::parse(uri)
+        .with_context(|| format!("bad adapter uri: {}", crate::text::without_secrets(uri)))?;
     let reader = ConsulReader::new(&url, |name| std::env::var(name).ok())
         .map_err(|error| BadConfig(error.into()))?;
     Ok(Some(Arc::new(reader)))
 }
 
-async fn load(
-    config: &Config,
-    stage: &StageConfig,
-    plugins: Option<&Arc<PluginHost>>,
-) -> anyhow::Result<Step> {
+fn bad(faults: &[String]) -> anyhow::Error {
+    BadConfig(anyhow!("{}", faults.join("; "))).into()
+}
+
+fn builtin(stage: &StageConfig, name: &str) -> anyhow::Result<Step> {
     let settings = serde_json::to_string(&stage.settings)?;
-    let (loaded, made): (Arc<dyn Stage>, Made) = match (&stage.builtin, &stage.file) {
-        (Some(builtin), _) => {
-            let loaded = Builtin::new(&stage.name, builtin, &settings)?;
-            let made = Made {
-                plugin: builtin.clone(),
-                version: env!("CARGO_PKG_VERSION").into(),
-                digest: String::new(),
-                settings,
-            };
-            (Arc::new(loaded), made)
-        }
-        (None, Some(_)) => {
-            let plugins = plugins.context("there is no plugin host")?;
-            component(config, stage, settings, plugins).await?
-        }
-        (None, None) => bail!("it needs either builtin or file"),
+    let loaded = Builtin::new(&stage.name, name, &settings)?;
+    let made = Made {
+        plugin: name.to_string(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        digest: String::new(),
+        settings,
     };
-    Ok(Step::new(loaded).with(rules(stage)?).made_of(made))
+    Ok(Step::new(Arc::new(loaded)).made_of(made))
 }
 
 async fn component(
     config: &Config,
     stage: &StageConfig,
-    settings: String,
+    file: &Path,
     plugins: &Arc<PluginHost>,
-) -> anyhow::Result<(Arc<dyn Stage>, Made)> {
-    let file = stage.file.clone().context("it has no file")?;
+) -> anyhow::Result<Step> {
+    let settings = serde_json::to_string(&stage.settings)?;
     if file.is_dir() {
         bail!(
             "file: {} is a folder; a stage is one component, and a pipeline an ordered list of \
@@ -202,7 +277,7 @@ async fn component(
     let loaded = plugins
         .load(ComponentSpec {
             name: stage.name.clone(),
-            file,
+            file: file.to_path_buf(),
             settings,
             limits: config.limits_of(stage),
             grants: stage.grant.grants().map_err(|faults| anyhow!(faults.join("; ")))?,
@@ -215,7 +290,7 @@ async fn component(
         digest: identity.digest,
         settings: known,
     };
-    Ok((Arc::new(loaded), made))
+    Ok(Step::new(Arc::new(loaded)).made_of(made))
 }
 
 fn rules(stage: &StageConfig) -> anyhow::Result<Rules> {
@@ -226,6 +301,24 @@ fn rules(stage: &StageConfig) -> anyhow::Result<Rules> {
         validate_only: stage.validate_only,
         select: select.map(|select| Arc::new(select) as Arc<dyn Selects>),
     })
+}
+
+/// Say which components are missing, and what becomes of containers meanwhile.
+pub(crate) fn say_broken(pipeline: &Pipeline, broken: &[StageFault]) {
+    for StageFault { stage, file, reason } in broken {
+        let step = pipeline.steps().iter().find(|step| step.name() == stage);
+        let Some(rules) = step.map(Step::rules) else { continue };
+        let (file, mode, on_error) = (file.display().to_string(), rules.mode, rules.on_error);
+        error!(
+            stage,
+            file,
+            %mode,
+            %on_error,
+            error = reason,
+            "a stage cannot be loaded; on-error says what becomes of its containers, and it is \
+             tried again when its file changes"
+        );
+    }
 }
 
 /// Say what a pipeline is made of, a line for each component.

@@ -8,6 +8,7 @@ use clap::Args;
 use crate::{
     control::{self, Answer, ControlError, Request},
     reconcile::Held,
+    text,
 };
 
 /// The flags of `apply`.
@@ -35,17 +36,17 @@ pub async fn apply(args: &ApplyArgs) -> Result<(String, bool), ControlError> {
         other => return Err(other.unexpected()),
     };
     let Some(held) = held else { return Ok(("Nothing is held.\n".into(), false)) };
-    let text = match args.confirm {
-        true => format!("Confirmed: {held}.\n"),
+    let printed = match args.confirm {
+        true => format!("Confirmed: {}.\n", text::shown(&held.to_string())),
         false => format!("{}To carry it out: wharfinger apply --confirm\n", list(&held)),
     };
-    Ok((text, !args.confirm))
+    Ok((printed, !args.confirm))
 }
 
 fn list(held: &Held) -> String {
-    let mut text = format!("Held: {held}:\n");
+    let mut text = format!("Held: {}:\n", text::shown(&held.to_string()));
     for service in &held.services {
-        let _ = writeln!(text, "  - {service}");
+        let _ = writeln!(text, "  - {}", text::shown(&service.to_string()));
     }
     text
 }

@@ -14,6 +14,7 @@ use crate::{
     docker::Recorded,
     error::error_chain,
     pipeline::{Lint, Pipeline, Step, Survey, lint},
+    text,
 };
 
 /// The flags of `check`.
@@ -46,12 +47,12 @@ pub async fn check(args: &CheckArgs) -> anyhow::Result<Printed> {
     // A stage is loaded also where the file has a fault elsewhere, so that one
     // run tells all of them.
     let config = if faults.is_empty() { config } else { config.loadable() };
-    let (steps, more) = Stages::default().compiled_by_children().try_load(&config).await?;
+    let (steps, more) = Stages::default().compiled_by_children().try_load(&config).await;
     faults.extend(more);
     if faults.is_empty() {
         let pipeline = Pipeline::of(steps);
-        let text = lines(&pipeline);
-        return tried(args, &config, pipeline, text).await;
+        let printed = lines(&pipeline);
+        return tried(args, &config, pipeline, printed).await;
     }
     for fault in &faults {
         error!("{fault}");
@@ -70,10 +71,10 @@ async fn tried(
     args: &CheckArgs,
     config: &Config,
     pipeline: Pipeline,
-    mut text: String,
+    mut printed: String,
 ) -> anyhow::Result<Printed> {
     if args.containers.is_empty() {
-        return Ok(Printed { text, code: 0 });
+        return Ok(Printed { text: printed, code: 0 });
     }
     let host = app::host(&args.offer, config.compat).await?;
     let tags = app::tags(&args.offer, host.compat)?;
@@ -99,16 +100,17 @@ async fn tried(
         }
         survey.note(container, &outcome.services);
     }
+    found.extend(recorded.faults().map(|fault| error_chain(&fault)));
     found.extend(survey.findings().iter().map(ToString::to_string));
-    let count = recorded.containers().count();
+    let count = recorded.containers().count() + recorded.faults().count();
     let _ = match found.len() {
-        0 => writeln!(text, "\n{count} recorded containers: nothing is wrong."),
-        n => writeln!(text, "\n{count} recorded containers: {n} findings"),
+        0 => writeln!(printed, "\n{count} recorded containers: nothing is wrong."),
+        n => writeln!(printed, "\n{count} recorded containers: {n} findings"),
     };
     for finding in &found {
-        let _ = writeln!(text, "  - {finding}");
+        let _ = writeln!(printed, "  - {}", text::shown(finding));
     }
-    Ok(Printed { text, code: u8::from(!found.is_empty()) })
+    Ok(Printed { text: printed, code: u8::from(!found.is_empty()) })
 }
 
 /// A line for each stage: its name, mode, plugin, version and digest.
@@ -116,7 +118,9 @@ fn lines(pipeline: &Pipeline) -> String {
     let cells = |step: &Step| {
         let made = step.made().cloned().unwrap_or_default();
         let digest = if made.digest.is_empty() { "built-in".into() } else { made.digest };
-        [step.name().into(), step.rules().mode.to_string(), made.plugin, made.version, digest]
+        let mode = step.rules().mode.to_string();
+        [step.name().into(), mode, made.plugin, made.version, digest]
+            .map(|cell| text::shown(&cell).into_owned())
     };
     let rows: Vec<_> = pipeline.steps().iter().map(cells).collect();
     let width = |n: usize| rows.iter().map(|row| row[n].chars().count()).max().unwrap_or(0);

@@ -3,7 +3,7 @@
 use tracing::info;
 
 use super::{Color, Invocation, Printed};
-use crate::app;
+use crate::{app, text};
 
 /// Something waits for a decision.
 const WAITING: u8 = 2;
@@ -44,6 +44,6 @@ fn show(printed: &Printed, color: Color) -> anyhow::Result<u8> {
 }
 
 fn tell((text, waits): (String, bool)) -> u8 {
-    print!("{text}");
+    print!("{}", text::lines(&text));
     if waits { WAITING } else { 0 }
 }

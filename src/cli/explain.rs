@@ -14,7 +14,7 @@ use crate::{
     app::Parts,
     control::{self, Answer, Request},
     reconcile::Explanation,
-    render,
+    render, text,
 };
 
 /// The flags of `explain`.
@@ -66,15 +66,17 @@ pub async fn explain(args: &ExplainArgs) -> anyhow::Result<Printed> {
     if all.is_empty() {
         bail!("no container, service ID or service name is {:?}", args.what);
     }
-    let text = match args.output {
-        ExplainOutput::Json => serde_json::to_string_pretty(&all)? + "\n",
+    let printed = match args.output {
+        ExplainOutput::Json => {
+            text::json(&(serde_json::to_string_pretty(&all)? + "\n")).into_owned()
+        }
         ExplainOutput::Text => {
             let width = width();
             let trees = all.iter().map(|one| render::explanation(one).render(width));
             trees.collect::<Vec<_>>().join("\n")
         }
     };
-    Ok(Printed { text, code: 0 })
+    Ok(Printed { text: printed, code: 0 })
 }
 
 async fn asked(args: &ExplainArgs) -> anyhow::Result<Vec<Explanation>> {

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
 use clap::Args;
 use serde_json::{Value, json};
-use tracing::warn;
+use tracing::{error, info, warn};
 
 use super::{
     TargetArgs,
@@ -14,9 +14,10 @@ use super::{
 use crate::{
     app::{BadConfig, Parts},
     config::Config,
-    pipeline::{Outcome, StageNote},
-    reconcile::{Forecast, WriteKind},
+    pipeline::{Level, Outcome, StageNote},
+    reconcile::{Brief, Forecast, WriteKind},
     render::{self, Summary, Text, Tone},
+    text,
 };
 
 /// The flags of `plan`.
@@ -33,7 +34,8 @@ pub struct PlanArgs {
     pub pipeline: Option<PathBuf>,
 
     /// text: a tree for people. json: all of it. consul-json: the bodies that
-    /// would be sent to Consul, sorted by ID.
+    /// would be sent to Consul, sorted by ID; a container that could not be judged is
+    /// left out and named on the standard error, and the exit code is 1.
     #[arg(long, value_name = "FORM", default_value = "text")]
     pub output: PlanOutput,
 
@@ -58,12 +60,11 @@ pub enum PlanOutput {
 }
 
 /// What would be done. The exit code is 0 if that is nothing, 2 if it is something,
-/// and 1 if a container could not be judged; for consul-json it is 0.
+/// and 1 if a container could not be judged; for consul-json it is 0 or 1.
 ///
 /// # Errors
 ///
-/// Docker, Consul or a file cannot be read, or the configuration cannot be used;
-/// for consul-json, also if a stage fails.
+/// Docker, Consul or a file cannot be read, or the configuration cannot be used.
 pub async fn plan(args: &PlanArgs) -> anyhow::Result<Printed> {
     let daemon = args.target.daemon().map_err(|words| anyhow!(words))?;
     let mut parts = Parts::with_registry(&daemon).await?;
@@ -79,7 +80,7 @@ pub async fn plan(args: &PlanArgs) -> anyhow::Result<Printed> {
             forecast = rehearsal.forecast().await?;
             "the running pipeline".to_string()
         }
-        (None, Some(uri)) => uri.clone(),
+        (None, Some(uri)) => text::without_secrets(uri),
         (None, None) => "an empty registry".into(),
     };
     let summary = Summary::of(&forecast, &stages);
@@ -88,7 +89,7 @@ pub async fn plan(args: &PlanArgs) -> anyhow::Result<Printed> {
         _ if summary.changes() => CHANGES,
         _ => 0,
     };
-    let text = match args.output {
+    let printed = match args.output {
         PlanOutput::ConsulJson => return consul_json(&forecast),
         PlanOutput::Json => {
             let host = &parts.host.hostname;
@@ -96,7 +97,7 @@ pub async fn plan(args: &PlanArgs) -> anyhow::Result<Printed> {
                 "host": host, "against": against, "stages": stages, "summary": summary,
                 "plan": forecast,
             });
-            serde_json::to_string_pretty(&all)? + "\n"
+            text::json(&(serde_json::to_string_pretty(&all)? + "\n")).into_owned()
         }
         PlanOutput::Text => {
             let title = title(&parts.host.hostname, &stages, &against);
@@ -104,7 +105,7 @@ pub async fn plan(args: &PlanArgs) -> anyhow::Result<Printed> {
             format!("{}\n{summary}\n", tree.render(width()))
         }
     };
-    Ok(Printed { text, code })
+    Ok(Printed { text: printed, code })
 }
 
 fn title(host: &str, stages: &[StageNote], against: &str) -> Text {
@@ -114,13 +115,18 @@ fn title(host: &str, stages: &[StageNote], against: &str) -> Text {
         .and(Tone::Faint, format!("  {}  against {against}", names.join(" → ")))
 }
 
-/// The bodies that would be sent to Consul, sorted by ID.
+/// The bodies that would be sent to Consul, sorted by ID. A container that could not be
+/// judged costs the others nothing: it is named in the log, and the exit code is 1.
 fn consul_json(forecast: &Forecast) -> anyhow::Result<Printed> {
     let mut bodies: Vec<(&str, &Value)> = Vec::new();
+    let mut code = 0;
     for one in &forecast.containers {
-        let name = &one.container.name;
+        let Brief { id, name, .. } = &one.container;
+        let name = if name.is_empty() { id } else { name };
         if let Some(failure) = &one.failure {
-            bail!("{failure}");
+            error!(container = name, "it could not be judged: {failure}");
+            code = 1;
+            continue;
         }
         one.outcome.iter().for_each(|outcome| warn_of(name, outcome));
         if one.held {
@@ -136,7 +142,7 @@ fn consul_json(forecast: &Forecast) -> anyhow::Result<Printed> {
     bodies.sort_by_key(|(id, _)| *id);
     let bodies: Vec<_> = bodies.into_iter().map(|(_, body)| body).collect();
     let text = serde_json::to_string_pretty(&bodies).context("the bodies as JSON")? + "\n";
-    Ok(Printed { text, code: 0 })
+    Ok(Printed { text: text::json(&text).into_owned(), code })
 }
 
 fn warn_of(container: &str, outcome: &Outcome) {
@@ -145,7 +151,10 @@ fn warn_of(container: &str, outcome: &Outcome) {
     }
     for trace in &outcome.trace {
         for message in &trace.messages {
-            warn!(container, stage = trace.stage, "{}", message.text);
+            match message.level >= Level::Warn {
+                true => warn!(container, stage = trace.stage, "{}", message.text),
+                false => info!(container, stage = trace.stage, "{}", message.text),
+            }
         }
     }
 }

@@ -30,6 +30,8 @@ use std::{ffi::OsString, io::Write as _, path::PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use crate::text;
+
 /// The flags of `plugin` and its commands.
 #[derive(Debug, Clone, Args)]
 pub struct PluginArgs {
@@ -104,7 +106,7 @@ pub async fn plugin(args: &PluginArgs) -> Done {
         Command::Bench(args) => bench::bench(args, cache).await,
     };
     match (result, args.json) {
-        (Ok(report), false) => Done::of(report.text, String::new(), report.code),
+        (Ok(report), false) => Done::of(text::lines(&report.text), String::new(), report.code),
         (Ok(report), true) => Done::of(pretty(&report.json), String::new(), report.code),
         (Err(failure), false) => Done::of(String::new(), failure.to_string(), failure.code),
         (Err(failure), true) => Done::of(pretty(&failure.json()), String::new(), failure.code),
@@ -119,7 +121,7 @@ impl Done {
 
 /// JSON as people can read it, with a line break at the end.
 fn pretty(json: &Value) -> String {
-    format!("{json:#}\n")
+    text::json(&format!("{json:#}\n")).into_owned()
 }
 
 /// A fault of the command line in JSON, if it is one of these commands with

@@ -17,9 +17,11 @@ use super::output::{CHANGES, ColorArgs, progress, stdout, width};
 use crate::{
     app::{BadConfig, Stages},
     config::Config,
+    files,
     fleet::{Difference, Line},
     pipeline::Pipeline,
     render::{self, Tally},
+    text,
 };
 
 /// Lines that are read ahead.
@@ -81,7 +83,7 @@ pub async fn replay(args: &ReplayArgs) -> anyhow::Result<u8> {
     let pipeline = Stages::default().compiled_by_children().load(&config).await?.forgetful();
     let at_once = config.limits.concurrency.max(2) * 2;
     let file =
-        File::open(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
+        files::open(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
     let bar = progress(file.metadata().map_or(0, |data| data.len()), "bytes");
     let mut lines = read(file);
     let lines = stream::poll_fn(move |context| lines.poll_recv(context));
@@ -108,11 +110,13 @@ pub async fn replay(args: &ReplayArgs) -> anyhow::Result<u8> {
         if difference.changes.is_empty() || args.summary {
             continue;
         }
-        let text = match args.output {
+        let shown = match args.output {
             ReplayOutput::Text => render::difference(&difference).render(width),
-            ReplayOutput::Json => serde_json::to_string(&difference)? + "\n",
+            ReplayOutput::Json => {
+                text::json(&(serde_json::to_string(&difference)? + "\n")).into_owned()
+            }
         };
-        bar.suspend(|| out.write_all(text.as_bytes())).context("cannot print")?;
+        bar.suspend(|| out.write_all(shown.as_bytes())).context("cannot print")?;
     }
     bar.finish_and_clear();
     let text = match args.output {

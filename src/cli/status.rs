@@ -8,6 +8,7 @@ use clap::Args;
 use crate::{
     control::{self, Answer, ControlError, Request, Status},
     pipeline::StageHealth,
+    text,
 };
 
 /// The flags of `status`.
@@ -34,17 +35,17 @@ pub async fn status(args: &StatusArgs) -> Result<(String, bool), ControlError> {
         other => return Err(other.unexpected()),
     };
     let wanting = status.held.is_some() || status.stages.iter().any(|stage| !stage.healthy);
-    let text = match args.json {
+    let printed = match args.json {
         true => {
             let json = serde_json::to_string_pretty(&status).expect("it has only string keys");
-            json + "\n"
+            text::json(&json).into_owned() + "\n"
         }
-        false => text(&status),
+        false => table(&status),
     };
-    Ok((text, wanting))
+    Ok((printed, wanting))
 }
 
-fn text(status: &Status) -> String {
+fn table(status: &Status) -> String {
     let mut text = format!("wharfinger {}, process {}\n\n", status.version, status.pid);
     let head = [
         "stage",
@@ -72,7 +73,7 @@ fn text(status: &Status) -> String {
         text.push_str(&told(stage));
     }
     if let Some(held) = &status.held {
-        let _ = writeln!(text, "\nHeld: {held}. See: wharfinger apply");
+        let _ = writeln!(text, "\nHeld: {}. See: wharfinger apply", text::shown(&held.to_string()));
     }
     text
 }
@@ -87,9 +88,9 @@ fn row(stage: &StageHealth) -> [String; 10] {
     let time = |time: Duration| format!("{} us", time.as_micros());
     let dash = || "-".to_string();
     [
-        stage.stage.clone(),
+        text::shown(&stage.stage).into_owned(),
         stage.mode.to_string(),
-        plugin,
+        text::shown(&plugin).into_owned(),
         if stage.healthy { "healthy" } else { "unhealthy" }.into(),
         stage.figures.calls.to_string(),
         stage.figures.hits.to_string(),
@@ -102,7 +103,7 @@ fn row(stage: &StageHealth) -> [String; 10] {
 
 /// What a line of the table has no room for.
 fn told(stage: &StageHealth) -> String {
-    let (name, figures) = (&stage.stage, &stage.figures);
+    let (name, figures) = (text::shown(&stage.stage), &stage.figures);
     let mut text = String::new();
     let counted = [
         ("changed", figures.changes),
@@ -117,14 +118,17 @@ fn told(stage: &StageHealth) -> String {
     if !counted.is_empty() {
         let _ = writeln!(text, "\n{name}: {}", counted.join(", "));
     }
+    if let Some(reason) = &stage.unloaded {
+        let _ = writeln!(text, "\n{name}: could not be loaded: {reason}");
+    }
     if let Some(last) = &stage.last_error {
         let ago = last.at.elapsed().unwrap_or_default();
         let ago = humantime::format_duration(Duration::from_secs(ago.as_secs()));
         let _ = writeln!(
             text,
             "{name}: failed last {ago} ago on container {}: {}",
-            last.container.short(),
-            last.error
+            text::shown(last.container.short()),
+            text::shown(&last.error)
         );
     }
     text

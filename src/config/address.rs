@@ -6,7 +6,7 @@ use globset::{Glob, GlobMatcher};
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use crate::pipeline::{AddressRules, Family};
+use crate::pipeline::{AddressRules, Bound, Family};
 
 /// Under which address a container is offered.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -27,6 +27,12 @@ pub struct Address {
     pub host_ipv4: Option<Ipv4Addr>,
     /// The host's IPv6 address, likewise.
     pub host_ipv6: Option<Ipv6Addr>,
+    /// Which address counts for a port that is bound to one, and `-ip` names
+    /// another.
+    pub bound: Bound,
+    /// The subnets that a container's label may choose an address of; all if
+    /// there are none.
+    pub label_subnets: Vec<String>,
 }
 
 impl Address {
@@ -44,6 +50,8 @@ impl Address {
             family: self.family,
             host_ipv4: self.host_ipv4,
             host_ipv6: self.host_ipv6,
+            bound: self.bound,
+            label_subnets: subnets("address.label-subnets", &self.label_subnets, &mut faults),
         };
         let lacks = |family, key: &str| {
             (self.family == Some(family))

@@ -1,20 +1,18 @@
 //! From what Docker says of a container to a [`Container`].
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use bollard::models::{
-    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, EndpointSettings,
-    HealthStatusEnum,
+    ContainerConfig, ContainerInspectResponse, ContainerState, ContainerStateStatusEnum,
+    EndpointSettings, HealthStatusEnum,
 };
 
 use super::{
+    ports::{exposed, pending, published},
     signal::{self, SIGTERM},
     template::{HttpGet, Template, TemplateError},
 };
-use crate::container::{
-    Container, ContainerId, ExposedPort, Health, Network, NetworkPeer, Protocol, PublishedPort,
-    State,
-};
+use crate::container::{Container, ContainerId, Health, Network, NetworkPeer, State};
 
 /// What is missing or makes no sense in Docker's answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +20,9 @@ pub enum InspectFault {
     /// A field that every container has.
     #[error("Docker's answer has no {0}")]
     Missing(&'static str),
+    /// A field without which nothing is known of what the container offers.
+    #[error("{0} in Docker's answer cannot be read")]
+    Unreadable(&'static str),
     /// The template of `-tags` failed on this container.
     #[error("the template of -tags failed")]
     Tags(#[source] TemplateError),
@@ -66,6 +67,46 @@ pub(super) fn peer(response: &ContainerInspectResponse) -> Option<&str> {
     network_mode(response).strip_prefix("container:")
 }
 
+/// The most containers by way of which one shares the network of another.
+pub(super) const LONGEST_WAY: usize = 16;
+
+/// A step on the way to the owner of a shared network: what is found under the name
+/// that the last one gives, unless the way is a circle or too long.
+pub(super) fn is_on_the_way(
+    from: &ContainerInspectResponse,
+    through: &[ContainerId],
+    found: &ContainerInspectResponse,
+) -> bool {
+    let known = |id: &str| through.iter().any(|other| other.0 == id);
+    through.len() < LONGEST_WAY
+        && found.id != from.id
+        && found.id.as_deref().is_some_and(|id| !known(id))
+}
+
+/// The container whose network one shares, and those by way of which it does, where all
+/// are known beforehand.
+pub(super) fn owner<'a>(
+    from: &ContainerInspectResponse,
+    all: &'a [ContainerInspectResponse],
+) -> Option<(&'a ContainerInspectResponse, Vec<ContainerId>)> {
+    let named = |one: &&ContainerInspectResponse, what: &str| {
+        let name = one.name.as_deref().map(|name| name.strip_prefix('/').unwrap_or(name));
+        one.id.as_deref() == Some(what) || name == Some(what)
+    };
+    let (mut through, mut what) = (Vec::new(), peer(from)?);
+    loop {
+        let found = all.iter().find(|one| named(one, what))?;
+        if !is_on_the_way(from, &through, found) {
+            return None;
+        }
+        match peer(found) {
+            Some(next) => what = next,
+            None => return Some((found, through)),
+        }
+        through.push(ContainerId(found.id.clone()?));
+    }
+}
+
 /// Read a container. `peer` is the container whose network it shares.
 ///
 /// # Errors
@@ -100,12 +141,7 @@ pub fn container(
         network_peer: peer.map(network_peer).transpose()?,
         state: life(state),
         exit_code: state.exit_code.unwrap_or_default(),
-        health: match state.health.as_ref().and_then(|health| health.status) {
-            Some(HealthStatusEnum::STARTING) => Health::Starting,
-            Some(HealthStatusEnum::HEALTHY) => Health::Healthy,
-            Some(HealthStatusEnum::UNHEALTHY) => Health::Unhealthy,
-            _ => Health::None,
-        },
+        health: health(config, state),
         stop_signal: config.stop_signal.as_deref().and_then(signal::number).unwrap_or(SIGTERM),
         created_at: response.created.clone().unwrap_or_default(),
         // Docker says the year 1 for never.
@@ -114,8 +150,26 @@ pub fn container(
     })
 }
 
+/// What the health check says. A state without a check that makes it means
+/// nothing: Podman may say `starting` for ever, and a check may be taken away by
+/// `HEALTHCHECK NONE`.
+fn health(config: &ContainerConfig, state: &ContainerState) -> Health {
+    let check = config.healthcheck.as_ref().and_then(|check| check.test.as_deref());
+    let check = check.unwrap_or_default();
+    let none = check.iter().all(|word| word.trim().is_empty());
+    if none || check.first().is_some_and(|kind| kind.eq_ignore_ascii_case("none")) {
+        return Health::None;
+    }
+    match state.health.as_ref().and_then(|health| health.status) {
+        Some(HealthStatusEnum::STARTING) => Health::Starting,
+        Some(HealthStatusEnum::HEALTHY) => Health::Healthy,
+        Some(HealthStatusEnum::UNHEALTHY) => Health::Unhealthy,
+        _ => Health::None,
+    }
+}
+
 /// Where a container is in its life.
-fn life(state: &ContainerState) -> State {
+pub(super) fn life(state: &ContainerState) -> State {
     match state.status {
         Some(ContainerStateStatusEnum::CREATED) => State::Created,
         // Podman says of a container that is being stopped what Docker does not:
@@ -142,7 +196,7 @@ fn name(response: &ContainerInspectResponse) -> Result<String, InspectFault> {
     Ok(name.strip_prefix('/').unwrap_or(name).to_string())
 }
 
-fn network_mode(response: &ContainerInspectResponse) -> &str {
+pub(super) fn network_mode(response: &ContainerInspectResponse) -> &str {
     let config = response.host_config.as_ref();
     config.and_then(|config| config.network_mode.as_deref()).unwrap_or_default()
 }
@@ -154,71 +208,14 @@ fn network_peer(response: &ContainerInspectResponse) -> Result<NetworkPeer, Insp
         network_mode: network_mode(response).to_string(),
         networks: networks(response),
         published_ports: published(response),
+        running: response.state.as_ref().is_some_and(|state| life(state).is_running()),
+        through: Vec::new(),
     })
 }
 
 fn variable(entry: &str) -> (String, String) {
     let (key, value) = entry.split_once('=').unwrap_or((entry, ""));
     (key.to_string(), value.to_string())
-}
-
-/// A port as Docker writes it, such as `80/tcp`.
-fn port(text: &str) -> Option<ExposedPort> {
-    let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    let protocol = match protocol {
-        "tcp" => Protocol::Tcp,
-        "udp" => Protocol::Udp,
-        "sctp" => Protocol::Sctp,
-        _ => return None,
-    };
-    Some(ExposedPort { port: number.parse().ok()?, protocol })
-}
-
-fn exposed<'a>(ports: impl Iterator<Item = &'a String>) -> Vec<ExposedPort> {
-    let mut ports: Vec<_> = ports.filter_map(|text| port(text)).collect();
-    ports.sort_unstable();
-    ports.dedup();
-    ports
-}
-
-/// Where the container's ports are published at this moment.
-fn published(response: &ContainerInspectResponse) -> Vec<PublishedPort> {
-    let settings = response.network_settings.as_ref();
-    let ports = settings.and_then(|settings| settings.ports.as_ref());
-    let mut published = Vec::new();
-    for (text, bindings) in ports.into_iter().flatten() {
-        let Some(ExposedPort { port, protocol }) = port(text) else { continue };
-        for binding in bindings.iter().flatten() {
-            let host_port = binding.host_port.as_deref().and_then(|port| port.parse().ok());
-            let Some(host_port) = host_port else { continue };
-            let host_ip = binding.host_ip.clone().unwrap_or_default();
-            published.push(PublishedPort { container_port: port, protocol, host_ip, host_port });
-        }
-    }
-    // The sort is stable: the addresses of one port stay in Docker's order.
-    published.sort_by_key(|published| (published.container_port, published.protocol));
-    published
-}
-
-/// What a running container is to publish and does not yet.
-fn pending(response: &ContainerInspectResponse) -> Vec<ExposedPort> {
-    let running = response.state.as_ref().is_some_and(|state| life(state).is_running());
-    let mode = network_mode(response);
-    if !running || matches!(mode, "host" | "none") || mode.starts_with("container:") {
-        return Vec::new();
-    }
-    let config = response.host_config.as_ref();
-    let bound = config.and_then(|config| config.port_bindings.as_ref()).into_iter().flatten();
-    let bound = bound.filter(|(_, bindings)| bindings.iter().flatten().next().is_some());
-    let all = config.is_some_and(|config| config.publish_all_ports == Some(true));
-    let declared = response.config.as_ref().and_then(|config| config.exposed_ports.as_ref());
-    let declared = declared.filter(|_| all).into_iter().flatten();
-    let mut wanted = exposed(bound.map(|(text, _)| text).chain(declared));
-    let there = published(response);
-    wanted.retain(|port| {
-        !there.iter().any(|one| (one.container_port, one.protocol) == (port.port, port.protocol))
-    });
-    wanted
 }
 
 fn networks(response: &ContainerInspectResponse) -> Vec<Network> {
@@ -231,14 +228,23 @@ fn networks(response: &ContainerInspectResponse) -> Vec<Network> {
 }
 
 fn network(name: &str, endpoint: &EndpointSettings) -> Network {
-    let address = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     Network {
         name: name.to_string(),
         id: endpoint.network_id.clone().unwrap_or_default(),
-        ipv4: address(&endpoint.ip_address),
-        ipv6: address(&endpoint.global_ipv6_address),
+        ipv4: address(endpoint.ip_address.as_deref(), IpAddr::is_ipv4),
+        ipv6: address(endpoint.global_ipv6_address.as_deref(), IpAddr::is_ipv6),
         aliases: endpoint.aliases.clone().unwrap_or_default(),
     }
+}
+
+/// The address that a text is, with or without the length of a prefix. Of a
+/// container that has none, engines say nothing, the unspecified address, or
+/// `invalid IP`.
+fn address(text: Option<&str>, of_family: impl Fn(&IpAddr) -> bool) -> Option<String> {
+    let text = text?;
+    let text = text.split_once('/').map_or(text, |(address, _)| address);
+    let ip = text.parse::<IpAddr>().ok()?;
+    (of_family(&ip) && !ip.is_unspecified()).then(|| text.to_string())
 }
 
 #[cfg(test)]
@@ -246,6 +252,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::container::Protocol;
 
     /// Check the pending ports of a container by what differs from one that
     /// runs with `-P`, exposes 80 and binds 53/udp, and shows neither.
@@ -289,5 +296,42 @@ mod tests {
         for mode in ["host", "none", "container:abc"] {
             check_pending(json!({ "/HostConfig/NetworkMode": mode }), &[]);
         }
+    }
+
+    /// Check what counts as the state of health by the check that the container
+    /// has and the state that the engine says.
+    fn check_health(check: Value, said: Value, expected: Health) {
+        let inspected = json!({
+            "Id": "c".repeat(64),
+            "Name": "/web",
+            "State": { "Status": "running", "Health": said },
+            "Config": { "Healthcheck": check },
+        });
+        let response = serde_json::from_value(inspected.clone()).expect("as Docker prints it");
+        let container = container(&response, None, &Tags::default()).expect("a container");
+        assert_eq!(container.health, expected, "{inspected}");
+    }
+
+    #[test]
+    fn a_state_of_health_without_a_check_means_nothing() {
+        let said = [
+            ("starting", Health::Starting),
+            ("healthy", Health::Healthy),
+            ("unhealthy", Health::Unhealthy),
+            ("none", Health::None),
+            ("", Health::None),
+        ];
+        for (status, expected) in said {
+            let state = json!({ "Status": status, "FailingStreak": 0, "Log": null });
+            for test in [json!(["CMD", "true"]), json!(["CMD-SHELL", "true"]), json!(["true"])] {
+                check_health(json!({ "Test": test }), state.clone(), expected);
+            }
+            for test in [json!(null), json!([]), json!([""]), json!(["NONE"]), json!(["none"])] {
+                check_health(json!({ "Test": test }), state.clone(), Health::None);
+            }
+            check_health(json!({ "Interval": 5 }), state.clone(), Health::None);
+            check_health(json!(null), state, Health::None);
+        }
+        check_health(json!({ "Test": ["CMD", "true"] }), json!(null), Health::None);
     }
 }

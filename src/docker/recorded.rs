@@ -1,21 +1,28 @@
 //! Containers that were recorded with `docker inspect`, in the place of Docker.
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    fs, io,
+    collections::BTreeMap,
+    io,
     path::{Path, PathBuf},
 };
 
 use bollard::models::ContainerInspectResponse;
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
+use serde_json::{Map, Value};
 
-use super::{Event, InspectFault, Moment, Source, SourceError, Tags, container, inspect::peer};
-use crate::container::{Container, ContainerId};
+use super::{
+    Event, InspectFault, Moment, Source, SourceError, Tags, container, inspect::owner, odd,
+};
+use crate::{
+    container::{Container, ContainerId},
+    files,
+};
 
 /// Recorded containers, which never change.
 #[derive(Debug, Clone)]
 pub struct Recorded {
-    containers: BTreeMap<ContainerId, Container>,
+    /// A template of `-tags` that fails on one concerns that one, as with Docker's own.
+    containers: BTreeMap<ContainerId, Result<Container, InspectFault>>,
 }
 
 /// Why a recording cannot be used.
@@ -47,15 +54,20 @@ impl Recorded {
         for file in files {
             responses.extend(parse(file)?);
         }
-        let by_id: HashMap<_, _> =
-            responses.iter().filter_map(|one| Some((one.id.as_deref()?, one))).collect();
         let mut containers = BTreeMap::new();
         for response in &responses {
-            let peer = peer(response).and_then(|id| by_id.get(id).copied());
-            let container = container(response, peer, tags).map_err(|fault| {
-                RecordedError::Container(response.name.clone().unwrap_or_default(), fault)
-            })?;
-            containers.insert(container.id.clone(), container);
+            let name = || response.name.clone().unwrap_or_default();
+            let running = response.state.as_ref().and_then(|state| state.running);
+            match (read(response, &responses, tags), &response.id) {
+                (Ok(container), _) => {
+                    containers.insert(container.id.clone(), Ok(container));
+                }
+                (Err(fault @ InspectFault::Tags(_)), Some(id)) if running == Some(true) => {
+                    containers.insert(ContainerId(id.clone()), Err(fault));
+                }
+                (Err(InspectFault::Tags(_)), Some(_)) => {}
+                (Err(fault), _) => return Err(RecordedError::Container(name(), fault)),
+            }
         }
         Ok(Self { containers })
     }
@@ -70,37 +82,72 @@ impl Recorded {
     /// See [`RecordedError`].
     pub fn first(text: &[u8], file: &Path, tags: &Tags) -> Result<Container, RecordedError> {
         let wrong = |error| RecordedError::Parse(file.into(), error);
-        let all: Vec<ContainerInspectResponse> = match text.trim_ascii_start().first() {
+        let all: Vec<Map<String, Value>> = match text.trim_ascii_start().first() {
             Some(b'{') => vec![serde_json::from_slice(text).map_err(wrong)?],
             _ => serde_json::from_slice(text).map_err(wrong)?,
         };
+        let all: Vec<_> = all.into_iter().map(inspected).collect::<Result<_, _>>()?;
         let first = all.first().ok_or_else(|| RecordedError::Empty(file.into()))?;
-        let peer = peer(first).and_then(|id| all.iter().find(|one| one.id.as_deref() == Some(id)));
-        container(first, peer, tags).map_err(|fault| {
+        read(first, &all, tags).map_err(|fault| {
             RecordedError::Container(first.name.clone().unwrap_or_default(), fault)
         })
     }
 
-    /// The containers, sorted by identifier.
+    /// The containers, sorted by identifier, but for those in [`Recorded::faults`].
     pub fn containers(&self) -> impl Iterator<Item = &Container> {
-        self.containers.values()
+        self.containers.values().filter_map(|container| container.as_ref().ok())
+    }
+
+    /// What is wrong with running ones that the template of `-tags` fails on.
+    pub fn faults(&self) -> impl Iterator<Item = SourceError> {
+        self.containers.iter().filter_map(|(id, container)| {
+            let fault = container.as_ref().err()?.clone();
+            Some(SourceError::Inspect(id.clone(), fault))
+        })
     }
 }
 
+/// Read a container; the one whose network it shares is among all.
+fn read(
+    response: &ContainerInspectResponse,
+    all: &[ContainerInspectResponse],
+    tags: &Tags,
+) -> Result<Container, InspectFault> {
+    let (peer, through) = owner(response, all).unzip();
+    let mut container = container(response, peer, tags)?;
+    if let (Some(peer), Some(through)) = (&mut container.network_peer, through) {
+        peer.through = through;
+    }
+    Ok(container)
+}
+
 fn parse(file: &Path) -> Result<Vec<ContainerInspectResponse>, RecordedError> {
-    let text = fs::read(file).map_err(|error| RecordedError::Read(file.into(), error))?;
-    serde_json::from_slice(&text).map_err(|error| RecordedError::Parse(file.into(), error))
+    let text = files::read(file, files::RECORDED)
+        .map_err(|error| RecordedError::Read(file.into(), error))?;
+    let all: Result<Vec<Map<String, Value>>, _> = serde_json::from_slice(&text);
+    let all = all.map_err(|error| RecordedError::Parse(file.into(), error))?;
+    all.into_iter().map(inspected).collect()
+}
+
+/// One container of a recording.
+fn inspected(answer: Map<String, Value>) -> Result<ContainerInspectResponse, RecordedError> {
+    let name = answer.get("Name").and_then(Value::as_str).unwrap_or_default().to_string();
+    odd::inspected(Value::Object(answer)).map_err(|fault| RecordedError::Container(name, fault))
 }
 
 #[async_trait::async_trait]
 impl Source for Recorded {
     async fn list(&self) -> Result<Vec<ContainerId>, SourceError> {
-        let running = self.containers().filter(|container| container.state.is_running());
-        Ok(running.map(|container| container.id.clone()).collect())
+        let listed = self.containers.iter().filter(|(_, container)| match container {
+            Ok(container) => container.state.is_running(),
+            Err(_) => true,
+        });
+        Ok(listed.map(|(id, _)| id.clone()).collect())
     }
 
     async fn inspect(&self, id: &ContainerId) -> Result<Option<Container>, SourceError> {
-        Ok(self.containers.get(id).cloned())
+        let found = self.containers.get(id).cloned().transpose();
+        found.map_err(|fault| SourceError::Inspect(id.clone(), fault))
     }
 
     fn events(&self, _: Option<Moment>) -> BoxStream<'static, Result<Event, SourceError>> {

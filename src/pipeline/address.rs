@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::{
     container::{Network, PublishedPort},
-    host::Host,
+    host::{self, Host},
 };
 
 /// Of which family an address must be.
@@ -22,6 +22,41 @@ pub enum Family {
     /// Both: the service's address is the IPv4 one where there is one, and
     /// Consul's tagged addresses hold each.
     Dual,
+}
+
+/// Which address counts for a port that is bound to one of the host's addresses,
+/// and `-ip` names another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Bound {
+    /// That of `-ip`, as in registrator.
+    #[default]
+    Host,
+    /// That which the port is bound to.
+    Binding,
+}
+
+/// Why a container's label may not choose an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refused {
+    #[error("that is no IP address")]
+    NoAddress,
+    #[error("{0} is {1}")]
+    Secluded(IpAddr, &'static str),
+    #[error("{0} is in no subnet of address.label-subnets")]
+    Subnet(IpAddr),
+}
+
+/// How sure it is that a published port is reached at an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Reached {
+    Surely,
+    /// It is bound to another address, from which something may lead to it.
+    Perhaps,
+    /// It is bound to addresses of the other family.
+    OtherFamily,
+    /// Only this machine reaches it.
+    HereOnly,
 }
 
 /// The rules by which one of a container's addresses is chosen. Those without
@@ -41,6 +76,10 @@ pub struct AddressRules {
     pub host_ipv4: Option<Ipv4Addr>,
     /// The host's IPv6 address.
     pub host_ipv6: Option<Ipv6Addr>,
+    /// Which address counts for a port that is bound to one.
+    pub bound: Bound,
+    /// The subnets that a container's label may choose an address of.
+    pub label_subnets: Vec<IpNet>,
 }
 
 /// An address and a port.
@@ -54,8 +93,15 @@ pub(super) struct Reach {
     pub(super) tagged: Vec<(&'static str, Place)>,
 }
 
+impl Reach {
+    /// The same port at another address.
+    pub(super) fn at(self, address: &str) -> Self {
+        Self { place: (address.to_string(), self.place.1), tagged: Vec::new() }
+    }
+}
+
 /// The network of Swarm's routing mesh. Nobody reaches a container in it but
-/// the mesh itself, so that no pattern means it but its very name.
+/// the mesh itself, so that nothing means it but its very name.
 const MESH: &str = "ingress";
 
 impl AddressRules {
@@ -63,14 +109,15 @@ impl AddressRules {
     /// it names itself.
     pub(super) fn own(&self, networks: &[Network], mode: &str, label: Option<&str>) -> Vec<String> {
         if let Some(label) = label {
-            return addresses(networks.iter().filter(|network| is(network, label)));
+            let own = addresses(networks.iter().filter(|network| is(network, label)));
+            return own.into_iter().filter(|own| self.permits(own).is_ok()).collect();
         }
         if self.networks.is_empty() && self.subnets.is_empty() {
             let first = usual(networks, mode).find(|network| network.address().is_some());
             return addresses(first.into_iter());
         }
         let found: Vec<_> = if self.networks.is_empty() {
-            usual(networks, mode).filter(|network| network.name != MESH).collect()
+            usual(networks, mode).collect()
         } else {
             by_patterns(&self.networks, networks)
         };
@@ -92,6 +139,23 @@ impl AddressRules {
     /// The container's addresses that are reached from outside.
     pub(super) fn direct(&self, networks: &[Network]) -> Vec<String> {
         addresses(by_patterns(&self.direct, networks).into_iter())
+    }
+
+    /// Whether a container's label may choose an address.
+    ///
+    /// # Errors
+    ///
+    /// It may not.
+    pub(super) fn permits(&self, address: &str) -> Result<(), Refused> {
+        let ip = address.parse::<IpAddr>().map_err(|_| Refused::NoAddress)?.to_canonical();
+        if let Some(kind) = host::seclusion(ip) {
+            return Err(Refused::Secluded(ip, kind));
+        }
+        let within = |subnet: &IpNet| subnet.contains(&ip);
+        if !self.label_subnets.is_empty() && !self.label_subnets.iter().any(within) {
+            return Err(Refused::Subnet(ip));
+        }
+        Ok(())
     }
 
     /// What the rules ask of an own address, for a reason why there is none.
@@ -126,23 +190,62 @@ impl AddressRules {
         addresses
     }
 
-    /// Where a published port is reached.
-    pub(super) fn published(&self, host: &Host, published: &PublishedPort) -> Vec<Place> {
-        let bound = published.host_ip.as_str();
+    /// Where a port is reached that is published by these bindings, the surest
+    /// place first; of equal ones IPv4 before IPv6, and then in Docker's order.
+    /// Address and port of a place come from one binding.
+    pub(super) fn published(&self, host: &Host, bindings: &[PublishedPort]) -> Vec<Place> {
+        let mut places = Vec::new();
+        for binding in bindings {
+            for address in self.of_binding(host, binding) {
+                let reached = reached(host, &address, &binding.host_ip);
+                let family = family(&address).or_else(|| family_of_binding(binding));
+                let later = (reached, family == Some(Family::Ipv6));
+                places.push((later, (address, binding.host_port)));
+            }
+        }
+        places.sort_by_key(|(later, _)| *later);
+        places.into_iter().map(|(_, place)| place).collect()
+    }
+
+    /// The addresses that stand for a binding.
+    fn of_binding(&self, host: &Host, binding: &PublishedPort) -> Vec<String> {
+        let bound = binding.host_ip.as_str();
         let ip = bound.parse::<IpAddr>().ok();
         let all = bound.is_empty() || ip.is_some_and(|ip| ip.is_unspecified());
         let same = |address: &str| {
             let both = family(address).zip(ip.map(of_ip)).filter(|_| self.family.is_some());
             both.is_none_or(|(one, other)| one == other)
         };
-        let addresses: Vec<String> = if all {
-            self.host(host).into_iter().filter(|address| same(address)).collect()
-        } else {
-            // An address that is forced counts for what is bound to another one.
-            let forced = host.forced_address.as_deref().filter(|forced| same(forced));
-            vec![forced.unwrap_or(bound).to_string()]
-        };
-        addresses.into_iter().map(|address| (address, published.host_port)).collect()
+        if all {
+            return self.host(host).into_iter().filter(|address| same(address)).collect();
+        }
+        // An address that is forced counts for what is bound to another one.
+        let forced = host.forced_address.as_deref().filter(|_| self.bound == Bound::Host);
+        vec![forced.filter(|forced| same(forced)).unwrap_or(bound).to_string()]
+    }
+
+    /// Why others may not reach a published port at this place, as words that
+    /// follow its name.
+    pub(super) fn doubt(host: &Host, place: &Place, bindings: &[PublishedPort]) -> Option<String> {
+        let (address, port) = place;
+        let of_port = bindings.iter().filter(|binding| binding.host_port == *port);
+        let (doubt, bound) = of_port
+            .map(|binding| (reached(host, address, &binding.host_ip), &binding.host_ip))
+            .min_by_key(|(reached, _)| *reached)?;
+        let at = if address.is_empty() { "the address of Consul's node" } else { address };
+        match doubt {
+            Reached::Surely | Reached::Perhaps => None,
+            Reached::HereOnly if bound == address => {
+                Some(format!("is published on {bound} only, which only this machine reaches"))
+            }
+            Reached::HereOnly => Some(format!(
+                "is published on {bound} only, which only this machine reaches; at {at} nothing \
+                 listens"
+            )),
+            Reached::OtherFamily => Some(format!(
+                "is published on {bound} only, which is of the other family than {at}"
+            )),
+        }
     }
 
     /// Of all places by preference those that count.
@@ -184,6 +287,29 @@ fn family(address: &str) -> Option<Family> {
     address.parse().ok().map(of_ip)
 }
 
+/// The family of the addresses that a port is bound to; none if they are of both.
+fn family_of_binding(binding: &PublishedPort) -> Option<Family> {
+    family(&binding.host_ip)
+}
+
+/// How sure it is that what is bound to an address, or to all, is reached at
+/// another.
+fn reached(host: &Host, address: &str, bound: &str) -> Reached {
+    let (Ok(bound), at) = (bound.parse::<IpAddr>(), address.parse::<IpAddr>().ok()) else {
+        return Reached::Surely;
+    };
+    let itself = at == Some(bound);
+    // Who gives a loopback address to the host means this machine.
+    if bound.is_loopback() && !(itself && host.forced_address.as_deref() == Some(address)) {
+        return Reached::HereOnly;
+    }
+    match at {
+        Some(at) if at.is_ipv4() != bound.is_ipv4() => Reached::OtherFamily,
+        _ if itself || bound.is_unspecified() => Reached::Surely,
+        _ => Reached::Perhaps,
+    }
+}
+
 fn of_ip(ip: IpAddr) -> Family {
     if ip.is_ipv4() { Family::Ipv4 } else { Family::Ipv6 }
 }
@@ -193,10 +319,11 @@ fn addresses<'a>(networks: impl Iterator<Item = &'a Network>) -> Vec<String> {
 }
 
 /// The network that the container was started in, Docker's default one, and
-/// the others by name.
+/// the others by name; never the mesh.
 fn usual<'a>(networks: &'a [Network], mode: &str) -> impl Iterator<Item = &'a Network> {
     let by_name = |name: &str| networks.iter().find(|network| is(network, name));
-    [by_name(mode), by_name("bridge")].into_iter().flatten().chain(networks)
+    let all = [by_name(mode), by_name("bridge")].into_iter().flatten().chain(networks);
+    all.filter(|network| network.name != MESH)
 }
 
 fn by_patterns<'a>(patterns: &[GlobMatcher], networks: &'a [Network]) -> Vec<&'a Network> {

@@ -5,10 +5,10 @@
 //! name and an ID. What cannot be reached is no candidate, and the reason is
 //! said.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::collections::BTreeMap;
 
 use super::{
-    address::{AddressRules, Place, Reach},
+    address::{self, AddressRules, Place, Reach},
     labels::{LabelFault, Labels},
 };
 use crate::{
@@ -42,35 +42,88 @@ pub fn candidates(
 ) -> Result<Candidates, LabelFault> {
     let mut found = Candidates::default();
     // registrator knows none of them.
-    let labels = if compat(host) { Labels::default() } else { Labels::read(container)? };
+    let labels = if compat(host) { Labels::default() } else { Labels::read(container, rules)? };
+    found.warnings.extend(hosts_own(container, host));
     let ports = ports(container, &labels);
     if ports.is_empty() {
         found.ignored.push("no published ports".into());
         return Ok(found);
     }
-    let labelled = address_from_label(container, host, &mut found.warnings);
+    let labelled = address_from_label(container, host, rules, &mut found.warnings);
+    // An address that the container names itself needs no network of Docker's.
+    let cut_off = container.cut_off().filter(|_| labelled.is_none() && !compat(host));
+    if let Some(reason) = cut_off {
+        found.ignored.push(reason);
+        return Ok(found);
+    }
     for (port, published) in ports {
         let reached = if compat(host) {
-            original_reach(container, host, port, published.first())
+            let reach = original_reach(container, host, port, published.first());
+            // Sharing another container's network wins over the label.
+            let label = labelled.as_ref().filter(|_| !is_shared(container));
+            reach.map(|reach| match label {
+                Some(label) => Reached::sure(reach.at(label)),
+                None => Reached::sure(reach),
+            })
         } else {
-            Offer { container, host, rules, labels: &labels }.reach(port, &published)
+            let offer = Offer { container, host, rules, labels: &labels };
+            match &labelled {
+                Some(label) => Ok(offer.labelled(port, &published, label)),
+                None => offer.reach(port, &published),
+            }
         };
         match reached {
-            Ok(mut reach) => {
-                // Sharing another container's network wins over the label.
-                if let Some(label) = &labelled
-                    && !(compat(host) && is_shared(container))
-                {
-                    reach.place.0.clone_from(label);
-                    reach.tagged.clear();
-                }
-                let published = published.into_iter().next();
+            Ok(Reached { reach, doubt }) => {
+                found.warnings.extend(doubt);
+                let published = binding(published, &reach.place);
                 found.services.push(service(container, host, port, published, reach));
             }
             Err(reason) => found.ignored.push(reason),
         }
     }
     Ok(found)
+}
+
+/// Where a port is reached, and why others may not reach it there, a sentence.
+struct Reached {
+    reach: Reach,
+    doubt: Option<String>,
+}
+
+impl Reached {
+    fn sure(reach: Reach) -> Self {
+        Self { reach, doubt: None }
+    }
+}
+
+/// That the host's address is the container's own: the daemon runs in a
+/// container, where its host's name stands for that container.
+fn hosts_own(container: &Container, host: &Host) -> Option<String> {
+    if compat(host) || host.forced_address.is_some() {
+        return None;
+    }
+    let address = host.resolved_address.as_deref()?;
+    let has = |network: &&Network| {
+        [&network.ipv4, &network.ipv6].into_iter().flatten().any(|own| own == address)
+    };
+    let network = container.networks.iter().find(has)?;
+    Some(format!(
+        "the host's name {} resolves to {address}, which is this container's own address in the \
+         network {}: published ports are not reached there; -ip names the host's",
+        host.hostname, network.name
+    ))
+}
+
+/// Of the bindings of a port the one that a place is of.
+fn binding(published: Vec<PublishedPort>, (address, port): &Place) -> Option<PublishedPort> {
+    let of_place = |one: &&PublishedPort| one.host_port == *port;
+    let exact = published.iter().find(|one| of_place(one) && one.host_ip == *address);
+    let same = || {
+        let six = address.contains(':');
+        published.iter().find(|one| of_place(one) && one.host_ip.contains(':') == six)
+    };
+    let any = || published.iter().find(of_place);
+    exact.or_else(same).or_else(any).or(published.first()).cloned()
 }
 
 fn compat(host: &Host) -> bool {
@@ -117,16 +170,28 @@ struct Offer<'a> {
 
 impl Offer<'_> {
     /// Where a container's port is reached, or why it is not.
-    fn reach(&self, port: ExposedPort, published: &[PublishedPort]) -> Result<Reach, String> {
-        let places = self.places(port, published)?;
-        self.rules.choose(places).map_err(|family| match family {
+    fn reach(&self, port: ExposedPort, published: &[PublishedPort]) -> Result<Reached, String> {
+        let Places { places, bindings } = self.places(port, published)?;
+        let reach = self.rules.choose(places).map_err(|family| match family {
             "IP" => format!("port {} has no address", port.port),
             family => format!("port {} has no {family} address (address.family)", port.port),
-        })
+        })?;
+        let doubt = AddressRules::doubt(self.host, &reach.place, &bindings);
+        let doubt = doubt.map(|words| format!("port {} {words}", port.port));
+        Ok(Reached { reach, doubt })
+    }
+
+    /// Where a port is reached of a container whose label says its address. That
+    /// takes neither a network nor a published port; where it is published, the
+    /// host's port counts as ever.
+    fn labelled(&self, port: ExposedPort, published: &[PublishedPort], label: &str) -> Reached {
+        let reached = self.reach(port, published);
+        let number = reached.map_or(port.port, |reached| reached.reach.place.1);
+        Reached::sure(Reach { place: (label.to_string(), number), tagged: Vec::new() })
     }
 
     /// Every place where the port is reached, the preferred one first.
-    fn places(&self, port: ExposedPort, published: &[PublishedPort]) -> Result<Vec<Place>, String> {
+    fn places(&self, port: ExposedPort, published: &[PublishedPort]) -> Result<Places, String> {
         let Self { container, host, rules, labels } = *self;
         let (networks, mode, published) = match &container.network_peer {
             Some(peer) => {
@@ -138,8 +203,10 @@ impl Offer<'_> {
             }
             None => (&container.networks, container.network_mode.as_str(), published.to_vec()),
         };
-        let at =
-            |addresses: Vec<_>| Ok(addresses.into_iter().map(|own| (own, port.port)).collect());
+        let at = |addresses: Vec<String>| {
+            let places = addresses.into_iter().map(|own| (own, port.port)).collect();
+            Ok(Places { places, bindings: Vec::new() })
+        };
         if mode == "host" {
             return at(rules.host(host));
         }
@@ -157,8 +224,8 @@ impl Offer<'_> {
             return Err(format!("port {port} cannot be reached: the container has no network"));
         }
         if !own && !published.is_empty() {
-            let at = |published| rules.published(host, published);
-            return Ok(published.iter().flat_map(at).collect());
+            let places = rules.published(host, &published);
+            return Ok(Places { places, bindings: published });
         }
         let addresses = rules.own(networks, mode, labels.network.as_deref());
         if addresses.is_empty() {
@@ -166,6 +233,13 @@ impl Offer<'_> {
         }
         at(addresses)
     }
+}
+
+/// Every place where a port is reached, the preferred one first, and the bindings
+/// that they are of, if it is by publishing.
+struct Places {
+    places: Vec<Place>,
+    bindings: Vec<PublishedPort>,
 }
 
 /// [`original`] for what registrator does not ignore.
@@ -213,7 +287,9 @@ fn original(
         in_network(&container.networks, mode)
     };
     if let Some(peer) = &container.network_peer {
-        address = in_network(&peer.networks, "bridge");
+        // It looks no further than at the nearest one.
+        let networks = if peer.through.is_empty() { peer.networks.as_slice() } else { &[] };
+        address = in_network(networks, "bridge");
     }
     let number = match published {
         Some(published) if !host.internal => published.host_port,
@@ -226,16 +302,27 @@ fn original(
 fn address_from_label(
     container: &Container,
     host: &Host,
+    rules: &AddressRules,
     warnings: &mut Vec<String>,
 ) -> Option<String> {
     let label = host.address_label.as_deref()?;
     let value = container.labels.get(label).filter(|value| !value.is_empty())?;
     let address = value.rsplit_once('/').map_or(value.as_str(), |(address, _)| address);
-    if !compat(host) && address.parse::<IpAddr>().is_err() {
-        warnings.push(format!("label {label}: {value:?} is no IP address; it is not used"));
-        return None;
+    if compat(host) {
+        return Some(address.to_string());
     }
-    Some(address.to_string())
+    let address = address.trim();
+    match rules.permits(address) {
+        Ok(()) => Some(address.to_string()),
+        Err(address::Refused::NoAddress) => {
+            warnings.push(format!("label {label}: {value:?} is no IP address; it is not used"));
+            None
+        }
+        Err(refused) => {
+            warnings.push(format!("label {label}: {refused}; it is not used"));
+            None
+        }
+    }
 }
 
 fn service(

@@ -36,8 +36,12 @@ pub struct StageHealth {
     /// What it is made of, if that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub made: Option<Made>,
-    /// False if it fails on most of the containers that it is called for.
+    /// False if it fails on most of the containers that it is called for, or could not
+    /// be loaded.
     pub healthy: bool,
+    /// Why it could not be loaded, if it could not be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unloaded: Option<String>,
     /// Its last failure, also if it has answered since.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<LastError>,
@@ -138,7 +142,8 @@ impl Record {
             stage: step.name().to_string(),
             mode: step.rules().mode,
             made: step.made().cloned(),
-            healthy: !state.unhealthy,
+            healthy: !state.unhealthy && step.unloaded().is_none(),
+            unloaded: step.unloaded().map(String::from),
             last_error: state.last_error.clone(),
             figures: state.figures.clone(),
             stats: step.stage().stats(),

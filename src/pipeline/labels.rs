@@ -2,7 +2,7 @@
 
 use crate::container::{Container, ExposedPort, Protocol};
 
-use super::address;
+use super::address::{self, AddressRules};
 
 /// The network whose address is offered, in the place of the rules' choice.
 const NETWORK: &str = "wharfinger.network";
@@ -35,14 +35,14 @@ impl Labels {
     /// # Errors
     ///
     /// One of them makes no sense.
-    pub(super) fn read(container: &Container) -> Result<Self, LabelFault> {
+    pub(super) fn read(container: &Container, rules: &AddressRules) -> Result<Self, LabelFault> {
         // One that is empty, as of a variable that is not set, says nothing.
         let value = |label| {
             let value = container.labels.get(label).map(|value| value.trim());
             value.filter(|value| !value.is_empty())
         };
         let fails = |label| move |fault| LabelFault { label, fault };
-        let network = value(NETWORK).map(|name| network(container, name)).transpose();
+        let network = value(NETWORK).map(|name| network(container, name, rules)).transpose();
         let labels = Self {
             network: network.map_err(fails(NETWORK))?,
             ports: value(PORT).map_or(Ok(Vec::new()), ports).map_err(fails(PORT))?,
@@ -59,12 +59,19 @@ impl Labels {
     }
 }
 
-fn network(container: &Container, name: &str) -> Result<String, String> {
+fn network(container: &Container, name: &str, rules: &AddressRules) -> Result<String, String> {
     let networks =
         container.network_peer.as_ref().map_or(&container.networks, |peer| &peer.networks);
     let chosen = networks.iter().find(|network| address::is(network, name));
     match chosen {
-        Some(network) if network.address().is_some() => Ok(name.to_string()),
+        Some(network) if network.address().is_some() => {
+            let own = [&network.ipv4, &network.ipv6].into_iter().flatten();
+            let judged: Vec<_> = own.map(|own| rules.permits(own)).collect();
+            match judged.into_iter().reduce(|one, other| other.or(one)) {
+                Some(Err(fault)) => Err(format!("in the network {name:?}, {fault}")),
+                _ => Ok(name.to_string()),
+            }
+        }
         Some(_) => Err(format!("the container has no address in the network {name:?}")),
         None => {
             let names: Vec<_> = networks.iter().map(|network| network.name.as_str()).collect();

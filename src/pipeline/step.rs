@@ -44,6 +44,16 @@ pub enum OnError {
     Veto,
 }
 
+impl fmt::Display for OnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            OnError::Hold => "hold",
+            OnError::Skip => "skip",
+            OnError::Veto => "veto",
+        })
+    }
+}
+
 /// Which containers a stage is for.
 pub trait Selects: fmt::Debug + Send + Sync {
     /// Whether this is one of them.
@@ -212,6 +222,11 @@ impl Step {
     /// Whether the stage is part of the daemon.
     pub fn is_builtin(&self) -> bool {
         self.stage().is_builtin()
+    }
+
+    /// Why the stage could not be loaded, if it could not be.
+    pub fn unloaded(&self) -> Option<&str> {
+        self.stage.unloaded()
     }
 
     pub(super) fn stage(&self) -> &dyn Stage {

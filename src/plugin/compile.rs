@@ -5,6 +5,7 @@
 
 use std::{
     io::{Read, Write as _},
+    os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc,
@@ -15,7 +16,7 @@ use std::{
 use rustix::process::{Resource, Rlimit, setrlimit};
 use tracing::warn;
 
-use super::{artifact::Artifact, engine};
+use super::{artifact::Artifact, engine, share};
 
 /// The name of the command by which this program compiles.
 pub const COMMAND: &str = "compile-component";
@@ -24,12 +25,17 @@ pub const COMMAND: &str = "compile-component";
 const TIMEOUT: Duration = Duration::from_secs(180);
 /// The child's processor time in seconds, over all its threads.
 const CPU_SECONDS: u64 = 600;
-/// The child's address space. An interpreter of 40 MB takes half of it.
+/// The child's address space, of which it does not use all that it reserves.
 const ADDRESS_SPACE: u64 = 4 << 30;
 /// Compiled code is a few times as large as a component.
 const MAX_CODE: u64 = 1 << 30;
 /// What a child may say before it ends.
 const MAX_WORDS: u64 = 16 * 1024;
+/// How the kernel ends a process that takes too much memory.
+const SIGKILL: i32 = 9;
+/// What the runtime says where there is not enough for a value, or a thread's stack.
+const OUT_OF_MEMORY: [&str; 3] =
+    ["memory allocation of", "Cannot allocate memory", "Resource temporarily unavailable"];
 /// Threads of a child; each takes memory.
 const MAX_THREADS: usize = 4;
 
@@ -81,6 +87,8 @@ fn start(program: &Path) -> std::io::Result<Child> {
         .arg(COMMAND)
         .env_clear()
         .env("RAYON_NUM_THREADS", threads.to_string())
+        // Each arena reserves address space, and gives little back.
+        .env("MALLOC_ARENA_MAX", "2")
         .current_dir("/")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -127,6 +135,16 @@ fn reason(status: ExitStatus, words: &str) -> String {
     if status.code() == Some(1) && !words.is_empty() {
         return words.to_string();
     }
+    // An allocation that fails aborts, as other faults do, and only the words tell which
+    // it was. The kernel kills what takes too much.
+    if status.signal() == Some(SIGKILL) || OUT_OF_MEMORY.iter().any(|it| words.contains(it)) {
+        return format!(
+            "compiling it takes more than {}, a part of this machine's memory (or of the control \
+             group's): compile it on a larger one, and take the folder for compiled components \
+             along",
+            share::of_machine()
+        );
+    }
     let last = words.lines().last().unwrap_or("it said nothing");
     format!("the process that compiles ended with {status}: {last}")
 }
@@ -153,7 +171,10 @@ fn confine() -> Result<(), String> {
     let _ = caps::clear(None, caps::CapSet::Permitted);
     // Less urgent than whatever the daemon does meanwhile.
     let _ = rustix::process::nice(10);
+    // Where memory runs out all the same, this process goes, and not the daemon.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     for (resource, most) in [
+        (Resource::Data, share::of_machine().as_u64()),
         (Resource::As, ADDRESS_SPACE),
         (Resource::Cpu, CPU_SECONDS),
         (Resource::Core, 0),

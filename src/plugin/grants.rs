@@ -96,6 +96,9 @@ impl FromStr for Origin {
         if !url.username().is_empty() || url.password().is_some() {
             return fault("it has a user or a password");
         }
+        if let Some(part) = ambiguity(text, &url) {
+            return Err(format!("{text:?}: {part} can be read in more than one way"));
+        }
         Ok(Self(url))
     }
 }
@@ -107,16 +110,93 @@ impl fmt::Display for Origin {
 }
 
 impl Origin {
-    /// Whether a request may go there. Dots in the path are resolved already,
-    /// as a [`Url`] does; what a server might take for a slash is refused.
-    pub(super) fn admits(&self, url: &Url) -> bool {
+    /// The URL that a request for `text` goes to, if it may. Dots in the path are
+    /// resolved; what another server might read as another path or host is refused.
+    pub(super) fn admits(&self, text: &str) -> Option<Url> {
+        let url = Url::parse(text).ok()?;
         let same = self.0.scheme() == url.scheme()
             && self.0.host() == url.host()
             && self.0.port_or_known_default() == url.port_or_known_default();
-        let encoded = url.path().to_ascii_lowercase();
-        let plain = !["%2f", "%5c", "%2e", "\\"].iter().any(|part| encoded.contains(part));
-        same && plain && below(self.0.path(), url.path())
+        let admitted = same && below(self.0.path(), url.path()) && ambiguity(text, &url).is_none();
+        admitted.then_some(url)
     }
+}
+
+/// The part of a URL that not everybody reads alike, if there is one. `url` is how
+/// `text` is read here.
+fn ambiguity(text: &str, url: &Url) -> Option<&'static str> {
+    let Some((_, rest)) = text.split_once("://") else { return Some("its scheme") };
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) || text.contains('\\') {
+        return Some("a character");
+    }
+    let (authority, _) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    if !is_canonical(authority, url) {
+        return Some("its host");
+    }
+    // Neither the path as it is written nor as it is sent.
+    let path = rest[authority.len()..].split(['?', '#']).next().unwrap_or_default();
+    if !is_plain_path(path) || !is_plain_path(url.path()) {
+        return Some("its path");
+    }
+    None
+}
+
+/// Whether the host and the port are written as everybody writes them: no user, no
+/// number in the place of an address, no other form of it.
+fn is_canonical(authority: &str, url: &Url) -> bool {
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    let port_is = |port: &str| {
+        let number = port.parse().ok();
+        !port.starts_with(['0', '+']) && number == url.port_or_known_default()
+    };
+    url.host_str().is_some_and(|read| read.eq_ignore_ascii_case(host)) && port.is_none_or(port_is)
+}
+
+/// Whether every server reads a path alike. Some decode it once more, take what stands
+/// after a semicolon for a parameter, a backslash or a character that looks like one
+/// for a slash, or leave out spaces and dots at a part's end.
+fn is_plain_path(path: &str) -> bool {
+    let Some(decoded) = decoded(path) else { return false };
+    let Ok(decoded) = String::from_utf8(decoded) else { return false };
+    if !decoded.chars().all(|c| c.is_ascii() || c.is_alphanumeric()) {
+        return false;
+    }
+    path.split('/').all(|part| {
+        let (name, parameters) =
+            part.split_once(';').map_or((part, None), |(name, rest)| (name, Some(rest)));
+        let name = name.to_ascii_lowercase().replace("%2e", ".").replace("%20", " ");
+        let dots = !name.is_empty() && name.trim_matches(['.', ' ']).is_empty();
+        match parameters {
+            // `.` and `..` are resolved by everybody.
+            None => !dots || matches!(part, "." | ".."),
+            Some(_) => !dots && !name.is_empty(),
+        }
+    })
+}
+
+/// The bytes of a path; none if a part of it is encoded that would mean something
+/// else then, or is encoded wrongly.
+fn decoded(path: &str) -> Option<Vec<u8>> {
+    let mut bytes = path.bytes();
+    let mut decoded = Vec::with_capacity(path.len());
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            decoded.push(byte);
+            continue;
+        }
+        let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+        let value = digit(bytes.next())? * 16 + digit(bytes.next())?;
+        let byte = u8::try_from(value).ok()?;
+        let means = matches!(byte, b'/' | b'\\' | b'.' | b'%' | b';' | b'?' | b'#' | b':' | b'@');
+        if means || byte.is_ascii_control() {
+            return None;
+        }
+        decoded.push(byte);
+    }
+    Some(decoded)
 }
 
 /// Whether a path is the granted one, or below it.
@@ -197,9 +277,133 @@ mod tests {
             ("https://a.example/v1/", "https://a.example/v1/..\\admin", false),
             ("https://a.example/v1/", "https://a.example/v1/x?up=../", true),
         ] {
-            let url_parsed = Url::parse(url).expect("a URL");
-            assert_eq!(origin(granted).admits(&url_parsed), expected, "{granted} {url}");
+            assert_eq!(origin(granted).admits(url).is_some(), expected, "{granted} {url}");
         }
+    }
+
+    #[test]
+    fn what_servers_read_differently_is_refused() {
+        let origin = origin("http://a.example/v1/");
+        for path in [
+            "x",
+            "x;v=1",
+            "x;v=1/y",
+            "x/y;a=../z",
+            "a/../b",
+            "a/./b",
+            "x%20y",
+            "caf%c3%a9",
+            "%7Ex",
+            "x,y=z:w@v",
+            "x.json",
+            "x..y",
+            ".well-known/x",
+            "x?q=%2f..;%25",
+            "//x",
+        ] {
+            let url = format!("http://a.example/v1/{path}");
+            assert!(origin.admits(&url).is_some(), "{path}");
+        }
+        for path in [
+            "..;/admin",
+            "..;a=b/admin",
+            ".;/admin",
+            ";/admin",
+            ";a/../admin",
+            "..%3b/admin",
+            "%2e%2e;/admin",
+            ".%2e;/admin",
+            "%2e%2e%3b/admin",
+            "%2E./admin",
+            "%2e/x",
+            "%252e%252e/admin",
+            "%252e%252e%252fadmin",
+            "%25",
+            "x%25y",
+            "%25%32%65",
+            "..%2fadmin",
+            "..%2Fadmin",
+            "..%5cadmin",
+            "..\\admin",
+            "x%5C..%5Cadmin",
+            "%c0%ae%c0%ae/admin",
+            "..%c0%af",
+            "..%c1%9c",
+            "%e0%80%af",
+            "%e0%80%ae",
+            "%f0%80%80%af",
+            "%ff",
+            "%c3",
+            "%ef%bc%8f",
+            "%ef%bc%8e%ef%bc%8e/admin",
+            "%e2%88%95",
+            "%e2%80%a5/admin",
+            "%ef%bc%bc",
+            "%ef%bc%85",
+            "%u002e%u002e/admin",
+            "%u2215",
+            "%",
+            "%2",
+            "%zz",
+            "%+1",
+            "x%00",
+            "x%0a",
+            "x%0d%0aHost:b",
+            "x%09",
+            "%7f",
+            "..%20/admin",
+            ".../admin",
+            "..../x",
+            "%20/x",
+            ".%20./x",
+            "x%3fy",
+            "x%23y",
+            "x%3a80",
+            "%40b",
+            "a b",
+            "a\tb",
+            "\u{ff0f}",
+            "é",
+        ] {
+            let url = format!("http://a.example/v1/{path}");
+            assert!(origin.admits(&url).is_none(), "{path}");
+        }
+        for authority in [
+            "user@a.example",
+            "user:pw@a.example",
+            ":@a.example",
+            "@a.example",
+            "a.example.",
+            "a.example:080",
+            "a.example:",
+            "a.example:+80",
+            "a.example%00",
+            "a%2eexample",
+            "ａ.example",
+            "a。example",
+            "a.example\\@b",
+            "a.example#@b",
+        ] {
+            let url = format!("http://{authority}/v1/x");
+            assert!(origin.admits(&url).is_none(), "{authority}");
+        }
+        assert!(origin.admits("http://A.Example/v1/x").is_some());
+        assert!(origin.admits("http:a.example/v1/x").is_none());
+        assert!(origin.admits("http:/a.example/v1/x").is_none());
+        assert!(origin.admits("http:\\\\a.example/v1/x").is_none());
+        let local: Origin = "http://127.0.0.1/".parse().expect("an origin");
+        assert!(local.admits("http://127.0.0.1/x").is_some());
+        for host in
+            ["127.1", "2130706433", "0x7f.1", "0177.0.0.1", "127.0.0.01", "[::ffff:127.0.0.1]"]
+        {
+            assert!(local.admits(&format!("http://{host}/x")).is_none(), "{host}");
+            if !host.starts_with('[') {
+                assert!(format!("http://{host}/").parse::<Origin>().is_err(), "{host}");
+            }
+        }
+        let six: Origin = "http://[::1]:8080/".parse().expect("an origin");
+        assert!(six.admits("http://[::1]:8080/x").is_some());
+        assert!(six.admits("http://[0:0:0:0:0:0:0:1]:8080/x").is_none());
     }
 
     #[test]
@@ -210,6 +414,10 @@ mod tests {
             "ftp://a.example/",
             "https://a.example/?x",
             "https://u:p@a/",
+            "https://a/..;/",
+            "https://a/%2561/",
+            "https://127.1/",
+            "https://ä.example/",
             "file:///etc",
         ] {
             let fault = text.parse::<Origin>().expect_err("it is no origin");

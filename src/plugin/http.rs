@@ -72,6 +72,24 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
 }
 
+/// Headers by which some servers are told that another path is meant.
+const OTHER_PATHS: [&str; 7] = [
+    "x-original-url",
+    "x-original-uri",
+    "x-rewrite-url",
+    "x-forwarded-uri",
+    "x-forwarded-path",
+    "x-forwarded-prefix",
+    "x-envoy-original-path",
+];
+
+/// Whether a request is for what its URL names, and nothing else.
+fn keeps_to_its_path<B>(request: &http::Request<B>) -> bool {
+    // That one names a host to be connected with, and no path.
+    request.method() != http::Method::CONNECT
+        && !OTHER_PATHS.iter().any(|name| request.headers().contains_key(*name))
+}
+
 type Answer = http::Response<WasiBody>;
 type Done = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
@@ -82,10 +100,9 @@ impl WasiHttpHooks for Hooks {
         options: Option<RequestOptions>,
         _done: Done,
     ) -> Box<dyn Future<Output = Result<(Answer, Done), Error>> + Send> {
-        let admitted = Url::parse(&request.uri().to_string())
-            .ok()
-            .filter(|url| self.origins.iter().any(|origin| origin.admits(url)));
-        let Some(url) = admitted else {
+        let wanted = request.uri().to_string();
+        let admitted = self.origins.iter().find_map(|origin| origin.admits(&wanted));
+        let Some(url) = admitted.filter(|_| keeps_to_its_path(&request)) else {
             return Box::new(std::future::ready(Err(Error::HttpRequestDenied)));
         };
         let wanted = options.and_then(|options| options.first_byte_timeout);
@@ -146,5 +163,25 @@ fn failure(error: reqwest::Error) -> Error {
         Error::ConnectionRefused
     } else {
         Error::HttpProtocolError
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_for_its_url() {
+        let request = |method: &str, header: &str| {
+            let builder = http::Request::builder().method(method).uri("https://a.example/v1/");
+            builder.header(header, "/admin").body(()).expect("a request")
+        };
+        assert!(keeps_to_its_path(&request("GET", "accept")));
+        assert!(keeps_to_its_path(&request("PUT", "x-forwarded-for")));
+        assert!(!keeps_to_its_path(&request("CONNECT", "accept")));
+        for header in OTHER_PATHS {
+            assert!(!keeps_to_its_path(&request("GET", header)), "{header}");
+        }
+        assert!(!keeps_to_its_path(&request("GET", "X-Original-URL")));
     }
 }

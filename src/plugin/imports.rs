@@ -1,8 +1,9 @@
 //! What a file is and what it imports, found out before anything is compiled.
 
-use wasmparser::{ComponentExternalKind, Encoding, Instance, Parser, Payload};
+mod parts;
 
 use super::grants::{Capability, Grants};
+use parts::outline;
 
 /// The contract's package, and the versions that have an adapter.
 const PACKAGE: &str = "wharfinger:pipeline/";
@@ -21,7 +22,7 @@ pub(super) struct Imports {
     pub(super) wasi: bool,
     /// The capabilities that it imports and is granted.
     pub(super) capabilities: Vec<Capability>,
-    /// The core instances that it is made of.
+    /// The core instances that it is made of, those of its parts included.
     pub(super) instances: u32,
     /// The tables of the module that has the most.
     pub(super) tables: u32,
@@ -52,6 +53,17 @@ pub enum ComponentFault {
     /// It is damaged.
     #[error("a damaged component: {0}")]
     Damaged(String),
+    /// What it is made of is made of more, and so on.
+    #[error("made of {found} instances of components, of which a stage may have {limit}")]
+    Sprawling {
+        /// How many there are, as far as they were counted.
+        found: u64,
+        /// How many there may be.
+        limit: u64,
+    },
+    /// It cannot be counted what it is made of.
+    #[error("it instantiates components that it is handed, so that nobody knows how many")]
+    Unbounded,
     /// It exports a stage of another version of the contract.
     #[error(
         "a stage of the contract's version {found}; this program knows {}: build the stage \
@@ -118,7 +130,7 @@ pub(super) fn inspect(bytes: &[u8], grants: &Grants) -> Result<Imports, Componen
 /// What a stage is made of; an error if the file is none.
 pub(super) fn parts(bytes: &[u8]) -> Result<Parts, ComponentFault> {
     recognise(bytes)?;
-    let Outline { imports, exports, instances, tables } = outline(bytes)?;
+    let parts::Outline { imports, exports, instances, tables } = outline(bytes)?;
     let stage = |version: &&&str| exports.contains(&format!("{PACKAGE}stage@{version}"));
     if let Some(version) = VERSIONS.iter().find(stage) {
         return Ok(Parts { version, imports, instances, tables });
@@ -138,7 +150,7 @@ pub(super) struct Parts {
     pub(super) version: &'static str,
     /// What it imports, in its own order.
     pub(super) imports: Vec<String>,
-    /// The core instances that it is made of.
+    /// The core instances that it is made of, those of its parts included.
     pub(super) instances: u32,
     /// The tables of the module that has the most.
     pub(super) tables: u32,
@@ -161,60 +173,14 @@ fn recognise(bytes: &[u8]) -> Result<(), ComponentFault> {
     Err(ComponentFault::NotWasm { found: found.join(" ") })
 }
 
-/// What the outermost component imports and exports, how many core instances
-/// there are in all of it, and how many tables in the module that has the most.
-struct Outline {
-    imports: Vec<String>,
-    exports: Vec<String>,
-    instances: u32,
-    tables: u32,
-}
-
-fn outline(bytes: &[u8]) -> Result<Outline, ComponentFault> {
-    let mut found = Outline { imports: Vec::new(), exports: Vec::new(), instances: 0, tables: 0 };
-    let mut depth = 0;
-    for payload in Parser::new(0).parse_all(bytes) {
-        match payload.map_err(damaged)? {
-            Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
-                return Err(ComponentFault::CoreModule);
-            }
-            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-            Payload::End(_) => depth -= 1,
-            Payload::InstanceSection(section) => {
-                for instance in section {
-                    if let Instance::Instantiate { .. } = instance.map_err(damaged)? {
-                        found.instances += 1;
-                    }
-                }
-            }
-            Payload::TableSection(section) => found.tables = found.tables.max(section.count()),
-            Payload::ComponentImportSection(section) if depth == 0 => {
-                for import in section {
-                    found.imports.push(import.map_err(damaged)?.name.name.to_string());
-                }
-            }
-            Payload::ComponentExportSection(section) if depth == 0 => {
-                for export in section {
-                    let export = export.map_err(damaged)?;
-                    if export.kind != ComponentExternalKind::Type {
-                        found.exports.push(export.name.name.to_string());
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(found)
-}
-
 fn damaged(error: wasmparser::BinaryReaderError) -> ComponentFault {
     ComponentFault::Damaged(error.to_string())
 }
 
 /// A text from a component, short enough for a message and on one line.
 pub(super) fn shown(text: &str) -> String {
-    let shown: String = text.chars().take(200).collect();
-    shown.replace(char::is_control, " ")
+    let head: String = text.chars().take(200).collect();
+    crate::text::shown(&head.replace(char::is_control, " ")).into_owned()
 }
 
 pub(super) enum Admitted {

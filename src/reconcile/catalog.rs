@@ -5,6 +5,7 @@
 
 mod owner;
 mod slot;
+mod verify;
 mod writes;
 
 use std::{
@@ -40,6 +41,15 @@ pub(super) struct Catalog {
     waiting: HashSet<ContainerId>,
     /// Containers of this engine that were looked at and do not run.
     ended: HashSet<ContainerId>,
+    /// The IDs of services that this engine's containers had under another host's name
+    /// when this daemon began.
+    former: HashSet<String>,
+    /// Whether a read has been taken over.
+    begun: bool,
+    /// Other engines' identities that stand for this one, or for one that is no more.
+    met: HashSet<String>,
+    /// The IDs of services of another engine of which this daemon's took the place.
+    overtaken: HashSet<String>,
     /// Services that this host's daemon has put into maintenance; false if that
     /// may have been undone since.
     maintained: HashMap<String, bool>,
@@ -75,6 +85,10 @@ impl Catalog {
             held: HashMap::new(),
             waiting: HashSet::new(),
             ended: HashSet::new(),
+            former: HashSet::new(),
+            begun: false,
+            met: HashSet::new(),
+            overtaken: HashSet::new(),
             maintained: HashMap::new(),
             clock: 0,
             reading: false,
@@ -96,6 +110,8 @@ impl Catalog {
     /// Note which container engine this is; before the first read.
     pub(super) fn set_engine(&mut self, identity: Option<&str>) {
         self.provenance.set_engine(identity);
+        // What was known of others was known of the engine before.
+        self.met.clear();
         self.held.clear();
         for (id, slot) in std::mem::take(&mut self.slots) {
             self.put_back(&id, slot);

@@ -87,6 +87,9 @@ pub struct ForecastContainer {
     pub outcome: Option<Outcome>,
     /// What will not work although it can be registered.
     pub warnings: Vec<String>,
+    /// Why something is written, or held, that has nothing to do with the pipeline.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// What changes each time the pipeline runs on its own result.
     pub unsettled: Vec<Unsettled>,
 }
@@ -299,6 +302,14 @@ impl Rehearsal {
         forecast.conflicts.clone_from(&plan.conflicts);
         let actions = plan.actions.clone();
         forecast.held = waits;
+        let cut_off = seen.container.as_ref().and_then(Container::cut_off);
+        let notes = self.notes(&seen.id, &actions, waits).into_iter();
+        // Why it offers nothing any more.
+        for note in notes.chain(cut_off.filter(|_| !actions.is_empty())) {
+            if !forecast.notes.contains(&note) {
+                forecast.notes.push(note);
+            }
+        }
         let executed = if waits {
             // Only to say what is held: a copy of the registry would be written to.
             forecast.writes = self.imagine(&actions).await;
@@ -321,6 +332,22 @@ impl Rehearsal {
         self.warn(forecast).await;
         forecast.rivals(&self.shared, &seen.id);
         waits || rival || executed.is_err()
+    }
+
+    /// What other daemons, or other names of this host, have to do with these actions.
+    fn notes(&self, container: &ContainerId, actions: &[Action], waits: bool) -> Vec<String> {
+        let catalog = lock(&self.shared.catalog);
+        let former = actions.iter().filter_map(|action| {
+            let (id, name) = (action.id(), catalog.former_name(action.id())?);
+            Some(format!("{id}: this host was called {name} when it was registered"))
+        });
+        let elsewhere = catalog.elsewhere(container).filter(|_| waits).map(|(engine, _)| {
+            format!(
+                "it was registered under this host's name for another container engine ({engine}); \
+                 it stays until somebody confirms that this engine is no more"
+            )
+        });
+        former.chain(elsewhere).collect()
     }
 
     /// The writes of actions that are held.

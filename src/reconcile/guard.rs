@@ -11,7 +11,8 @@
 //!
 //! That containers end is no such change. But if the container engine is another
 //! one than that for which services were registered, and none of its containers
-//! is here, then the connection is the change, and it is counted.
+//! is here, then either the connection has changed or there is a second daemon with
+//! this host's name. Neither is a reason to take anything out: it is always held.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -109,6 +110,8 @@ pub(super) enum Verdict {
     Go(Vec<ContainerId>),
     /// It is too much.
     Hold(Held),
+    /// These are to be looked at again for good, and this is not to be done.
+    Part(Vec<ContainerId>, Held),
 }
 
 impl Guard {
@@ -148,6 +151,9 @@ impl Guard {
         match self.phase {
             Phase::Trial => {}
             Phase::Held if self.waiting.contains_key(container) => {}
+            Phase::Open | Phase::Held if matches!(cause, Cause::Engine(_)) => {
+                self.phase = Phase::Held;
+            }
             Phase::Open | Phase::Held => {
                 if !self.unjudged.remove(container) {
                     return false;
@@ -211,19 +217,53 @@ impl Guard {
         if self.phase != Phase::Trial {
             return None;
         }
-        let counts = |cause: &Cause| match cause {
-            Cause::Pipeline => true,
+        let is_elsewhere = |cause: &Cause| match cause {
+            Cause::Pipeline => false,
             Cause::Engine(engine) => is_absent(engine),
         };
         self.services = self.before.take().unwrap_or(services);
-        let counted = self.waiting.values().filter(|(cause, _)| counts(cause));
+        let counted = self.waiting.values().filter(|(cause, _)| *cause == Cause::Pipeline);
         self.gone = counted.map(|(_, ids)| ids.len()).sum();
-        if self.limits.confirmed || !self.is_bulk(self.gone) {
+        if self.limits.confirmed {
+            self.phase = Phase::Open;
+            return Some(Verdict::Go(self.release()));
+        }
+        let bulk = self.is_bulk(self.gone);
+        let stays = |cause: &Cause| bulk || is_elsewhere(cause);
+        if self.waiting.values().all(|(cause, _)| !stays(cause)) {
             self.phase = Phase::Open;
             return Some(Verdict::Go(self.release()));
         }
         self.phase = Phase::Held;
-        self.held().map(Verdict::Hold)
+        let goes = self.waiting.iter().filter(|(_, (cause, _))| !stays(cause));
+        let goes: Vec<_> = goes.map(|(container, _)| container.clone()).collect();
+        self.waiting.retain(|_, (cause, _)| stays(cause));
+        let held = self.held()?;
+        Some(if goes.is_empty() { Verdict::Hold(held) } else { Verdict::Part(goes, held) })
+    }
+
+    /// A service is no longer another container's, whatever waits.
+    pub(super) fn let_go(&mut self, id: &str) {
+        for (_, ids) in self.waiting.values_mut() {
+            ids.retain(|other| other != id);
+        }
+        let empty = self.waiting.iter().filter(|(_, (_, ids))| ids.is_empty());
+        let empty: Vec<_> = empty.map(|(container, _)| container.clone()).collect();
+        empty.iter().for_each(|container| self.forget(container));
+    }
+
+    /// The other engines for whose sake something waits.
+    pub(super) fn engines(&self) -> BTreeSet<String> {
+        let engine = |(cause, _): &(Cause, Vec<String>)| match cause {
+            Cause::Engine(engine) => Some(engine.clone()),
+            Cause::Pipeline => None,
+        };
+        self.waiting.values().filter_map(engine).collect()
+    }
+
+    /// Whether what a trial takes out is confirmed beforehand.
+    pub(super) fn is_confirmed(&self) -> bool {
+        self.limits.confirmed
     }
 
     /// Somebody confirms what is held: the containers to be looked at again.

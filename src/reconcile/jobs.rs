@@ -91,6 +91,10 @@ impl Jobs {
         if let Some(watch) = watch {
             jobs.add(Job::Watch, watch);
         }
+        // Without marks there is nothing to be known by.
+        if options.provenance && jobs.shared.registry.tells_neighbours() {
+            jobs.add(Job::Neighbours, Duration::ZERO);
+        }
         jobs
     }
 
@@ -124,6 +128,7 @@ impl Jobs {
                     Job::Look(id) => shared.look_at(&id).await,
                     Job::Beat(id) => shared.beat(&id).await,
                     Job::Watch => shared.watch().await,
+                    Job::Neighbours => shared.neighbours().await,
                     Job::Compare => shared.compare().await,
                     Job::CleanUp => shared.clean_up().await,
                 }
@@ -222,7 +227,7 @@ impl Jobs {
                     warn!(containers, "no event told of a change; looking at these containers");
                 }
             }
-            Job::Look(_) | Job::Beat(_) | Job::CleanUp => {}
+            Job::Look(_) | Job::Beat(_) | Job::CleanUp | Job::Neighbours => {}
         }
         self.add_all(next);
         if *job == Job::Sync {
@@ -339,14 +344,14 @@ fn may_start(job: &Job, ready: Ready) -> bool {
     match job {
         Job::Sync => true,
         Job::CleanUp => ready.synced && ready.engine && ready.calm,
-        Job::Look(_) | Job::Compare => ready.synced && ready.engine,
+        Job::Look(_) | Job::Compare | Job::Neighbours => ready.synced && ready.engine,
         Job::Beat(_) | Job::Watch => ready.synced,
     }
 }
 
 fn warn_of(job: &Job, error: &str, attempts: u64, delay: Duration) {
     match job {
-        Job::Sync | Job::Compare | Job::CleanUp => {
+        Job::Sync | Job::Compare | Job::CleanUp | Job::Neighbours => {
             warn!(error, attempts, ?delay, "cannot synchronise; trying again")
         }
         Job::Watch => warn!(

@@ -8,6 +8,9 @@
 //! which everything is known. For a short time both are listened to, so that
 //! nothing falls between even if the source cannot look back. And as the new
 //! stream may be as deaf as the old one, the loop is told that it has been quiet.
+//!
+//! What cannot be understood may have been about any container: everything is looked
+//! at, though not more often than once in a while, however much of it comes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,6 +34,11 @@ use crate::{
 const QUIET: Duration = Duration::from_secs(10);
 /// How long the old stream is listened to beside the new one.
 const OVERLAP: Duration = Duration::from_secs(1);
+/// By how much the source's clock may be ahead. Nothing would be heard any more from a
+/// moment on that never comes.
+const AHEAD: Duration = Duration::from_secs(3600);
+/// The least time between two looks at everything for what was not understood.
+const CALM: Duration = Duration::from_secs(1);
 
 /// What the listener has to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,12 +67,13 @@ pub(super) async fn listen(
 ) {
     let mut delays = fast().build();
     info!("Listening for Docker events ...");
+    let mut garbled = Garbled::default();
     loop {
         let mut listener = Listener::open(&*source);
         let lost = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            lost = listener.pass_on(&*source, &sender, &mut delays) => lost,
+            lost = listener.pass_on(&*source, &sender, &mut delays, &mut garbled) => lost,
         };
         match lost {
             Lost::Failed(error) => {
@@ -116,14 +125,32 @@ impl Listener {
         source: &dyn Source,
         sender: &mpsc::Sender<News>,
         delays: &mut ExponentialBackoff,
+        garbled: &mut Garbled,
     ) -> Lost {
         loop {
             let quiet_at = Instant::now() + QUIET;
             let old_ends = self.old.as_ref().map_or(quiet_at, |(_, until)| *until);
             let event = tokio::select! {
                 biased;
-                event = next(&mut self.old) => event,
+                () = sleep_until(garbled.due.unwrap_or(quiet_at)), if garbled.due.is_some() => {
+                    garbled.due = None;
+                    if sender.send(News::Unknown).await.is_err() {
+                        return Lost::NobodyListens;
+                    }
+                    None
+                }
+                event = next(&mut self.old) => match event {
+                    Ok(event) => Some(event),
+                    Err(error) => {
+                        garbled.note(&error);
+                        None
+                    }
+                },
                 event = self.events.next() => match event {
+                    Some(Err(error @ SourceError::Event(_))) => {
+                        garbled.note(&error);
+                        None
+                    }
                     Some(Ok(event)) => {
                         if self.was_missed(&event) && sender.send(News::Unknown).await.is_err() {
                             return Lost::NobodyListens;
@@ -147,7 +174,8 @@ impl Listener {
             };
             let Some(event) = event else { continue };
             *delays = fast().build();
-            self.known = event.at.map_or(self.known, |at| self.known.max(at.next()));
+            let latest = Moment(source.now().0 + AHEAD);
+            self.known = event.at.map_or(self.known, |at| self.known.max(at.next().min(latest)));
             let news = match event.signal {
                 Some(signal) => News::Signalled(event.container, signal),
                 None => News::Changed(event.container),
@@ -182,13 +210,34 @@ impl Listener {
     }
 }
 
-/// The next event of the old stream. That it ends does not matter.
-async fn next(old: &mut Option<(Events, Instant)>) -> Option<Event> {
-    if let Some((events, _)) = old {
-        if let Some(Ok(event)) = events.next().await {
-            return Some(event);
+/// What was not understood, and when everything is looked at for it.
+#[derive(Default)]
+struct Garbled {
+    due: Option<Instant>,
+    last: Option<Instant>,
+}
+
+impl Garbled {
+    fn note(&mut self, error: &SourceError) {
+        if self.due.is_some() {
+            return;
         }
-        *old = None;
+        let now = Instant::now();
+        let due = self.last.map_or(now, |last| now.max(last + CALM));
+        (self.due, self.last) = (Some(due), Some(due));
+        warn!(error = error_chain(error), "Docker is not understood; looking at all containers");
+    }
+}
+
+/// The next event of the old stream, or that something was not understood. That it
+/// ends does not matter.
+async fn next(old: &mut Option<(Events, Instant)>) -> Result<Event, SourceError> {
+    if let Some((events, _)) = old {
+        match events.next().await {
+            Some(Ok(event)) => return Ok(event),
+            Some(Err(error @ SourceError::Event(_))) => return Err(error),
+            _ => *old = None,
+        }
     }
     std::future::pending().await
 }

@@ -1,7 +1,7 @@
 //! Looking at one container, and at all of them.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -10,7 +10,7 @@ use std::{
 };
 
 use tokio::time::Instant;
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 use super::{
     Action, Deregister, Job, Options, Plan, Provenance, Reason,
@@ -19,7 +19,10 @@ use super::{
     guard::{Cause, Guard, Verdict},
     lifecycle::{Beat, DrainBy, Ending, Lifecycle, MAINTENANCE, Rename},
     plan::plan as plan_for,
+    provenance::Owner,
     report::Reports,
+    sharing::Sharing,
+    verify::Verified,
 };
 use crate::{
     container::{Container, ContainerId, State},
@@ -55,7 +58,9 @@ impl LookError {
         match self {
             Self::Source(SourceError::Docker { .. } | SourceError::Silent { .. }) => true,
             Self::Registry(error) => error.is_transient(),
-            Self::Source(SourceError::Inspect(..))
+            Self::Source(
+                SourceError::Inspect(..) | SourceError::TooLarge { .. } | SourceError::Event(_),
+            )
             | Self::Pipeline(_)
             | Self::Refused(_)
             | Self::Held { .. }
@@ -95,6 +100,12 @@ pub(super) struct Shared {
     pub(super) turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     reports: Reports,
     pub(super) alive: Alive,
+    /// Who shares whose network.
+    sharing: Sharing,
+    /// What was said of other engines and of former names of this host.
+    pub(super) said: Mutex<HashSet<String>>,
+    /// The services of other daemons when they were last looked for.
+    pub(super) strangers: Mutex<BTreeSet<String>>,
     /// Containers that were told to end.
     ending: Mutex<HashMap<ContainerId, Ending>>,
     /// Since when ports of containers have not been shown, and of which start.
@@ -113,6 +124,8 @@ pub(super) struct Shared {
     nudged: Mutex<BTreeSet<ContainerId>>,
     /// A lookup said that a service was gone which a read then had.
     pub(super) lookups_lie: AtomicBool,
+    /// What is known of whether everything is still there.
+    pub(super) verified: Mutex<Verified>,
 }
 
 /// The plan for a container.
@@ -175,6 +188,9 @@ impl Shared {
             turns: Mutex::default(),
             reports: Reports::default(),
             alive: Alive::default(),
+            sharing: Sharing::default(),
+            said: Mutex::default(),
+            strangers: Mutex::default(),
             ending: Mutex::default(),
             late: Mutex::default(),
             beats: Mutex::default(),
@@ -185,6 +201,7 @@ impl Shared {
             maintained_known: AtomicBool::new(false),
             nudged: Mutex::default(),
             lookups_lie: AtomicBool::new(false),
+            verified: Mutex::default(),
         }
     }
 
@@ -232,25 +249,49 @@ impl Shared {
 
     /// The trial of a change has seen every container.
     pub(super) fn decide(&self) -> Next {
-        let catalog = lock(&self.catalog);
-        let verdict =
-            lock(&self.guard).decide(catalog.services(), |engine| catalog.is_absent(engine));
-        match verdict {
-            None => Next::new(),
-            Some(Verdict::Go(containers)) => looks(containers),
-            Some(Verdict::Hold(held)) => {
-                error!(
-                    services = ?held.services.iter().take(10).collect::<Vec<_>>(),
-                    "held: {held}; to carry it out, run `wharfinger apply --confirm`"
-                );
-                Next::new()
-            }
+        let mut catalog = lock(&self.catalog);
+        let mut guard = lock(&self.guard);
+        let engines = guard.engines();
+        if guard.is_trial() && guard.is_confirmed() {
+            catalog.give_up(engines.clone());
         }
+        let verdict = guard.decide(catalog.services(), |engine| catalog.is_elsewhere(engine));
+        drop(guard);
+        let (next, held) = match verdict {
+            None => return Next::new(),
+            Some(Verdict::Go(containers)) => return looks(containers),
+            Some(Verdict::Hold(held)) => (Next::new(), held),
+            Some(Verdict::Part(containers, held)) => (looks(containers), held),
+        };
+        error!(
+            services = ?held.services.iter().take(10).collect::<Vec<_>>(),
+            "held: {held}; to carry it out, run `wharfinger apply --confirm`"
+        );
+        for engine in engines {
+            self.say_other_engine(&engine);
+        }
+        next
     }
 
     /// Somebody confirms what is held.
     pub(super) fn confirm(&self) -> Next {
-        looks(lock(&self.guard).confirm())
+        let mut catalog = lock(&self.catalog);
+        let mut guard = lock(&self.guard);
+        catalog.give_up(guard.engines());
+        looks(guard.confirm())
+    }
+
+    /// Say once of another engine that it has services under this host's name.
+    fn say_other_engine(&self, engine: &str) {
+        if lock(&self.said).insert(engine.to_string()) {
+            error!(
+                host = self.host.hostname,
+                engine,
+                "services are registered under this host's name for another container engine; \
+                 they stay as they are: give one of the two daemons another --hostname, or, if \
+                 that engine is no more, run `wharfinger apply --confirm`"
+            );
+        }
     }
 
     /// Bring what is registered for a container up to date.
@@ -264,8 +305,14 @@ impl Shared {
 
     async fn look(&self, id: &ContainerId) -> Result<Next, LookError> {
         let asked = Instant::now();
+        let began = self.sharing.begin();
         let container = self.source.inspect(id).await?;
         self.alive.note(id, container.as_ref());
+        // registrator heard of no other container's events.
+        if !self.is_original() {
+            let mut again = self.sharing.note(id, container.as_ref(), began);
+            lock(&self.nudged).append(&mut again);
+        }
         let offer = match &container {
             Some(container) if container.state.is_running() => {
                 match self.offer(container).await {
@@ -378,9 +425,13 @@ impl Shared {
             Rename::Swap => Vec::new(),
         };
         catalog.note_waiting(id, false);
+        if container.is_some() {
+            lock(&self.nudged).append(&mut catalog.meet(id));
+        }
         let concerned = catalog.claim_with(id, name, offer.services, kept);
         let mut plan = plan_for(&catalog, id, &concerned);
         lock(&self.nudged).append(&mut plan.others);
+        self.mind_other_engines(&catalog, id, &plan);
         let planned = plan.actions.len();
         plan.actions.retain(|action| !lock(&self.guard).reserves(action.id(), id));
         let mut rival = plan.actions.len() < planned;
@@ -391,19 +442,51 @@ impl Shared {
             error!(container = id.short(), service, "the service ID is another container's");
             rival = true;
         }
-        let taken: Vec<_> = plan.taken().map(ToString::to_string).collect();
-        let other = taken.iter().find_map(|id| catalog.other_engine(id)).map(ToString::to_string);
-        let (cause, counted) = match (container, other) {
+        let taken = plan.taken().filter(|taken| !catalog.is_renamed_host(id, taken));
+        let taken: Vec<_> = taken.map(ToString::to_string).collect();
+        let (cause, counted) = match (container, catalog.elsewhere(id)) {
             (Some(_), _) if runs && !offer.by_life => (Cause::Pipeline, taken),
-            (None, Some(engine)) => (Cause::Engine(engine), taken),
+            (None, Some((engine, ids))) => (Cause::Engine(engine), ids),
             _ => (Cause::Pipeline, Vec::new()),
         };
+        let other = match &cause {
+            Cause::Engine(engine) if !lock(&self.guard).is_trial() => Some(engine.clone()),
+            _ => None,
+        };
         let waits = lock(&self.guard).waits(id, cause, counted);
+        other.iter().for_each(|engine| self.say_other_engine(engine));
         if waits {
             catalog.note_waiting(id, true);
             lock(&self.nudged).append(&mut plan_for(&catalog, id, &concerned).others);
         }
         Planned { plan, rival, waits }
+    }
+
+    /// What stands in the place of another engine's service waits for nothing, and what
+    /// is in the way of one is looked at again when somebody gives that engine up.
+    fn mind_other_engines(&self, catalog: &Catalog, container: &ContainerId, plan: &Plan) {
+        let theirs = |id: &str| {
+            let registered = catalog.registered(id);
+            registered.is_some_and(|old| matches!(catalog.owner(old), Owner::OtherEngine(_)))
+        };
+        for service in plan.actions.iter().filter_map(Action::service) {
+            if theirs(&service.id) {
+                lock(&self.guard).let_go(&service.id);
+            }
+        }
+        if plan.conflicts.iter().any(|conflict| theirs(&conflict.id)) {
+            lock(&self.guard).put_off(container);
+        }
+        for action in &plan.actions {
+            let Some(name) = catalog.former_name(action.id()) else { continue };
+            if lock(&self.said).insert(format!("host {name}")) {
+                warn!(
+                    former = name,
+                    now = self.host.hostname,
+                    "this host had another name: what was registered under it is renamed"
+                );
+            }
+        }
     }
 
     /// The plan for a container that has ended and keeps what it has: that is written
@@ -447,9 +530,12 @@ impl Shared {
             return Offer { by_life: true, ending, ..Offer::default() };
         }
         let makeshift = outcome.makeshift().is_some();
+        // That the owner of its network has ended is no change of the pipeline.
+        let reached = outcome.unselected || !outcome.candidates.is_empty();
+        let by_life = !reached && container.cut_off().is_some();
         let mut services = outcome.services;
         self.lifecycle.add_checks(container, &mut services);
-        Offer { services, by_life: false, ending, makeshift }
+        Offer { services, by_life, ending, makeshift }
     }
 
     /// For how much longer a container counts as ending, if it was told to end.
@@ -477,6 +563,7 @@ impl Shared {
             let ids = catalog.had(container).into_iter();
             ids.filter(|id| catalog.maintenance_differs(id, wanted)).collect()
         };
+        let mut first = Ok(());
         for id in differing {
             let reason = wanted.then_some(reason.as_str());
             let before = lock(&self.catalog).begin_maintenance(&id);
@@ -486,11 +573,14 @@ impl Shared {
                 Err(error) if error.is_transient() => {}
                 Err(_) => lock(&self.catalog).note_maintenance(&id, before),
             }
-            result?;
+            if let Err(error) = result {
+                first = first.and(Err(error.into()));
+                continue;
+            }
             let words = if wanted { "in maintenance" } else { "out of maintenance" };
             info!("{words}: {} {id}", container.short());
         }
-        Ok(())
+        first
     }
 
     /// Report from now on what is to be reported for a container.

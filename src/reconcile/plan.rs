@@ -350,7 +350,9 @@ fn decide(catalog: &Catalog, id: &str) -> Decision {
         (None, None) => Decision::Nothing,
         (Some(service), None) => Decision::Register(service.clone(), Reason::New),
         (None, Some(registered)) => {
-            let ours = matches!(catalog.owner(registered), Owner::Ours(_));
+            // What another engine's containers have is held by the guard.
+            let owner = catalog.owner(registered);
+            let ours = matches!(owner, Owner::Ours(_) | Owner::OtherEngine(_));
             match ours || catalog.written(id).is_some() {
                 true => Decision::Deregister,
                 false => Decision::Nothing,
@@ -359,6 +361,12 @@ fn decide(catalog: &Catalog, id: &str) -> Decision {
         (Some(service), Some(registered)) => match catalog.owner(registered) {
             Owner::OtherHost(host) => Decision::Conflict(format!("the daemon of host {host}")),
             Owner::Ours(_) => update(service, &differences(service, registered)),
+            Owner::OtherEngine(_) if catalog.takes_place(service, registered) => {
+                update(service, &differences(service, registered))
+            }
+            Owner::OtherEngine(_) => Decision::Conflict(
+                "the daemon of another container engine, which has this host's name".into(),
+            ),
             // From now on it is known whose it is.
             Owner::Host => Decision::Register(service.clone(), Reason::Adopted),
             Owner::Unmarked => match catalog.written(id) {

@@ -26,6 +26,8 @@ pub(super) enum Owner {
     Ours(ContainerId),
     /// This host's; the registry could not note for which container.
     Host,
+    /// For this container, by a daemon of this host's name for another engine.
+    OtherEngine(ContainerId),
     /// That of another host's daemon.
     OtherHost(String),
     /// It carries no mark.

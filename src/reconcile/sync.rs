@@ -1,5 +1,4 @@
-//! Reading everything: what is registered, which containers run, and whether the
-//! registry still has what it was told.
+//! Reading everything: what is registered, and which containers run.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -8,7 +7,7 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::{
     Action, Job,
@@ -21,6 +20,7 @@ use crate::{
     container::ContainerId,
     error::error_chain,
     registry::{Registered, RegistryError},
+    service::addressable,
 };
 
 impl Shared {
@@ -37,13 +37,14 @@ impl Shared {
             self.maintained_known.store(true, Ordering::Relaxed);
         }
         lock(&self.catalog).begin_read();
-        let read = self.registry.read().await?;
+        let read = self.addressable(self.registry.read().await?);
         // What was read counts at once. Whether what was not is gone takes a while.
         let changed = lock(&self.catalog).see(&read);
-        let unreadable = self.unreadable(&read).await?;
+        let (unreadable, unsettled) = self.unreadable(&read).await;
         let (drift, known) = {
             let mut catalog = lock(&self.catalog);
             let mut drift = catalog.end_read(read, &unreadable);
+            catalog.keep_unseen(&unsettled);
             drift.changed.extend(changed);
             (drift, catalog.services() + catalog.uncertain())
         };
@@ -57,7 +58,32 @@ impl Shared {
         all.extend(running);
         // Somebody may have taken out what they wait with.
         all.extend(lock(&self.guard).waiting());
-        Ok(all.into_iter().map(|id| (Job::Look(id), Duration::ZERO)).collect())
+        let looks = all.into_iter().map(|id| (Job::Look(id), Duration::ZERO));
+        // What could not be looked up is asked for again.
+        let again = (!unsettled.is_empty()).then_some((Job::Watch, LOOK_UP_AGAIN));
+        Ok(looks.chain(again).collect())
+    }
+
+    /// What was read, without what the registry cannot be asked for. That is in nobody's way,
+    /// and nobody can take it out.
+    fn addressable(&self, mut read: BTreeMap<String, Registered>) -> BTreeMap<String, Registered> {
+        let strange: BTreeSet<_> =
+            read.keys().filter(|id| addressable(id).is_err()).cloned().collect();
+        read.retain(|id, _| !strange.contains(id));
+        let mut verified = lock(&self.verified);
+        let new: Vec<_> = strange.difference(&verified.unaddressable).take(10).collect();
+        for id in &new {
+            let short: String = id.chars().take(80).collect();
+            let fault = addressable(id).err().unwrap_or_default();
+            warn!(
+                service = ?short,
+                fault,
+                "a service has an ID that the registry cannot be asked for; it stays as it is"
+            );
+        }
+        verified.unaddressable = strange;
+        verified.strange.retain(|id| read.contains_key(id));
+        read
     }
 
     /// Ask the engine who it is. If it is another one than before, everything
@@ -84,27 +110,24 @@ impl Shared {
     /// The services that a read lacks because the token may not read them, also
     /// those of others: what is in the way of a registration still is. An agent
     /// leaves such services out without a word; asked for one by its ID, it says so.
+    /// And among them those of which a lookup told nothing: that is no other one's trouble.
     async fn unreadable(
         &self,
         read: &BTreeMap<String, Registered>,
-    ) -> Result<HashSet<String>, LookError> {
+    ) -> (HashSet<String>, HashSet<String>) {
         let missing = lock(&self.catalog).missing(read);
-        let lookups = missing.into_iter().map(|(id, name)| {
-            let registry = self.registry.clone();
-            async move {
-                let found = registry.has(&id).await;
-                (id, name, found)
-            }
-        });
-        let lookups: Vec<_> = stream::iter(lookups).buffered(16).collect().await;
         let (mut stay, mut forbidden) = (HashSet::new(), BTreeSet::new());
-        for (id, name, found) in lookups {
+        let mut unsettled = HashSet::new();
+        for (id, name, found) in self.look_up(missing).await {
             match found {
                 Ok(false) => continue,
                 // The token may read it again, or it has come back, since the read.
                 Ok(true) => {}
                 Err(RegistryError::Forbidden { .. }) => drop(forbidden.insert(name)),
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    debug!(service = id, error = error_chain(&error), "it cannot be looked up");
+                    unsettled.insert(id.clone());
+                }
             }
             stay.insert(id);
         }
@@ -115,7 +138,30 @@ impl Shared {
                 "the token may not read what was registered (service:read); it is left as it was"
             );
         }
-        Ok(stay)
+        if !unsettled.is_empty() {
+            let some: Vec<_> = unsettled.iter().take(10).collect();
+            warn!(
+                services = unsettled.len(),
+                ids = ?some,
+                "services that a read does not show cannot be looked up; they are left as they were"
+            );
+        }
+        (stay, unsettled)
+    }
+
+    /// Look up services, given with whatever else is known of them.
+    pub(super) async fn look_up<T>(
+        &self,
+        services: Vec<(String, T)>,
+    ) -> Vec<(String, T, Result<bool, RegistryError>)> {
+        let lookups = services.into_iter().map(|(id, known)| {
+            let registry = self.registry.clone();
+            async move {
+                let found = registry.has(&id).await;
+                (id, known, found)
+            }
+        });
+        stream::iter(lookups).buffered(16).collect().await
     }
 
     /// Find out which services this daemon, or a former one of this host, has left in
@@ -134,46 +180,6 @@ impl Shared {
         let read = maintained.into_iter().map(|(id, reason)| (id, ours(&reason)));
         lock(&self.catalog).see_maintained(read);
         Ok(())
-    }
-
-    /// See whether the registry still has what it was told.
-    pub(super) async fn watch(&self) -> Result<Next, LookError> {
-        let sentinels = lock(&self.catalog).sentinels();
-        for sentinel in sentinels {
-            if self.has_lost(&sentinel).await? {
-                return Ok(vec![(Job::Sync, Duration::ZERO)]);
-            }
-        }
-        Ok(Next::new())
-    }
-
-    async fn has_lost(&self, sentinel: &String) -> Result<bool, LookError> {
-        if self.lookups_lie.load(Ordering::Relaxed) || self.registry.has(sentinel).await? {
-            return Ok(false);
-        }
-        let read = self.registry.read().await?;
-        if !read.contains_key(sentinel) {
-            return Ok(true);
-        }
-        // It may have been registered again between the two.
-        if !self.registry.has(sentinel).await? && lock(&self.catalog).sentinels().contains(sentinel)
-        {
-            self.lookups_lie.store(true, Ordering::Relaxed);
-            warn!("the registry does not find by its ID what it has; it is not watched");
-        }
-        Ok(false)
-    }
-
-    /// Report to the TTL checks of a container's services.
-    pub(super) async fn beat(&self, container: &ContainerId) -> Result<Next, LookError> {
-        let Some(beat) = lock(&self.beats).get(container).cloned() else { return Ok(Next::new()) };
-        for (service, checks) in &beat.services {
-            let registered = lock(&self.catalog).registered(&service.id).is_some();
-            if registered {
-                self.registry.beat(service, checks, beat.status, &beat.output).await?;
-            }
-        }
-        Ok(vec![(Job::Beat(container.clone()), beat.every)])
     }
 
     /// Remove what is left of containers that went while no daemon ran, where
@@ -204,8 +210,11 @@ impl Shared {
     }
 }
 
+/// The pause before services that could not be looked up are looked up again.
+const LOOK_UP_AGAIN: Duration = Duration::from_millis(200);
+
 /// Say what others have changed of this daemon's services.
-fn report_drift(drift: &Drift, left: usize) {
+pub(super) fn report_drift(drift: &Drift, left: usize) {
     if !drift.gone.is_empty() && left == 0 {
         let lost = drift.gone.len();
         warn!("the registry has lost all {lost} services of this daemon; registering them again");

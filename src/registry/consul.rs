@@ -3,22 +3,31 @@
 
 mod acl;
 pub mod body;
+mod call;
 mod checks;
 mod config;
+mod entries;
+mod url;
+mod watch;
+mod neighbours;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
-use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Method, Url, redirect};
 use tracing::warn;
 
-use super::{Registered, Registry, RegistryError};
+use super::{Part, Registered, Registry, RegistryError};
 use crate::service::{Check, CheckKind, CheckStatus, Service};
 
+use call::object;
+pub(super) use call::{Call, json, list};
 use checks::AgentCheck;
 pub use config::{ConsulConfig, ConsulError};
+pub(super) use entries::BadList;
 
 /// The time for a whole call; a Consul agent answers within milliseconds
 /// unless its cluster is electing a leader.
@@ -47,6 +56,8 @@ impl Consul {
         let builder = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TIMEOUT)
+            // It would take the token, and the call, to a place that nobody has named.
+            .redirect(redirect::Policy::none())
             .user_agent(concat!("wharfinger/", env!("CARGO_PKG_VERSION")));
         let (builder, base) = config.apply(builder)?;
         let client = builder.build().map_err(ConsulError::Client)?;
@@ -58,42 +69,15 @@ impl Consul {
         Self { original: true, ..self }
     }
 
-    pub(super) fn request(
-        &self,
-        method: Method,
-        path: &[&str],
-    ) -> Result<RequestBuilder, ConsulError> {
-        let mut url = self.base.clone();
-        // Segment by segment, so that an ID with a slash stays one segment.
-        url.path_segments_mut()
-            .map_err(|()| ConsulError::Address(self.base.to_string()))?
-            .extend(path);
-        let mut request = self.client.request(method, url);
-        if let Some((user, password)) = &self.config.auth {
-            request = request.basic_auth(user, password.as_ref());
-        }
-        if let Some(token) = self.config.token()? {
-            request = request.header("X-Consul-Token", token);
-        }
-        for (name, value) in [("ns", &self.config.namespace), ("partition", &self.config.partition)]
-        {
-            if let Some(value) = value {
-                request = request.query(&[(name, value)]);
-            }
-        }
-        Ok(request)
-    }
-
     /// Register, with these parameters of the query.
     async fn put(&self, service: &Service, query: &[(&str, &str)]) -> Result<(), RegistryError> {
         let permission = format!("service {:?} {{ policy = \"write\" }}", service.name);
         let call =
             Call { attempt: "register service", subject: &service.id, permission: &permission };
+        self.can_be_removed(call, &service.id).await?;
         let reduced = self.without_refused_checks(service).await;
         let request = self
-            .request(Method::PUT, &["v1", "agent", "service", "register"])
-            .map_err(|e| call.unreachable(e))?
-            .query(query)
+            .request(call, Method::PUT, &["v1", "agent", "service", "register"], query)?
             .json(&body::register(reduced.as_ref().unwrap_or(service)));
         match self.send(call, request).await {
             // So answers an agent that allows no scripts; it has registered nothing.
@@ -104,6 +88,32 @@ impl Consul {
             }
             result => result.map(drop),
         }
+    }
+
+    /// Whether what is about to be registered under an ID could be removed again. What is
+    /// beyond ASCII depends on the Unicode that the agent knows, and a `%` on
+    /// how often it decodes a path: it is asked.
+    async fn can_be_removed(&self, call: Call<'_>, id: &str) -> Result<(), RegistryError> {
+        call.about(id)?;
+        if !needs_proof(id) {
+            return Ok(());
+        }
+        match self.has(id).await {
+            Err(RegistryError::Refused { status, .. }) => Err(call.impossible(format!(
+                "the agent cannot be asked for {id:?} (status {status}), so that it could not be \
+                 removed again"
+            ))),
+            Err(error @ RegistryError::Impossible { .. }) => Err(error),
+            // The registration itself will say what is wrong.
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Whether a write under this ID concerns it and nothing else: an agent that decodes
+    /// a path twice takes it for another one. False if there is nothing.
+    async fn is_meant(&self, call: Call<'_>, id: &str) -> Result<bool, RegistryError> {
+        call.about(id)?;
+        if needs_proof(id) { self.has(id).await } else { Ok(true) }
     }
 
     /// The service without the checks that the agent is known to refuse, if it
@@ -118,43 +128,65 @@ impl Consul {
             "registered without its script check: the agent does not allow any \
              (enable_script_checks)"
         );
-        let mut reduced = service.clone();
-        reduced.checks.retain(|check| !is_script(check));
-        Some(reduced)
+        without_scripts(service)
     }
 
     /// Whether the agent runs scripts of services that are registered over its
     /// API, if it says so.
     async fn allows_scripts(&self) -> Option<bool> {
-        let request = self.request(Method::GET, &["v1", "agent", "self"]).ok()?;
-        let agent: serde_json::Value =
-            request.send().await.ok()?.error_for_status().ok()?.json().await.ok()?;
+        let call = Call { attempt: "ask the agent for its settings", subject: "", permission: "" };
+        let request = self.request(call, Method::GET, &["v1", "agent", "self"], &[]).ok()?;
+        let response = self.send(call, request).await.ok()?;
+        let agent: serde_json::Value = json(call, response).await.ok()?;
         agent.pointer("/DebugConfig/EnableRemoteScriptChecks")?.as_bool()
     }
 
-    pub(super) async fn send(
+    /// The agent's services, as far as a query wants them.
+    async fn services(
         &self,
         call: Call<'_>,
-        request: RequestBuilder,
-    ) -> Result<Response, RegistryError> {
-        let response = request.send().await.map_err(|error| call.unreachable(error))?;
-        let status = response.status();
-        if status.is_success() {
-            return Ok(response);
+        query: &[(&str, &str)],
+    ) -> Result<BTreeMap<String, Registered>, RegistryError> {
+        let request = self.request(call, Method::GET, &["v1", "agent", "services"], query)?;
+        let response = self.send(call, request).await?;
+        let mut services = BTreeMap::new();
+        object(call, response, |id, entry: Option<body::AgentService>| {
+            let service = body::registered(id.clone(), entry);
+            services.insert(id, service);
+        })
+        .await?;
+        Ok(services)
+    }
+
+    /// Report a state to a TTL check. The ID of a check does not tell whose it is: one
+    /// that may be taken for another is not reported to.
+    async fn report(
+        &self,
+        call: Call<'_>,
+        service: &Service,
+        check: &str,
+        status: CheckStatus,
+        output: &str,
+    ) -> Result<(), RegistryError> {
+        call.about(check)?;
+        // That the agent decodes a path once shows in its answer for such a service.
+        let proven = service.id.contains('%') && self.has(&service.id).await?;
+        if check.contains('%') && !proven {
+            return Err(call.impossible("the agent may take it for another check: it has a %"));
         }
-        let message = response.text().await.map_err(|error| call.unreachable(error))?;
-        Err(call.refused(status, message.trim().to_string()))
+        let path = ["v1", "agent", "check", "update", check];
+        let request = self.request(call, Method::PUT, &path, &[])?;
+        let request = request.json(&checks::update(status, output));
+        self.send(call, request).await.map(drop)
     }
 
     /// The address of the cluster's leader.
     pub(super) async fn leader(&self) -> Result<String, RegistryError> {
         let call =
             Call { attempt: "ask Consul for its leader", subject: "", permission: "any rule" };
-        let request = self
-            .request(Method::GET, &["v1", "status", "leader"])
-            .map_err(|e| call.unreachable(e))?;
+        let request = self.request(call, Method::GET, &["v1", "status", "leader"], &[])?;
         let response = self.send(call, request).await?;
-        let leader: String = response.json().await.map_err(|error| call.unreachable(error))?;
+        let leader: String = json(call, response).await?;
         if leader.is_empty() {
             let message = "Consul has no leader".to_string();
             return Err(RegistryError::Unavailable {
@@ -172,42 +204,16 @@ fn is_script(check: &Check) -> bool {
     matches!(check.kind, CheckKind::Script { .. } | CheckKind::Docker { .. })
 }
 
-/// What is attempted, for errors, and the permission that it takes.
-#[derive(Clone, Copy)]
-pub(super) struct Call<'a> {
-    pub(super) attempt: &'a str,
-    pub(super) subject: &'a str,
-    pub(super) permission: &'a str,
+/// The service without the checks that an agent may be told not to run, if it has any.
+fn without_scripts(service: &Service) -> Option<Service> {
+    let mut reduced = service.clone();
+    reduced.checks.retain(|check| !is_script(check));
+    (reduced.checks.len() < service.checks.len()).then_some(reduced)
 }
 
-impl Call<'_> {
-    fn attempt(self) -> String {
-        let Call { attempt, subject, .. } = self;
-        if subject.is_empty() { attempt.to_string() } else { format!("{attempt} {subject}") }
-    }
-
-    pub(super) fn unreachable(
-        self,
-        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> RegistryError {
-        RegistryError::Unreachable { attempt: self.attempt(), source: source.into() }
-    }
-
-    fn refused(self, status: StatusCode, message: String) -> RegistryError {
-        let (attempt, code) = (self.attempt(), status.as_u16());
-        match status {
-            StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => {
-                RegistryError::Forbidden { attempt, permission: self.permission.into(), message }
-            }
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
-                RegistryError::Unavailable { attempt, status: code, message }
-            }
-            status if status.is_client_error() => {
-                RegistryError::Refused { attempt, status: code, message }
-            }
-            _ => RegistryError::Unavailable { attempt, status: code, message },
-        }
-    }
+/// Whether only the agent can tell if it can be asked for this ID.
+fn needs_proof(id: &str) -> bool {
+    !id.is_ascii() || id.contains('%')
 }
 
 #[async_trait::async_trait]
@@ -223,13 +229,22 @@ impl Registry for Consul {
             subject: "",
             permission: "service_prefix \"\" { policy = \"read\" }",
         };
-        let request = self
-            .request(Method::GET, &["v1", "agent", "services"])
-            .map_err(|e| call.unreachable(e))?;
-        let response = self.send(call, request).await?;
-        let services: BTreeMap<String, body::AgentService> =
-            response.json().await.map_err(|error| call.unreachable(error))?;
-        Ok(services.into_iter().map(|(id, entry)| (id, entry.into())).collect())
+        self.services(call, &[]).await
+    }
+
+    async fn ids(&self) -> Result<BTreeSet<String>, RegistryError> {
+        self.read_ids().await
+    }
+
+    async fn version(&self, of: Part) -> Option<u64> {
+        self.index(of).await
+    }
+
+    async fn lacking_checks(
+        &self,
+        services: &[Arc<Service>],
+    ) -> Result<BTreeSet<String>, RegistryError> {
+        self.without_checks(services).await
     }
 
     async fn register(&self, service: &Service) -> Result<(), RegistryError> {
@@ -252,6 +267,9 @@ impl Registry for Consul {
     async fn deregister(&self, id: &str) -> Result<(), RegistryError> {
         let permission = "service:write on the service's name";
         let call = Call { attempt: "deregister service", subject: id, permission };
+        if !self.is_meant(call, id).await? {
+            return Ok(());
+        }
         let mut path = vec!["v1", "agent", "service", "deregister"];
         let segments: Vec<_> = id.split('/').collect();
         // registrator does not escape a slash. An agent reads both, unless it
@@ -262,7 +280,7 @@ impl Registry for Consul {
         } else {
             path.push(id);
         }
-        let request = self.request(Method::PUT, &path).map_err(|e| call.unreachable(e))?;
+        let request = self.request(call, Method::PUT, &path, &[])?;
         match self.send(call, request).await {
             // Newer agents say so of a service that is not there.
             Err(RegistryError::Refused { status: 404, .. }) => Ok(()),
@@ -273,19 +291,38 @@ impl Registry for Consul {
     async fn has(&self, id: &str) -> Result<bool, RegistryError> {
         let permission = "service:read on the service's name";
         let call = Call { attempt: "look up service", subject: id, permission };
+        call.about(id)?;
         let request = self
-            .request(Method::GET, &["v1", "agent", "service", id])
-            .map_err(|e| call.unreachable(e))?
+            .request(call, Method::GET, &["v1", "agent", "service", id], &[])?
             .timeout(LOOKUP_TIMEOUT);
-        match self.send(call, request).await {
-            Ok(_) => Ok(true),
-            Err(RegistryError::Refused { status: 404, .. }) => Ok(false),
-            Err(error) => Err(error),
+        let response = match self.send(call, request).await {
+            Ok(response) => response,
+            Err(RegistryError::Refused { status: 404, .. }) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        // What is there is not gone, whatever the answer looks like.
+        match json::<body::Answered>(call, response).await {
+            Ok(answered) if answered.id.as_deref().is_some_and(|other| other != id) => {
+                Err(call.impossible("the agent answers for another ID"))
+            }
+            _ => Ok(true),
         }
     }
 
     fn may_forget(&self) -> bool {
         true
+    }
+
+    fn tells_neighbours(&self) -> bool {
+        true
+    }
+
+    async fn neighbours(
+        &self,
+        host: &str,
+        engine: Option<&str>,
+    ) -> Result<BTreeMap<String, Registered>, RegistryError> {
+        self.read_neighbours(host, engine).await
     }
 
     async fn set_maintenance(&self, id: &str, reason: Option<&str>) -> Result<(), RegistryError> {
@@ -295,11 +332,13 @@ impl Registry for Consul {
             None => "take out of maintenance service",
         };
         let call = Call { attempt, subject: id, permission };
+        if !self.is_meant(call, id).await? {
+            return Ok(());
+        }
         let enable = reason.is_some().to_string();
-        let request = self
-            .request(Method::PUT, &["v1", "agent", "service", "maintenance", id])
-            .map_err(|e| call.unreachable(e))?
-            .query(&[("enable", enable.as_str()), ("reason", reason.unwrap_or_default())]);
+        let query = [("enable", enable.as_str()), ("reason", reason.unwrap_or_default())];
+        let path = ["v1", "agent", "service", "maintenance", id];
+        let request = self.request(call, Method::PUT, &path, &query)?;
         match self.send(call, request).await {
             // What is gone is in no maintenance.
             Err(RegistryError::Refused { status: 404, .. }) if reason.is_none() => Ok(()),
@@ -313,13 +352,15 @@ impl Registry for Consul {
             subject: "",
             permission: "service_prefix \"\" { policy = \"read\" }",
         };
-        let request = self
-            .request(Method::GET, &["v1", "agent", "checks"])
-            .map_err(|e| call.unreachable(e))?;
+        let request = self.request(call, Method::GET, &["v1", "agent", "checks"], &[])?;
         let response = self.send(call, request).await?;
-        let read: BTreeMap<String, AgentCheck> =
-            response.json().await.map_err(|error| call.unreachable(error))?;
-        Ok(checks::maintenance(read))
+        let mut maintained = BTreeMap::new();
+        object(call, response, |id, check: Option<AgentCheck>| {
+            let reason = check.map_or_else(String::new, |check| check.notes);
+            maintained.extend(checks::maintained(&id).map(|service| (service.to_string(), reason)));
+        })
+        .await?;
+        Ok(maintained)
     }
 
     async fn beat(
@@ -330,16 +371,15 @@ impl Registry for Consul {
         output: &str,
     ) -> Result<(), RegistryError> {
         let permission = format!("service {:?} {{ policy = \"write\" }}", service.name);
+        let mut first = Ok(());
         for place in checks {
             let check = checks::id(service, *place);
             let call =
                 Call { attempt: "report to check", subject: &check, permission: &permission };
-            let request = self
-                .request(Method::PUT, &["v1", "agent", "check", "update", &check])
-                .map_err(|e| call.unreachable(e))?
-                .json(&checks::update(status, output));
-            self.send(call, request).await?;
+            // One that is gone keeps no other one from its report.
+            let reported = self.report(call, service, &check, status, output).await;
+            first = first.and(reported);
         }
-        Ok(())
+        first
     }
 }

@@ -18,22 +18,27 @@
 //! neither written nor deleted. Keys whose value is no address and port are not
 //! looked at.
 
+mod known;
+
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use percent_encoding::percent_decode_str;
 use reqwest::{Method, RequestBuilder, Url};
-use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
+use serde_json::Value;
+use tracing::warn;
 
-use super::{Consul, ConsulConfig, ConsulError, Registered, Registry, RegistryError, consul::Call};
-use crate::{
-    reconcile::META_HOST,
-    service::{Service, Weights},
+use super::{
+    Consul, ConsulConfig, ConsulError, Registered, Registry, RegistryError,
+    consul::{BadList, Call, list},
 };
+use crate::{
+    service::{Service, addressable, in_path},
+    text,
+};
+use known::{Known, Pair, mark, number, value};
 
 /// A prefix in Consul's key-value store.
 #[derive(Debug)]
@@ -49,10 +54,10 @@ pub struct ConsulKv {
 #[derive(Debug, thiserror::Error)]
 pub enum ConsulKvError {
     /// There is no path, so that it is not known under which keys to write.
-    #[error("{0} has no path: name the prefix of the keys, as in {example}", example = example(.0))]
+    #[error("{} has no path: name the prefix of the keys, as in {}", text::without_secrets(.0.as_str()), example(.0))]
     NoPrefix(Url),
     /// A segment of the path cannot be a part of a key.
-    #[error("{uri}: {segment:?} cannot be a part of a key")]
+    #[error("{}: {segment:?} cannot be a part of a key", text::without_secrets(.uri.as_str()))]
     Segment {
         /// The URI.
         uri: Url,
@@ -66,6 +71,7 @@ pub enum ConsulKvError {
 
 fn example(uri: &Url) -> String {
     let colon = if uri.scheme() == UNIX { ":" } else { "" };
+    let uri = text::without_secrets(uri.as_str());
     format!("{uri}{colon}/services, or {uri}{colon}/ for none")
 }
 
@@ -119,33 +125,74 @@ impl ConsulKv {
         call: Call<'_>,
         method: Method,
         key: &str,
+        query: &[(&str, &str)],
     ) -> Result<RequestBuilder, RegistryError> {
         let path: Vec<_> = ["v1", "kv"].into_iter().chain(key.split('/')).collect();
-        self.consul.request(method, &path).map_err(|error| call.unreachable(error))
+        self.consul.request(call, method, &path, query)
     }
 
     async fn put(&self, service: &Service, key: &str) -> Result<(), RegistryError> {
         let permission = self.write_permission();
         let call =
             Call { attempt: "register service", subject: &service.id, permission: &permission };
-        let mut request = self
-            .request(call, Method::PUT, key)?
+        // 0 is the number of a key that has none.
+        let number = Some(mark(service)).filter(|number| *number > 0);
+        let number = number.map(|number| number.to_string());
+        let query: Vec<_> = number.iter().map(|number| ("flags", number.as_str())).collect();
+        let request = self
+            .request(call, Method::PUT, key, &query)?
             .header("Content-Type", "text/plain")
             .body(value(service));
-        // 0 is the number of a key that has none.
-        if let number @ 1.. = mark(service) {
-            request = request.query(&[("flags", number)]);
+        match self.consul.send(call, request).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.explained(key, error).await),
         }
-        self.consul.send(call, request).await.map(drop)
     }
 
     async fn delete(&self, id: &str, key: &str) -> Result<(), RegistryError> {
         let permission = self.write_permission();
         let call = Call { attempt: "deregister service", subject: id, permission: &permission };
-        let request = self.request(call, Method::DELETE, key)?;
-        self.consul.send(call, request).await?;
+        let request = self.request(call, Method::DELETE, key, &[])?;
+        if let Err(error) = self.consul.send(call, request).await {
+            return Err(self.explained(key, error).await);
+        }
         self.known().keys.remove(key);
         Ok(())
+    }
+
+    /// Why a write failed. Some agents refuse keys with a colon, for instance, and say that it is
+    /// a fault of their own; whether this is such a one is seen by asking for two keys
+    /// that differ in nothing else.
+    async fn explained(&self, key: &str, error: RegistryError) -> RegistryError {
+        let (attempt, status, message) = match error {
+            RegistryError::Refused { attempt, status, message }
+            | RegistryError::Unavailable { attempt, status, message }
+                if matches!(status, 400 | 500) && !is_plain(key) =>
+            {
+                (attempt, status, message)
+            }
+            other => return other,
+        };
+        let folder = self.folder();
+        let plain = self.answers(&format!("{folder}wharfinger")).await;
+        if plain && !self.answers(&format!("{folder}wharfinger:")).await {
+            let message = format!("{message}: {NOT_PLAIN}");
+            return RegistryError::Refused { attempt, status, message };
+        }
+        match status {
+            400 => RegistryError::Refused { attempt, status, message },
+            _ => RegistryError::Unavailable { attempt, status, message },
+        }
+    }
+
+    /// Whether the agent can be asked for a key, whether it is there or not.
+    async fn answers(&self, key: &str) -> bool {
+        let call = Call { attempt: "look up the key", subject: key, permission: "" };
+        let Ok(request) = self.request(call, Method::GET, key, &[]) else { return false };
+        match self.consul.send(call, request).await {
+            Ok(_) | Err(RegistryError::Refused { status: 404, .. }) => true,
+            Err(error) => matches!(error, RegistryError::Forbidden { .. }),
+        }
     }
 
     fn write_permission(&self) -> String {
@@ -155,175 +202,6 @@ impl ConsulKv {
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What is known of the keys that this daemon may write to.
-#[derive(Debug, Default)]
-struct Known {
-    keys: HashMap<String, Key>,
-    /// The number of the last write, by which a read knows what it cannot have
-    /// seen.
-    writes: u64,
-}
-
-#[derive(Debug)]
-struct Key {
-    id: String,
-    /// What this process wrote.
-    written: Option<Service>,
-    /// The number of its last write; 0 if there was none.
-    write: u64,
-}
-
-impl Known {
-    /// A key is about to be written; from now on it may be there.
-    fn begin(&mut self, key: &str, id: &str) {
-        self.writes += 1;
-        let known = Key { id: id.to_string(), written: None, write: self.writes };
-        self.keys.insert(key.to_string(), known);
-    }
-
-    /// A key was written.
-    fn end(&mut self, key: &str, service: &Service) {
-        if let Some(known) = self.keys.get_mut(key) {
-            known.written = Some(service.clone());
-        }
-    }
-
-    fn of(&self, id: &str) -> Vec<String> {
-        let keys = self.keys.iter().filter(|(_, known)| known.id == id);
-        keys.map(|(key, _)| key.clone()).collect()
-    }
-
-    /// What the keys say of services. `since` is the number of the last write
-    /// before they were read.
-    fn take(
-        &mut self,
-        pairs: Vec<Pair>,
-        folder: &str,
-        host: &str,
-        since: u64,
-    ) -> BTreeMap<String, Registered> {
-        let ours = number(host);
-        let mut seen: BTreeMap<String, (Claim, String, Registered)> = BTreeMap::new();
-        let mut keys = HashMap::new();
-        for pair in pairs {
-            let Some((name, id, address, port)) = pair.service(folder) else { continue };
-            let mut service = entry(name, id, address, port);
-            // As it was written, and nobody has changed it.
-            let written = self.keys.get(&pair.key).filter(|known| {
-                known.written.as_ref().is_some_and(|written| {
-                    pair.flags == mark(written)
-                        && (&service.address, service.port) == (&written.address, written.port)
-                })
-            });
-            let written = written.and_then(|known| Some((known.written.clone()?, known.write)));
-            let claim = match &written {
-                Some((written, _)) => {
-                    service = written.into();
-                    Claim::Ours
-                }
-                None if pair.flags == ours => {
-                    service.meta.insert(META_HOST.into(), host.into());
-                    Claim::Ours
-                }
-                None if pair.flags == 0 => Claim::Nobody,
-                None => {
-                    let other = format!("with the flags {}", pair.flags);
-                    service.meta.insert(META_HOST.into(), other);
-                    Claim::Other
-                }
-            };
-            let id = service.id.clone();
-            if claim == Claim::Ours {
-                let (written, write) = written.unzip();
-                let known = Key { id: id.clone(), written, write: write.unwrap_or_default() };
-                keys.insert(pair.key.clone(), known);
-            }
-            // The same ID may be under several names.
-            if seen.get(&id).is_none_or(|(other, ..)| claim < *other) {
-                seen.insert(id, (claim, pair.key, service));
-            }
-        }
-        for (id, (claim, key, _)) in &seen {
-            if *claim == Claim::Nobody {
-                let known = Key { id: id.clone(), written: None, write: 0 };
-                keys.insert(key.clone(), known);
-            }
-        }
-        // What was written meanwhile is newer than the read.
-        let newer = self.keys.drain().filter(|(_, known)| known.write > since);
-        keys.extend(newer);
-        self.keys = keys;
-        seen.into_iter().map(|(id, (_, _, service))| (id, service)).collect()
-    }
-}
-
-/// Whose a key is; the first counts where several have an ID.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Claim {
-    Ours,
-    Nobody,
-    Other,
-}
-
-/// A key as Consul gives it.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Pair {
-    key: String,
-    flags: u64,
-    /// In base64; null if it is empty.
-    value: Option<String>,
-}
-
-impl Pair {
-    /// Name, ID, address and port; `None` if the pair is no service. Of a key
-    /// with more slashes, the last one begins the ID.
-    fn service(&self, folder: &str) -> Option<(&str, &str, String, u16)> {
-        let (name, id) = self.key.strip_prefix(folder)?.rsplit_once('/')?;
-        let value = BASE64.decode(self.value.as_deref()?).ok()?;
-        let (address, port) = std::str::from_utf8(&value).ok()?.rsplit_once(':')?;
-        let inner = address.strip_prefix('[').and_then(|address| address.strip_suffix(']'));
-        let address = inner.unwrap_or(address).to_string();
-        (!name.is_empty() && !id.is_empty()).then_some((name, id, address, port.parse().ok()?))
-    }
-}
-
-/// A service of which no more is known than its key and value.
-fn entry(name: &str, id: &str, address: String, port: u16) -> Registered {
-    Registered {
-        id: id.into(),
-        name: name.into(),
-        address,
-        port,
-        tags: Vec::new(),
-        meta: BTreeMap::new(),
-        weights: Weights { passing: 1, warning: 1 },
-        enable_tag_override: false,
-        tagged_addresses: BTreeMap::new(),
-    }
-}
-
-/// Address and port; an IPv6 address stands in brackets.
-fn value(service: &Service) -> String {
-    let Service { address, port, .. } = service;
-    if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
-}
-
-/// The flags of a service's key, by the marks in its metadata.
-fn mark(service: &Service) -> u64 {
-    service.meta.get(META_HOST).map_or(0, |host| number(host))
-}
-
-/// The number that stands for a host: the first 53 bits of the SHA-256 of
-/// `wharfinger:<host>`. Consul takes 64 bits, but many readers of its JSON do
-/// not.
-fn number(host: &str) -> u64 {
-    let digest = Sha256::digest(format!("wharfinger:{host}"));
-    let first = digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte));
-    // 0 is the number of those who set none.
-    (first >> 11).max(1)
 }
 
 /// The agent's URI as [`ConsulConfig`] takes it, and the path of the keys.
@@ -354,7 +232,27 @@ fn segments(uri: &Url, path: &str) -> Result<Vec<String>, ConsulKvError> {
 
 /// Whether Consul takes this between two slashes of a key in a URL.
 fn is_segment(text: &str) -> bool {
-    !matches!(text, "" | "." | "..")
+    !text.contains('/') && addressable(text).is_ok()
+}
+
+/// What is said of an agent that refuses some keys.
+const NOT_PLAIN: &str = "this agent takes only letters, digits and ,_./-?&= in a key, as Consul \
+    1.21.5 does unless it is started with disable_http_unprintable_char_filter; later ones take \
+    the others again. Give the services other IDs (SERVICE_ID, the stage naming), or let them \
+    be registered with the agent itself (consul://)";
+
+/// Whether this can be a key that is asked for. Newer agents decode a path twice, so
+/// that a key with a % would be another one.
+fn is_key(key: &str) -> Result<(), &'static str> {
+    if key.contains('%') {
+        return Err("it has a %, which newer agents decode once more");
+    }
+    in_path(key)
+}
+
+/// Whether every agent takes a key.
+fn is_plain(key: &str) -> bool {
+    key.chars().all(|c| c.is_ascii_alphanumeric() || ",_./-?&=".contains(c))
 }
 
 #[async_trait::async_trait]
@@ -369,15 +267,81 @@ impl Registry for ConsulKv {
         let permission = format!("key_prefix {folder:?} {{ policy = \"read\" }}");
         let call =
             Call { attempt: "read the keys below", subject: &folder, permission: &permission };
-        let request = self.request(call, Method::GET, &folder)?.query(&[("recurse", "true")]);
+        let request = self.request(call, Method::GET, &folder, &[("recurse", "true")])?;
         let since = self.known().writes;
-        let pairs: Vec<Pair> = match self.consul.send(call, request).await {
-            Ok(response) => response.json().await.map_err(|error| call.unreachable(error))?,
+        let mut pairs = Vec::new();
+        match self.consul.send(call, request).await {
+            Ok(response) => {
+                list(call, response, |one| {
+                    // What has another form than a pair is no service.
+                    let one: Vec<Value> =
+                        serde_json::from_slice(one).map_err(|_| BadList::Broken)?;
+                    let read = one.into_iter().flat_map(serde_json::from_value::<Pair>);
+                    pairs.extend(read);
+                    Ok(())
+                })
+                .await?;
+            }
             // So Consul says that there are none.
-            Err(RegistryError::Refused { status: 404, .. }) => Vec::new(),
+            Err(RegistryError::Refused { status: 404, .. }) => {}
             Err(error) => return Err(error),
         };
-        Ok(self.known().take(pairs, &folder, &self.host, since))
+        let ours = number(&self.host);
+        let (pairs, strange): (Vec<_>, Vec<_>) =
+            pairs.into_iter().partition(|pair| is_key(&pair.key).is_ok());
+        let mut known = self.known();
+        for pair in strange.iter().filter(|pair| pair.flags == ours) {
+            if known.strange.insert(pair.key.clone()) {
+                warn!(key = ?pair.key, "it cannot be asked for, and so stays as it is");
+            }
+        }
+        known.strange.retain(|key| strange.iter().any(|pair| pair.key == *key));
+        Ok(known.take(pairs, &folder, &self.host, since))
+    }
+
+    async fn ids(&self) -> Result<BTreeSet<String>, RegistryError> {
+        let folder = self.folder();
+        let permission = format!("key_prefix {folder:?} {{ policy = \"read\" }}");
+        let call =
+            Call { attempt: "list the keys below", subject: &folder, permission: &permission };
+        let request = self.request(call, Method::GET, &folder, &[("keys", "true")])?;
+        let response = match self.consul.send(call, request).await {
+            Ok(response) => response,
+            Err(RegistryError::Refused { status: 404, .. }) => return Ok(BTreeSet::new()),
+            Err(error) => return Err(error),
+        };
+        let mut ids = BTreeSet::new();
+        list(call, response, |one| {
+            let keys: Vec<String> = serde_json::from_slice(one).map_err(|_| BadList::Broken)?;
+            let id = |key: &String| Some(key.strip_prefix(&folder)?.rsplit_once('/')?.1.into());
+            ids.extend(keys.iter().filter_map(id));
+            Ok(())
+        })
+        .await?;
+        Ok(ids)
+    }
+
+    async fn has(&self, id: &str) -> Result<bool, RegistryError> {
+        let keys = self.known().of(id);
+        if keys.is_empty() {
+            return Ok(self.read().await?.contains_key(id));
+        }
+        for key in keys {
+            let permission = format!("key {key:?} {{ policy = \"read\" }}");
+            let call = Call { attempt: "look up the key", subject: &key, permission: &permission };
+            let request = self.request(call, Method::GET, &key, &[])?;
+            match self.consul.send(call, request).await {
+                Ok(_) => return Ok(true),
+                Err(RegistryError::Refused { status: 404, .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
+    }
+
+    fn may_forget(&self) -> bool {
+        // Of keys that are gone registrator knew nothing.
+        !self.original
     }
 
     async fn register(&self, service: &Service) -> Result<(), RegistryError> {
@@ -388,10 +352,10 @@ impl Registry for ConsulKv {
                 message: format!("Invalid key. Key must not begin with a '/': /{key}"),
             });
         }
-        if !key.split('/').all(is_segment) {
+        if let Err(fault) = is_key(&key).and_then(|()| addressable(&service.id)) {
             return Err(RegistryError::Impossible {
                 attempt: format!("register service {}", service.id),
-                message: format!("{key:?} is no key that Consul can be asked for"),
+                message: format!("{key:?} is no key that Consul can be asked for: {fault}"),
             });
         }
         self.known().begin(&key, &service.id);

@@ -2,7 +2,7 @@
 
 use reqwest::{Method, StatusCode, Url};
 
-use super::{Consul, ConsulConfig, ConsulError, consul_kv};
+use super::{Consul, ConsulConfig, ConsulError, RegistryError, consul::Call, consul_kv};
 use crate::plugin::KvReader;
 
 /// Reads single keys with the daemon's own access rights.
@@ -31,9 +31,16 @@ impl KvReader for ConsulReader {
     async fn get(&self, key: &str, most: usize) -> Result<Option<Vec<u8>>, String> {
         // What a stage is told of Consul is that it does not answer.
         let failed = || "Consul does not answer".to_string();
+        let call = Call { attempt: "read the key", subject: key, permission: "" };
         let path: Vec<_> = ["v1", "kv"].into_iter().chain(key.split('/')).collect();
-        let request = self.consul.request(Method::GET, &path).map_err(|_| failed())?;
-        let mut answer = request.query(&[("raw", "")]).send().await.map_err(|_| failed())?;
+        let request = match self.consul.request(call, Method::GET, &path, &[("raw", "")]) {
+            Ok(request) => request,
+            Err(RegistryError::Impossible { message, .. }) => {
+                return Err(format!("{key:?} is no key that Consul can be asked for: {message}"));
+            }
+            Err(_) => return Err(failed()),
+        };
+        let mut answer = request.send().await.map_err(|_| failed())?;
         match answer.status() {
             status if status.is_success() => {}
             StatusCode::NOT_FOUND => return Ok(None),

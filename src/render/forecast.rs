@@ -177,6 +177,9 @@ fn container(one: &ForecastContainer, stages: &[StageNote], all: bool) -> Tree {
         );
         tree.push(Text::of(Tone::Warning, words));
     }
+    for words in &one.notes {
+        tree.push(Text::of(Tone::Warning, format!("! {words}")));
+    }
     if let Some(failure) = &one.failure {
         tree.push(Text::of(Tone::Removed, format!("! it keeps what it has: {failure}")));
     }

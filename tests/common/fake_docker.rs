@@ -1,6 +1,6 @@
 //! A Docker API that says what it is told to say, on a Unix socket.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -14,6 +14,21 @@ use super::http::{self, Activity, Answer};
 /// More events than a test sends at once.
 const BACKLOG: usize = 16_384;
 
+/// How a server answers that is no server of containers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Way {
+    /// It takes the request and says nothing.
+    Hang,
+    /// It says this, and then this over and over.
+    Endless(&'static str, &'static str),
+    /// It says this, and then a space now and then.
+    Drip(&'static str),
+    /// Its head has no end.
+    Head,
+    /// It refuses in words without an end.
+    Refuse,
+}
+
 /// The server; it ends with the value.
 pub struct FakeDocker {
     folder: tempfile::TempDir,
@@ -25,6 +40,8 @@ struct State {
     host: Mutex<Host>,
     events: broadcast::Sender<String>,
     activity: Activity,
+    /// How requests are answered whose path ends like this.
+    ways: Mutex<Vec<(String, Way)>>,
 }
 
 #[derive(Default)]
@@ -34,6 +51,12 @@ struct Host {
     lists: usize,
     /// How often each container was inspected, by its identifier.
     inspections: HashMap<String, usize>,
+    /// Errors that inspections are answered with, in order, by identifiers.
+    faults: HashMap<String, VecDeque<(u16, String)>>,
+    /// The error that the next list is answered with.
+    list_fault: Option<(u16, String)>,
+    /// What it calls itself, such as `Podman Engine`.
+    engine: Option<String>,
 }
 
 impl FakeDocker {
@@ -42,7 +65,8 @@ impl FakeDocker {
         let folder = tempfile::Builder::new().prefix("wf-").tempdir().expect("a folder");
         let listener = UnixListener::bind(folder.path().join("docker.sock")).expect("a socket");
         let (events, _) = broadcast::channel(BACKLOG);
-        let state = Arc::new(State { host: Mutex::default(), events, activity });
+        let ways = Mutex::default();
+        let state = Arc::new(State { host: Mutex::default(), events, activity, ways });
         let shared = state.clone();
         let server = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -70,6 +94,35 @@ impl FakeDocker {
     /// What `docker inspect` prints of a container now.
     pub fn inspected(&self, name: &str) -> Option<Value> {
         self.lock().containers.get(name).cloned()
+    }
+
+    /// From now on it calls itself this in its answer to `/version`.
+    pub fn be(&self, engine: &str) {
+        self.lock().engine = Some(engine.into());
+    }
+
+    /// One more inspection of a container is answered with an error.
+    pub fn fail(&self, id: &str, status: u16, message: &str) {
+        let mut host = self.lock();
+        host.faults.entry(id.into()).or_default().push_back((status, message.into()));
+    }
+
+    /// The next list of containers is answered with an error.
+    pub fn fail_list(&self, status: u16, message: &str) {
+        self.lock().list_fault = Some((status, message.into()));
+    }
+
+    /// From now on, answers requests like this whose path ends like that; sanely, with
+    /// no way.
+    pub fn misbehave(&self, path: &str, way: Option<Way>) {
+        let mut ways = self.state.ways.lock().expect("the ways");
+        ways.retain(|(other, _)| other != path);
+        ways.extend(way.map(|way| (path.to_string(), way)));
+    }
+
+    /// Sends something to everyone who listens to events.
+    pub fn send_raw(&self, text: &str) {
+        let _ = self.state.events.send(text.into());
     }
 
     /// Sends an event to everyone who listens.
@@ -107,6 +160,14 @@ impl Drop for FakeDocker {
 async fn serve(mut stream: UnixStream, state: Arc<State>) {
     let Some(request) = http::read(&mut stream).await else { return };
     let path = unversioned(&request.path);
+    let way = {
+        let ways = state.ways.lock().expect("the ways");
+        ways.iter().find(|(end, _)| path.ends_with(end.as_str())).map(|(_, way)| *way)
+    };
+    if let Some(way) = way {
+        way.answer(stream).await;
+        return;
+    }
     if path == "/events" {
         stream_events(stream, state.events.subscribe()).await;
         return;
@@ -114,6 +175,40 @@ async fn serve(mut stream: UnixStream, state: Arc<State>) {
     let _busy = state.activity.busy();
     let answer = state.host.lock().expect("the host").answer(path);
     http::send(&mut stream, &answer).await;
+}
+
+impl Way {
+    /// Answers until the client is gone.
+    async fn answer(self, mut stream: UnixStream) {
+        let head =
+            |status: u16| format!("HTTP/1.1 {status} Status\r\nContent-Type: application/json\r\n");
+        let chunk = |text: &str| format!("{:x}\r\n{text}\r\n", text.len());
+        const CHUNKED: &str = "Transfer-Encoding: chunked\r\n\r\n";
+        let (first, again, pause) = match self {
+            Self::Hang => (String::new(), String::new(), None),
+            Self::Endless(first, again) => {
+                (head(200) + CHUNKED + &chunk(first), chunk(&again.repeat(4096)), None)
+            }
+            Self::Drip(first) => {
+                let pause = std::time::Duration::from_millis(50);
+                (head(200) + CHUNKED + &chunk(first), chunk(" "), Some(pause))
+            }
+            Self::Head => (head(200), "X-More: of this\r\n".repeat(16), None),
+            Self::Refuse => (head(500) + CHUNKED, chunk(&"no, ".repeat(4096)), None),
+        };
+        if stream.write_all(first.as_bytes()).await.is_err() {
+            return;
+        }
+        if again.is_empty() {
+            let _ = stream.read(&mut [0; 64]).await;
+            return;
+        }
+        while stream.write_all(again.as_bytes()).await.is_ok() {
+            if let Some(pause) = pause {
+                tokio::time::sleep(pause).await;
+            }
+        }
+    }
 }
 
 /// The path without the `/v1.NN` that clients may put before it.
@@ -127,13 +222,20 @@ impl Host {
     fn answer(&mut self, path: &str) -> Answer {
         match path {
             "/_ping" => Answer::Text(200, "OK".into()),
-            "/version" => Answer::Json(json!({
-                "Version": "20.10.24", "ApiVersion": "1.41", "MinAPIVersion": "1.12",
-            })),
+            "/version" => {
+                let engine = self.engine.as_deref().unwrap_or("Engine");
+                Answer::Json(json!({
+                    "Version": "20.10.24", "ApiVersion": "1.41", "MinAPIVersion": "1.12",
+                    "Components": [{ "Name": engine, "Version": "20.10.24" }],
+                }))
+            }
             "/info" => Answer::Json(json!({ "ID": "FAKE" })),
             "/containers/json" => {
                 self.lists += 1;
-                Answer::Json(self.running())
+                match self.list_fault.take() {
+                    Some(fault) => error(&fault),
+                    None => Answer::Json(self.running()),
+                }
             }
             _ => {
                 let id = path.strip_prefix("/containers/").and_then(|p| p.strip_suffix("/json"));
@@ -157,9 +259,18 @@ impl Host {
 
     fn inspect(&mut self, id: &str) -> Answer {
         *self.inspections.entry(id.into()).or_default() += 1;
+        if let Some(fault) = self.faults.get_mut(id).and_then(VecDeque::pop_front) {
+            return error(&fault);
+        }
         let found = self.containers.iter().find(|(name, it)| it["Id"] == id || *name == id);
         found.map_or_else(|| Answer::not_found(id), |(_, it)| Answer::Json(it.clone()))
     }
+}
+
+/// An error as Podman words it.
+fn error((status, message): &(u16, String)) -> Answer {
+    let body = json!({ "cause": message, "message": message, "response": status });
+    Answer::Text(*status, body.to_string())
 }
 
 /// Sends events as chunks, one JSON text a line, until the client is gone.

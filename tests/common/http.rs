@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-/// A request: the path is without its query, and decoded.
+/// A request: the path is without its query, and decoded; the target is as it was sent.
 pub struct Request {
     pub method: String,
     pub path: String,
+    pub target: String,
     pub body: Vec<u8>,
 }
 
@@ -51,7 +52,8 @@ pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<Request> {
         }
     }
     let path = decoded(target.split('?').next().unwrap_or(target));
-    Some(Request { method, path, body })
+    let target = target.to_string();
+    Some(Request { method, path, target, body })
 }
 
 /// Sends an answer, the only one on its connection.

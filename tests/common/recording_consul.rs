@@ -189,7 +189,7 @@ async fn serve(mut stream: TcpStream, agent: Arc<Mutex<Agent>>, activity: Activi
 
 impl Agent {
     fn answer(&mut self, request: &Request) -> Answer {
-        let Request { method, path, body } = request;
+        let Request { method, path, body, .. } = request;
         match (method.as_str(), path.as_str()) {
             ("GET", "/v1/status/leader") => Answer::Json(json!("127.0.0.1:8300")),
             ("GET", "/v1/agent/services") => {

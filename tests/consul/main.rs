@@ -5,4 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod gone;
 mod grants;
+mod paths;
+mod strangers;

@@ -8,12 +8,12 @@
 use serde_json::{Map, Value};
 use wharfinger_plugin::{
     AliasCheck, Attribute, Check, CheckKind, DockerCheck, GrpcCheck, H2PingCheck, HttpCheck,
-    ScriptCheck, Service, TcpCheck, TtlCheck, UdpCheck,
+    Protocol, ScriptCheck, Service, TcpCheck, TtlCheck, UdpCheck,
 };
 
 use crate::{
-    checks::{DEFAULT_INTERVAL, interpolate, parse_status},
-    durations,
+    checks::{DEFAULT_INTERVAL, interpolate, mend_thresholds, parse_status},
+    durations, headers, rights,
 };
 
 /// What is wrong with a list of definitions, and those that are right.
@@ -38,6 +38,24 @@ pub(crate) fn parse(text: &str, service: &Service) -> Result<Vec<Check>, Faults>
         }
     }
     if faults.list.is_empty() { Ok(faults.sound) } else { Err(faults) }
+}
+
+/// Whether a check would ask the service itself in a protocol that it does not speak, as where one
+/// list is for all ports of a container.
+pub(crate) fn is_of_another_protocol(check: &Check, service: &Service) -> bool {
+    let (wanted, place) = match &check.kind {
+        CheckKind::Http(http) => (Protocol::Tcp, rights::of_url(&http.url)),
+        CheckKind::Tcp(tcp) => (Protocol::Tcp, rights::of_address(&tcp.address)),
+        CheckKind::Grpc(grpc) => {
+            let address = grpc.target.split('/').next().unwrap_or_default();
+            (Protocol::Tcp, rights::of_address(address))
+        }
+        CheckKind::H2Ping(ping) => (Protocol::Tcp, rights::of_address(&ping.address)),
+        CheckKind::Udp(udp) => (Protocol::Udp, rights::of_address(&udp.address)),
+        _ => return false,
+    };
+    let own = place.is_some_and(|(host, port)| host == service.address && port == service.port);
+    own && wanted != service.protocol
 }
 
 /// The fields of one definition that are not used yet.
@@ -83,13 +101,17 @@ impl<'a> Fields<'a> {
             failures_before_critical: self.number("FailuresBeforeCritical")?,
             attributes: Vec::new(),
         };
-        // What the contract has no field for is Consul's to judge.
+        // What the contract has no field for is Consul's to judge, unless it would refuse the
+        // service for it.
         check.attributes = self
             .map
             .into_iter()
             .map(|(key, value)| Attribute::new(key, value.to_string()))
             .collect();
-        Ok(check)
+        match mend_thresholds(&mut check) {
+            Some(fault) => Err(format!("FailuresBeforeWarning: {fault}")),
+            None => Ok(check),
+        }
     }
 
     fn kind(&mut self) -> Result<CheckKind, String> {
@@ -120,7 +142,7 @@ impl<'a> Fields<'a> {
         if let Some(address) = self.string("H2PING")? {
             return Ok(CheckKind::H2Ping(H2PingCheck {
                 address,
-                use_tls: self.flag("H2PingUseTLS")?,
+                use_tls: self.switch("H2PingUseTLS")?.unwrap_or(true),
                 tls_skip_verify: self.flag("TLSSkipVerify")?,
             }));
         }
@@ -178,9 +200,13 @@ impl<'a> Fields<'a> {
     }
 
     fn flag(&mut self, name: &str) -> Result<bool, String> {
+        Ok(self.switch(name)?.unwrap_or(false))
+    }
+
+    fn switch(&mut self, name: &str) -> Result<Option<bool>, String> {
         match self.take(name) {
-            None => Ok(false),
-            Some(Value::Bool(flag)) => Ok(flag),
+            None => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(flag)),
             Some(other) => Err(format!("{name}: {other} is neither true nor false")),
         }
     }
@@ -202,14 +228,10 @@ impl<'a> Fields<'a> {
 
     fn headers(&mut self) -> Result<Vec<Attribute>, String> {
         let Some(value) = self.take("Header") else { return Ok(Vec::new()) };
-        let fault = |error| format!("Header: not an object of arrays of strings: {error}");
-        let headers: Map<String, Value> = serde_json::from_value(value).map_err(fault)?;
-        let mut list = Vec::new();
-        for (key, values) in headers {
-            let values: Vec<String> = serde_json::from_value(values).map_err(fault)?;
-            list.extend(
-                values.iter().map(|text| Attribute::new(&*key, interpolate(text, self.service))),
-            );
+        // What it says may be a credential.
+        let mut list = headers::read(value).ok_or("Header: not an object of lists of strings")?;
+        for header in &mut list {
+            header.value = interpolate(&header.value, self.service);
         }
         Ok(list)
     }
@@ -218,7 +240,6 @@ impl<'a> Fields<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wharfinger_plugin::Protocol;
 
     fn service() -> Service {
         Service {

@@ -16,17 +16,31 @@
 mod checks;
 mod definitions;
 mod durations;
+mod fields;
+mod headers;
+mod keys;
+mod log;
 mod metadata;
 mod naming;
+mod rights;
+mod service_fields;
 mod tags;
+#[cfg(test)]
+mod tests;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use wharfinger_plugin::{
-    Container, Description, HostFacts, Outcome, Protocol, Service, Stage, Verdict, logging,
+    Check, Container, Description, HostFacts, Outcome, Protocol, Service, Stage, Verdict,
 };
 
-use metadata::Metadata;
+use checks::Asked;
+use keys::{Keys, Said};
+use log::Log;
+use rights::Rights;
+
+/// The label by which Compose says that a container was started with `docker compose run`.
+const ONE_OFF: &str = "com.docker.compose.oneoff";
 
 /// The stage.
 pub struct Registrator;
@@ -41,6 +55,51 @@ pub struct Settings {
     /// case, are not copied to the service's metadata, which everybody can
     /// read. Not used under `compat = "registrator"`.
     pub secret_words: Vec<String>,
+    /// What becomes of checks that run a program, on the agent's host or in a
+    /// container. An agent runs none unless its operator has allowed it
+    /// (`enable_script_checks`), so that `keep` is the default: who has allowed
+    /// them wants them. `drop` is for hosts on which others start containers.
+    pub scripts: Scripts,
+    /// What checks may ask: `own` is the container's own addresses and ports,
+    /// and its own identifier. The default is `own`, and `any` under
+    /// `compat = "registrator"`.
+    pub check_targets: Option<Targets>,
+    /// Which IDs a container may give its services: with `own`, one that has
+    /// the form of registrator's IDs and names another container or host is
+    /// not used.
+    pub ids: Ids,
+}
+
+/// What becomes of checks that run a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scripts {
+    /// They are registered.
+    #[default]
+    Keep,
+    /// The service is registered without them.
+    Drop,
+}
+
+/// What checks may ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Targets {
+    /// What the container itself offers.
+    Own,
+    /// Whatever the agent can reach.
+    Any,
+}
+
+/// Which IDs a container may give its services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ids {
+    /// None that registrator would give another container's service.
+    #[default]
+    Own,
+    /// Any.
+    Any,
 }
 
 impl Default for Settings {
@@ -57,7 +116,12 @@ impl Default for Settings {
             "apikey",
             "access_key",
         ];
-        Self { secret_words: words.map(String::from).to_vec() }
+        Self {
+            secret_words: words.map(String::from).to_vec(),
+            scripts: Scripts::default(),
+            check_targets: None,
+            ids: Ids::default(),
+        }
     }
 }
 
@@ -84,15 +148,16 @@ impl Stage for Registrator {
         services: Vec<Service>,
     ) -> Result<Outcome, String> {
         let rules = Rules { sound: host.flag("compat") != Some("registrator") };
-        let group = services.iter().filter(|service| service.origin.is_some()).count() > 1;
-        let mut outcome = Outcome::each(services, |service| {
-            if service.origin.is_none() {
-                return Verdict::Keep;
-            }
-            decide(settings, rules, container, host, service, group)
+        let log = Log::default();
+        let keys = Keys::of(container, rules, &log);
+        let call = Call { settings, rules, container, host, proposed: &services, log: &log };
+        let group = call.counted(&keys) > 1;
+        let mut outcome = Outcome::each(services.clone(), |service| match &service.origin {
+            Some(origin) => call.decide(service.clone(), &keys.of_port(origin), group),
+            None => Verdict::Keep,
         });
         if rules.sound {
-            naming::separate_ids(&mut outcome.verdicts);
+            naming::separate_ids(&mut outcome.verdicts, &log);
         }
         Ok(outcome)
     }
@@ -105,48 +170,129 @@ pub(crate) struct Rules {
     pub(crate) sound: bool,
 }
 
-fn decide(
-    settings: &Settings,
+/// What a call of the stage is about.
+struct Call<'a> {
+    settings: &'a Settings,
     rules: Rules,
-    container: &Container,
-    host: &HostFacts,
-    mut service: Service,
-    group: bool,
-) -> Verdict {
-    let Some(origin) = service.origin.clone() else { return Verdict::Keep };
-    let port = origin.container_port.to_string();
-    let mut metadata = Metadata::of(container, &port);
+    container: &'a Container,
+    host: &'a HostFacts,
+    /// What the container offers.
+    proposed: &'a [Service],
+    log: &'a Log,
+}
 
-    if metadata.ignored(rules) {
-        return Verdict::Veto(format!("service on port {port}: SERVICE_IGNORE is set"));
+impl Call<'_> {
+    fn decide(&self, mut service: Service, said: &Said<'_>, group: bool) -> Verdict {
+        let Self { settings, rules, container, host, log, .. } = *self;
+        let Some(origin) = service.origin.clone() else { return Verdict::Keep };
+        let port = origin.container_port;
+        if let Some(reason) = self.unwanted(said) {
+            return Verdict::Veto(format!("service on port {port}: {reason}"));
+        }
+        let Some(name) = naming::name(rules, container, host, said, port, group) else {
+            let reason = "not named, and -explicit is set";
+            return Verdict::Veto(format!("service on port {port}: {reason}"));
+        };
+        service.name = name;
+        service.id = naming::id(settings.ids, container, host, said, &origin, log);
+        service.tags = self.tags(said, origin.protocol);
+        if rules.sound {
+            service_fields::set(said, host, &mut service, log);
+        }
+        let counting;
+        (service.checks, counting) = self.checks(said, &service);
+        service.meta = metadata::of(said, rules, settings, log);
+        let chosen = said.chosen(&checks::KINDS, &counting);
+        if rules.sound && !chosen.is_empty() {
+            log.debug(format!("{port}/{}: {}", origin.protocol, chosen.join("; ")));
+        }
+        Verdict::Replace(service)
     }
-    let Some(name) = naming::name(rules, container, host, &metadata, &port, group) else {
-        return Verdict::Veto(format!("service on port {port}: not named, and -explicit is set"));
-    };
-    service.name = name;
-    service.id = naming::id(container, host, &metadata, &origin);
 
-    service.tags = tags::parse(metadata.get("tags"));
-    service.tags.extend(tags::parse(container.attribute("tags").unwrap_or_default()));
-    if origin.protocol == Protocol::Udp {
-        service.tags.push("udp".into());
+    /// Why a service is not to be registered.
+    fn unwanted(&self, said: &Said<'_>) -> Option<String> {
+        let ignore = said.get("ignore");
+        if !self.rules.sound {
+            // registrator takes every value for a yes, `false` among them.
+            return (!ignore.is_empty()).then(|| "SERVICE_IGNORE is set".into());
+        }
+        if metadata::is_true(ignore) {
+            return Some(format!("{} is set", said.spelling("ignore")));
+        }
+        let label = self.container.label(ONE_OFF).unwrap_or_default();
+        let one_off = matches!(label.trim().to_ascii_lowercase().as_str(), "true" | "1");
+        (one_off && !metadata::is_true(said.get("oneoff"))).then(|| {
+            "a one-off container of Compose (docker compose run) is no instance of the service; \
+             SERVICE_ONEOFF=true registers it"
+                .into()
+        })
     }
 
-    service.checks = checks::from_metadata(rules, &metadata, container, &service);
-    if rules.sound
-        && let Some(definitions) = metadata.take("checks")
-    {
-        let key = metadata.spelling("checks", &port);
-        match definitions::parse(&definitions, &service) {
-            Ok(checks) => service.checks.extend(checks),
-            Err(faults) => {
-                for fault in &faults.list {
-                    logging::warn(format!("{key}: {fault}; registered without that check"));
-                }
-                service.checks.extend(faults.sound);
-            }
+    /// How many ports the container offers services on. Those that it does not want are none.
+    fn counted(&self, keys: &Keys<'_>) -> usize {
+        let origins = self.proposed.iter().filter_map(|service| service.origin.as_ref());
+        match self.rules.sound {
+            false => origins.count(),
+            true => origins
+                .filter(|origin| !metadata::is_true(keys.of_port(origin).get("ignore")))
+                .count(),
         }
     }
-    service.meta = metadata.into_meta(rules, settings);
-    Verdict::Replace(service)
+
+    fn tags(&self, said: &Said<'_>, protocol: Protocol) -> Vec<String> {
+        let own = said.get("tags");
+        let general = self.container.attribute("tags").unwrap_or_default();
+        let udp = if protocol == Protocol::Udp { "udp" } else { "" };
+        if self.rules.sound {
+            tags::warn_of_templates(own, &said.spelling("tags"), self.log);
+            return tags::of_lists([own, general, udp], self.log);
+        }
+        let mut all = tags::original(own);
+        all.extend(tags::original(general));
+        all.extend((!udp.is_empty()).then(|| udp.to_string()));
+        all
+    }
+
+    /// A service's checks, and the keys that make them.
+    fn checks(&self, said: &Said<'_>, service: &Service) -> (Vec<Check>, Vec<&'static str>) {
+        let Self { settings, rules, container, proposed: services, log, .. } = *self;
+        let rights = Rights::of(settings, rules, container, services, log);
+        if !rules.sound {
+            let check = checks::original(said, container, service);
+            let checks = rights.hold("SERVICE_CHECK", check.into_iter().collect());
+            return (checks, Vec::new());
+        }
+        let asked = Asked { said, container, service, services, log };
+        let chosen = asked.choose();
+        let list = said.set("checks");
+        // What names the port more closely counts alone, of whichever kind the two are.
+        let (scope, of_list) =
+            (chosen.map(|chosen| chosen.scope), list.map(|_| said.scope("checks")));
+        let (mut checks, mut counting) = (Vec::new(), Vec::new());
+        if let Some(chosen) = chosen.filter(|_| scope >= of_list) {
+            counting.push(chosen.key);
+            let made = asked.make(chosen).into_iter().collect();
+            checks.extend(rights.hold(&said.spelling(chosen.key), made));
+        }
+        if let Some(list) = list.filter(|_| of_list >= scope) {
+            counting.push("checks");
+            checks.extend(rights.hold(&said.spelling("checks"), self.listed(said, list, service)));
+        }
+        (checks, counting)
+    }
+
+    /// The checks of `SERVICE_CHECKS`.
+    fn listed(&self, said: &Said<'_>, list: &str, service: &Service) -> Vec<Check> {
+        let mut checks = definitions::parse(list, service).unwrap_or_else(|faults| {
+            let key = said.spelling("checks");
+            for fault in &faults.list {
+                self.log.warn(format!("{key}: {fault}; registered without that check"));
+            }
+            faults.sound
+        });
+        if !said.is_of_port("checks") {
+            checks.retain(|check| !definitions::is_of_another_protocol(check, service));
+        }
+        checks
+    }
 }

@@ -2,9 +2,13 @@
 
 use std::collections::HashSet;
 
-use wharfinger_plugin::{Container, HostFacts, Origin, Protocol, Service, Verdict, logging};
+use wharfinger_plugin::{Container, HostFacts, Origin, Protocol, Service, Verdict};
 
-use crate::{Rules, metadata::Metadata};
+use crate::{
+    Ids, Rules,
+    keys::Said,
+    log::{Log, shown},
+};
 
 /// The service's name, or none if the run is `-explicit` and the container
 /// does not name it.
@@ -15,18 +19,18 @@ pub(crate) fn name(
     rules: Rules,
     container: &Container,
     host: &HostFacts,
-    metadata: &Metadata,
-    port: &str,
+    said: &Said<'_>,
+    port: u16,
     group: bool,
 ) -> Option<String> {
-    let mut name = metadata.get("name").to_string();
+    let mut name = said.get("name").to_string();
     if name.is_empty() {
         if host.flag("explicit") == Some("true") {
             return None;
         }
         name = default_name(rules, &container.image);
     }
-    if group && !metadata.is_of_port("name") {
+    if group && !said.is_of_port("name") {
         name = format!("{name}-{port}");
     }
     Some(name)
@@ -59,23 +63,56 @@ fn base(reference: &str) -> String {
 /// `<host>:<container>:<port>`, with `:udp` for UDP, unless `SERVICE_ID` says
 /// otherwise.
 pub(crate) fn id(
+    ids: Ids,
     container: &Container,
     host: &HostFacts,
-    metadata: &Metadata,
+    said: &Said<'_>,
     origin: &Origin,
+    log: &Log,
 ) -> String {
-    let own = metadata.get("id");
-    if !own.is_empty() {
-        return own.to_string();
-    }
     let suffix = if origin.protocol == Protocol::Udp { ":udp" } else { "" };
-    format!("{}:{}:{}{suffix}", host.hostname, container.name, origin.container_port)
+    let name = &container.name;
+    let default = || format!("{}:{name}:{}{suffix}", host.hostname, origin.container_port);
+    let Some(own) = said.set("id") else { return default() };
+    match original_form(own) {
+        Some(whose) if ids == Ids::Own && whose != (&*host.hostname, name) => {
+            log.warn(format!(
+                "{}: {:?} has the form of the ID of another container's service, \
+                 <host>:<container>:<port>; {:?} is used (the setting ids)",
+                said.spelling("id"),
+                shown(own),
+                default()
+            ));
+            default()
+        }
+        _ => own.to_string(),
+    }
+}
+
+/// Host and container in an ID of the form that registrator gives, or one that is made of it: with
+/// a protocol, or kept beside its successor for a while.
+fn original_form(id: &str) -> Option<(&str, &str)> {
+    let id = id.split_once(":was:").map_or(id, |(id, _)| id).trim();
+    let of_protocol = |id: &'_ str| -> usize {
+        let (rest, word) = id.rsplit_once(':').unwrap_or((id, ""));
+        match word.to_ascii_lowercase().as_str() {
+            "tcp" | "udp" | "sctp" => rest.len(),
+            _ => id.len(),
+        }
+    };
+    // At most two, where two services of one container would have had one ID.
+    let id = &id[..of_protocol(id)];
+    let id = &id[..of_protocol(id)];
+    let (rest, port) = id.rsplit_once(':')?;
+    let (host, container) = rest.rsplit_once(':')?;
+    let number = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    (number && !host.is_empty() && !container.is_empty()).then_some((host, container))
 }
 
 /// Tell services of one container apart that would have the same ID: with
 /// registrator the last one to be registered silently takes the place of the
 /// others. The first keeps the ID, which is the one that was there before.
-pub(crate) fn separate_ids(verdicts: &mut [Verdict]) {
+pub(crate) fn separate_ids(verdicts: &mut [Verdict], log: &Log) {
     let mut seen = HashSet::new();
     for verdict in verdicts {
         let Verdict::Replace(service) = verdict else { continue };
@@ -87,7 +124,7 @@ pub(crate) fn separate_ids(verdicts: &mut [Verdict]) {
             .into_iter()
             .find(|id| seen.insert(id.clone()))
             .expect("port and protocol are unique in a container");
-        logging::warn(format!(
+        log.warn(format!(
             "two services have the ID {taken}; the one named {} is registered as {}",
             service.name, service.id
         ));
@@ -111,6 +148,27 @@ fn further_ids(service: &Service) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_of_the_original_form_names_its_container() {
+        for (id, whose) in [
+            ("h:web:80", Some(("h", "web"))),
+            ("h:web:80:udp", Some(("h", "web"))),
+            ("h:web:80:UDP:tcp", Some(("h", "web"))),
+            ("h:web:80:was:old", Some(("h", "web"))),
+            ("h.example:a:web:80", Some(("h.example:a", "web"))),
+            (" h:web:80 ", Some(("h", "web"))),
+            ("web:80", None),
+            ("https.12345", None),
+            ("h:web:http", None),
+            ("a:b:", None),
+            (":web:80", None),
+            ("h::80", None),
+            ("", None),
+        ] {
+            assert_eq!(original_form(id), whose, "{id:?}");
+        }
+    }
 
     fn check(image: &str, original: &str, sound: &str) {
         assert_eq!(default_name(Rules { sound: false }, image), original, "{image}");

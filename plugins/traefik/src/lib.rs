@@ -7,6 +7,7 @@
 //! ```
 
 mod labels;
+mod references;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -30,11 +31,18 @@ pub struct Settings {
     /// `false` its services get `traefik.enable=false`, whatever Traefik's own
     /// setting is.
     exposed_by_default: bool,
+    /// The name of Traefik's provider for Consul's catalog: what a label calls
+    /// `auth@docker` is `auth@consulcatalog` there.
+    provider: String,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { prefix: "traefik".into(), exposed_by_default: true }
+        Self {
+            prefix: "traefik".into(),
+            exposed_by_default: true,
+            provider: "consulcatalog".into(),
+        }
     }
 }
 
@@ -46,23 +54,32 @@ impl Policy for Traefik {
     }
 
     fn validate(settings: &Settings) -> Vec<String> {
+        let mut faults = Vec::new();
         let prefix = settings.prefix.trim();
         if prefix.is_empty() || prefix != settings.prefix || prefix.ends_with('.') {
-            vec![format!(
+            faults.push(format!(
                 "prefix: {:?}: a word without a dot at its end is wanted",
                 settings.prefix
-            )]
-        } else {
-            Vec::new()
+            ));
         }
+        let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if settings.provider.is_empty() || !settings.provider.chars().all(legal) {
+            faults.push(format!(
+                "provider: {:?}: a word such as consulcatalog is wanted",
+                settings.provider
+            ));
+        }
+        faults
     }
 
     fn apply(settings: &Settings, facts: Facts, service: &mut Service) -> Result<(), Veto> {
         let prefix = format!("{}.", settings.prefix);
-        let labels = Labels::of(facts.container, &prefix);
+        let labels = Labels::of(facts.container, &prefix, &settings.provider);
         let enabled = labels.enabled().unwrap_or(settings.exposed_by_default);
-        let port = service.container_port();
-        let made = if enabled { labels.for_port(port, first_port(facts.services)) } else { None };
+        if enabled && facts.services.first().is_some_and(|first| first.id == service.id) {
+            labels.warn_of_lost(facts.services);
+        }
+        let made = if enabled { labels.for_service(service, facts.services) } else { None };
         match made {
             Some(pairs) => {
                 for (key, value) in pairs {
@@ -94,12 +111,6 @@ fn speaks(tags: &[String], prefix: &str) -> bool {
 /// Leave of Traefik's tags that the service is not for it.
 fn deny(tags: &mut Vec<String>, prefix: &str) {
     tags::set(tags, prefix, "enable=false");
-}
-
-/// The port that Traefik takes of a container that does not say one.
-fn first_port(services: &[Service]) -> Option<u16> {
-    let ports = services.iter().filter(|service| service.origin.is_some());
-    ports.map(Service::container_port).min()
 }
 
 #[cfg(test)]

@@ -82,7 +82,7 @@ fn two_ports_share_the_labels_out() {
                 "traefik.enable=true",
                 "traefik.http.middlewares.auth.basicauth.users=ann:x",
                 "traefik.http.routers.web.rule=Host(`web`)",
-                "traefik.http.routers.web.service=web@docker",
+                "traefik.http.routers.web.service=web@consulcatalog",
                 "traefik.http.services.web.loadbalancer.sticky=true",
             ],
             &[
@@ -90,6 +90,8 @@ fn two_ports_share_the_labels_out() {
                 "traefik.http.middlewares.auth.basicauth.users=ann:x",
                 "traefik.http.routers.admin.rule=Host(`admin`)",
                 "traefik.http.routers.admin.service=admin",
+                // The label that said no more than its port was what made it known.
+                "traefik.http.services.admin.loadbalancer.server.port=9090",
             ],
         ],
     );
@@ -105,6 +107,104 @@ fn two_ports_share_the_labels_out() {
         &segments,
         &[&["traefik.site.frontend.rule=Host:site"], &["traefik.api.frontend.rule=Host:api"]],
     );
+}
+
+/// A container that offers 22 and 80 over TCP, and 53 over TCP and UDP.
+fn mixed(labels: &[(&str, &str)]) -> (ContainerBuilder, Vec<Service>) {
+    let container = web(labels).publish(8022, 22).publish(8053, 53);
+    let mut all = services(&container);
+    let mut dns = all[1].clone();
+    dns.id += ":udp";
+    dns.protocol = wharfinger_plugin::Protocol::Udp;
+    dns.origin.as_mut().expect("it has one").protocol = dns.protocol;
+    all.push(dns);
+    (container, all)
+}
+
+#[test]
+fn labels_go_to_the_port_of_their_protocol() {
+    let no = "traefik.enable=false";
+    let port = ".loadbalancer.server.port";
+    // The tags of 22/tcp, 53/tcp, 80/tcp and 53/udp.
+    for (labels, expected) in [
+        (
+            vec![
+                ("traefik.http.routers.web.rule", "w".to_string()),
+                ("traefik.http.services.web.loadbalancer.server.port", "80".into()),
+                ("traefik.tcp.routers.ssh.rule", "s".into()),
+                ("traefik.tcp.services.ssh.loadbalancer.server.port", "22".into()),
+                ("traefik.udp.routers.dns.entrypoints", "d".into()),
+            ],
+            [
+                vec!["traefik.tcp.routers.ssh.rule=s".to_string()],
+                vec![no.into()],
+                vec!["traefik.http.routers.web.rule=w".into()],
+                vec!["traefik.udp.routers.dns.entrypoints=d".into()],
+            ],
+        ),
+        (
+            vec![
+                ("traefik.enable", "true".into()),
+                ("traefik.udp.routers.dns.service", "dns@docker".into()),
+                ("traefik.udp.services.dns.loadbalancer.server.port", "53".into()),
+            ],
+            [
+                vec![no.into()],
+                vec![no.into()],
+                vec![no.into()],
+                vec![
+                    "traefik.enable=true".into(),
+                    "traefik.udp.routers.dns.service=dns@consulcatalog".into(),
+                    format!("traefik.udp.services.dns{port}=8053"),
+                ],
+            ],
+        ),
+        (
+            vec![("traefik.enable", "true".into())],
+            [vec!["traefik.enable=true".into()], vec![no.into()], vec![no.into()], vec![no.into()]],
+        ),
+        (
+            vec![
+                ("traefik.tcp.routers.a.rule", "a".into()),
+                ("traefik.http.routers.b.rule", "b".into()),
+                ("traefik.http.services.b.loadbalancer.server.port", "53".into()),
+            ],
+            [
+                vec!["traefik.tcp.routers.a.rule=a".into()],
+                vec!["traefik.http.routers.b.rule=b".into()],
+                vec![no.into()],
+                vec![no.into()],
+            ],
+        ),
+    ] {
+        let labels: Vec<_> = labels.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        let (container, all) = mixed(&labels);
+        let answer = run::<Traefik>("{}", &container, all);
+        assert_eq!(answer.tags(), expected, "{labels:?}");
+        assert_eq!(answer.messages, [String::new(); 0]);
+    }
+}
+
+#[test]
+fn labels_that_lead_nowhere_are_said_once() {
+    let labelled = web(&[("traefik.udp.routers.dns.entrypoints", "d")]).publish(9090, 90);
+    let answer = run::<Traefik>("{}", &labelled, services(&labelled));
+    assert_eq!(answer.tags(), [["traefik.enable=false"], ["traefik.enable=false"]]);
+    assert_eq!(answer.messages.len(), 1, "{:?}", answer.messages);
+    assert!(answer.messages[0].contains("Udp") && answer.messages[0].starts_with("warn"));
+}
+
+#[test]
+fn the_provider_can_be_another() {
+    let labelled = web(&[("traefik.http.routers.web.middlewares", "a@docker,b@file")]);
+    let settings = r#"{"provider": "consulcatalog-eu"}"#;
+    check(
+        settings,
+        &labelled,
+        &[&["traefik.http.routers.web.middlewares=a@consulcatalog-eu,b@file"]],
+    );
+    assert!(faults::<Traefik>(r#"{"provider": "a@b"}"#)[0].contains("provider"));
+    assert!(faults::<Traefik>(r#"{"provider": ""}"#)[0].contains("provider"));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::{
     error::error_chain,
     pipeline::StageError,
     plugin::{ComponentFault, LoadError},
+    text,
 };
 
 /// What was wanted could not be done.
@@ -51,12 +52,12 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "error: {}", self.message)?;
+        writeln!(f, "error: {}", text::shown(&self.message))?;
         for fault in &self.faults {
-            writeln!(f, "  - {fault}")?;
+            writeln!(f, "  - {}", text::shown(fault))?;
         }
         match &self.hint {
-            Some(hint) => writeln!(f, "next: {hint}"),
+            Some(hint) => writeln!(f, "next: {}", text::shown(hint)),
             None => Ok(()),
         }
     }

@@ -2,7 +2,6 @@
 //! host's facts, and a recorded container.
 
 use std::{
-    fs,
     io::Read as _,
     path::{Path, PathBuf},
     time::Duration,
@@ -18,7 +17,8 @@ use crate::{
     config::Grant,
     container::Container,
     docker::{HttpGet, Recorded, Tags},
-    error::error_chain,
+    error::{self, error_chain},
+    files,
     host::{Compat, Host},
     plugin::Limits,
 };
@@ -115,7 +115,7 @@ pub(super) fn parse(path: &Path, content: &str) -> Result<Value, String> {
     let named = |fault: String| format!("{}: {fault}", path.display());
     if path.extension().is_some_and(|ending| ending == "toml") {
         let table: toml::Table =
-            toml::from_str(content).map_err(|error| named(error.to_string()))?;
+            toml::from_str(content).map_err(|fault| named(error::toml(content, &fault)))?;
         return serde_json::to_value(table).map_err(|error| named(error.to_string()));
     }
     serde_json::from_str(content).map_err(|error| named(error.to_string()))
@@ -125,8 +125,8 @@ pub(super) fn parse(path: &Path, content: &str) -> Result<Value, String> {
 pub(super) fn read(path: &Path) -> Result<String, Failure> {
     let mut text = String::new();
     let result = match path == Path::new("-") {
-        true => std::io::stdin().read_to_string(&mut text).map(|_| text),
-        false => fs::read_to_string(path),
+        true => std::io::stdin().take(files::TEXT).read_to_string(&mut text).map(|_| text),
+        false => files::read_text(path, files::TEXT),
     };
     result.map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display())))
 }
@@ -224,6 +224,8 @@ pub(super) struct ContainerArgs {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use serde_json::json;
 
     use super::*;

@@ -1,7 +1,10 @@
 //! `wharfinger plugin inspect`: what a component is, what it says of itself, and
 //! what a configuration has to say so that it runs.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use bytesize::ByteSize;
 use clap::Args;
@@ -11,11 +14,12 @@ use super::{Report, failure::Failure, render, workbench::Workbench};
 use crate::{
     config::Grant,
     plugin::{Identity, Import, Limits, Meaning, Outline},
+    text,
 };
 
 /// What describing itself may take, whatever the stage may use later.
 const LIMITS: Limits = Limits {
-    timeout: *Limits::TIMEOUT.end(),
+    timeout: Duration::from_secs(5),
     memory: ByteSize::gib(1),
     instances: *Limits::INSTANCES.end(),
     table_elements: *Limits::TABLE_ELEMENTS.end(),
@@ -37,6 +41,10 @@ grant: the line), start_memory, settings_schema, configuration (text for the con
 pub(super) struct InspectArgs {
     /// The component.
     file: PathBuf,
+
+    /// The time in which it has to describe itself.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
+    timeout: Duration,
 }
 
 /// A component that was looked at.
@@ -48,6 +56,10 @@ pub(super) struct Looked {
 
 /// Look at a component, and let it describe itself.
 pub(super) async fn look(file: &Path, cache: Option<&Path>) -> Result<Looked, Failure> {
+    look_within(LIMITS, file, cache).await
+}
+
+async fn look_within(limits: Limits, file: &Path, cache: Option<&Path>) -> Result<Looked, Failure> {
     let outline = Outline::of(file)?;
     let refused: Vec<_> =
         outline.imports.iter().filter(|import| import.meaning == Meaning::Refused).collect();
@@ -57,7 +69,7 @@ pub(super) async fn look(file: &Path, cache: Option<&Path>) -> Result<Looked, Fa
             .hint("build it without what imports these, such as sockets");
         return Err(Failure { faults: refused.iter().map(name).collect(), ..failure });
     }
-    let bench = Workbench::new(cache, 1, LIMITS, None)?;
+    let bench = Workbench::new(cache, 1, limits, None)?;
     let stage = bench.describe(file, &nowhere()).await?;
     let identity = stage.identity().clone();
     Ok(Looked { outline, identity, start_memory: stage.start_memory() })
@@ -73,7 +85,11 @@ pub(super) fn nowhere() -> Grant {
 }
 
 pub(super) async fn inspect(args: &InspectArgs, cache: Option<&Path>) -> Result<Report, Failure> {
-    let looked = look(&args.file, cache).await?;
+    let limits = Limits { timeout: args.timeout, ..LIMITS };
+    if let Some((key, fault)) = limits.faults().into_iter().find(|(key, _)| *key == "timeout") {
+        return Err(Failure::new(format!("--{key}: {fault}")));
+    }
+    let looked = look_within(limits, &args.file, cache).await?;
     let schema = schema(&looked.identity)?;
     let text = text(&args.file, &looked, schema.as_ref());
     Ok(Report::good(text, json(&args.file, &looked, schema)))
@@ -106,7 +122,8 @@ fn text(file: &Path, looked: &Looked, schema: Option<&Value>) -> String {
         ("memory", format!("{start_memory} at its start")),
     ];
     rows.extend(identity.attributes.iter().map(|(key, value)| (key.as_str(), value.clone())));
-    let mut text = format!("{}\n{}", file.display(), render::table("  ", &rows));
+    let shown = file.display().to_string();
+    let mut text = format!("{}\n{}", text::shown(&shown), render::table("  ", &rows));
     text += "\nimports\n";
     let imports: Vec<_> = outline
         .imports
@@ -116,7 +133,7 @@ fn text(file: &Path, looked: &Looked, schema: Option<&Value>) -> String {
     text += &render::table("  ", &imports);
     text += "\nsettings\n";
     text += &match schema {
-        Some(schema) => render::indented("  ", &format!("{schema:#}")),
+        Some(schema) => render::indented("  ", &text::json(&format!("{schema:#}"))),
         None => "  it has no schema of them\n".into(),
     };
     text += "\nconfiguration\n";
@@ -144,7 +161,8 @@ fn words(meaning: Meaning) -> String {
 fn configuration(file: &Path, looked: &Looked) -> String {
     let Looked { outline, identity, start_memory } = looked;
     let quoted = |text: &str| toml::Value::from(text).to_string();
-    let name = if identity.name.is_empty() { "plugin" } else { &identity.name };
+    let plain = !identity.name.is_empty() && text::shown(&identity.name) == identity.name;
+    let name = if plain { &identity.name } else { "plugin" };
     let mut text = format!(
         "[[pipeline]]\nname = {}\nfile = {}\n",
         quoted(name),

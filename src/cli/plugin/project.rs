@@ -8,6 +8,7 @@ use std::{
 use serde_json::Value;
 
 use super::failure::Failure;
+use crate::files;
 
 /// The script by which a project says how it is built.
 pub(super) const SCRIPT: &str = "build.sh";
@@ -75,7 +76,7 @@ impl Project {
 
 /// The name in the manifest of whatever language it is.
 fn manifest_name(folder: &Path) -> Option<String> {
-    let read = |name: &str| fs::read_to_string(folder.join(name)).ok();
+    let read = |name: &str| files::read_text(&folder.join(name), files::TEXT).ok();
     let toml = |name: &str, table: &str| {
         let manifest: toml::Table = toml::from_str(&read(name)?).ok()?;
         manifest.get(table)?.get("name")?.as_str().map(str::to_string)

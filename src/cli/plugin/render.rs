@@ -5,7 +5,10 @@ use std::{fmt::Write as _, time::Duration};
 use bytesize::ByteSize;
 use serde_json::Value;
 
-use crate::pipeline::{Change, Message};
+use crate::{
+    pipeline::{Change, Message},
+    text,
+};
 
 /// A size, in bytes if it is small.
 pub(super) fn size(bytes: u64) -> String {
@@ -42,9 +45,10 @@ pub(super) fn share(part: f64) -> String {
 
 /// Keys and values in two columns.
 pub(super) fn table(indent: &str, rows: &[(impl AsRef<str>, String)]) -> String {
-    let width = rows.iter().map(|(key, _)| key.as_ref().chars().count()).max().unwrap_or_default();
+    let rows: Vec<_> =
+        rows.iter().map(|(key, value)| (text::shown(key.as_ref()), text::shown(value))).collect();
+    let width = rows.iter().map(|(key, _)| key.chars().count()).max().unwrap_or_default();
     rows.iter().fold(String::new(), |mut text, (key, value)| {
-        let key = key.as_ref();
         let _ = writeln!(text, "{}", format!("{indent}{key:width$}  {value}").trim_end());
         text
     })
@@ -58,7 +62,7 @@ pub(super) fn indented(indent: &str, text: &str) -> String {
 /// A message as `warn: text`.
 pub(super) fn message(message: &Message) -> String {
     let level = format!("{:?}", message.level).to_lowercase();
-    format!("{level}: {}", message.text)
+    format!("{level}: {}", text::shown(&message.text))
 }
 
 /// What became of one service, a line for each field.
@@ -73,7 +77,7 @@ pub(super) fn change(change: &Change) -> String {
                 .collect();
             table("    ", &rows)
         }
-        Change::Vetoed(reason) => format!("    vetoed: {reason}\n"),
+        Change::Vetoed(reason) => format!("    vetoed: {}\n", text::shown(reason)),
         Change::Added => "    added\n".into(),
     }
 }

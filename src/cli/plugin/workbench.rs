@@ -18,6 +18,7 @@ use crate::{
         PluginHost,
     },
     registry::ConsulReader,
+    text,
 };
 
 /// The stage's name in traces and messages.
@@ -124,7 +125,9 @@ impl From<Unusable> for Failure {
 }
 
 fn reader(uri: &str) -> Result<ConsulReader, Failure> {
-    let wrong = |fault: String| Failure::new(format!("--registry: {uri:?}: {fault}"));
+    let wrong = |fault: String| {
+        Failure::new(format!("--registry: {:?}: {fault}", text::without_secrets(uri)))
+    };
     let url = Url::parse(uri).map_err(|error| wrong(error.to_string()))?;
     if !url.scheme().starts_with("consul") {
         return Err(wrong(

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::Fault;
+use crate::proxy::Proxies;
 
 /// How long a request may take, to the last byte of its response.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -44,7 +45,8 @@ async fn fetch(url: &str) -> Result<Page, Fault> {
         let chain = iter::successors(Some(&error as &dyn Error), |error| (*error).source());
         Fault::Http(chain.map(|error| error.to_string()).collect::<Vec<_>>().join(": "))
     };
-    let client = reqwest::Client::builder().timeout(TIMEOUT).build();
+    let proxies = Proxies::new(|name| std::env::var(name).ok());
+    let client = reqwest::Client::builder().timeout(TIMEOUT).proxy(proxies.for_client()).build();
     let request = client.map_err(fault)?.get(url).send().await;
     let mut response = request.map_err(fault)?;
     let status = response.status();

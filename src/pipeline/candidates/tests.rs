@@ -2,6 +2,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+mod field;
+
 use super::*;
 use crate::{
     config::Config,
@@ -61,13 +63,23 @@ fn rules(keys: &str) -> Result<AddressRules, String> {
     Ok(config.address.rules().expect("they were checked"))
 }
 
-/// One line for each candidate, and one for each reason why there is none.
-fn lines(inspected: &Value, peer: Option<&Value>, host: &Host, keys: &str) -> Vec<String> {
+/// What a container offers.
+fn found(
+    inspected: &Value,
+    peer: Option<&Value>,
+    host: &Host,
+    keys: &str,
+) -> Result<Candidates, LabelFault> {
     let read = |value: &Value| serde_json::from_value(value.clone()).expect("as Docker prints it");
     let peer = peer.map(read);
     let container =
         container(&read(inspected), peer.as_ref(), &Tags::default()).expect("a container");
-    let found = match candidates(&container, host, &rules(keys).expect("rules")) {
+    candidates(&container, host, &rules(keys).expect("rules"))
+}
+
+/// One line for each candidate, and one for each reason why there is none.
+fn lines(inspected: &Value, peer: Option<&Value>, host: &Host, keys: &str) -> Vec<String> {
+    let found = match found(inspected, peer, host, keys) {
         Ok(found) => found,
         Err(fault) => return vec![format!("held: {fault}")],
     };
@@ -371,6 +383,8 @@ fn wrong_rules_are_said_with_their_keys() {
         ("family = 'ipv4'\nhost-ipv6 = '::1'", "address.host-ipv6: address.family excludes it"),
         ("family = 'ipv6'\nhost-ipv4 = '10.0.0.1'", "address.host-ipv4: address.family excludes"),
         ("network = ['x']", "unknown field `network`"),
+        ("bound = 'loopback'", "unknown variant `loopback`"),
+        ("label-subnets = ['10.1.2.3/16']", "address.label-subnets: \"10.1.2.3/16\" is no subnet"),
     ] {
         let fault = rules(keys).expect_err(keys);
         assert!(fault.contains(part), "{keys}: {fault}");

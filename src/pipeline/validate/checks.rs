@@ -80,7 +80,7 @@ pub(super) fn check(check: &Check) -> Fault {
     }
     times(check)?;
     kind(&check.kind)?;
-    attributes(&check.attributes).map_err(named("attributes"))
+    attributes(&check.kind, &check.attributes).map_err(named("attributes"))
 }
 
 fn named(field: &str) -> impl Fn(String) -> String {
@@ -224,7 +224,16 @@ fn command(args: &[String]) -> Fault {
     Ok(())
 }
 
-fn attributes(attributes: &BTreeMap<String, String>) -> Fault {
+/// Whether the contract has a place for the field in a check of this kind.
+fn is_typed(kind: &CheckKind, plain: &str) -> bool {
+    match kind {
+        CheckKind::Tcp { .. } if matches!(plain, "tlsservername" | "tlsskipverify") => false,
+        CheckKind::H2Ping { .. } if plain == "tlsservername" => false,
+        _ => TYPED.contains(&plain),
+    }
+}
+
+fn attributes(kind: &CheckKind, attributes: &BTreeMap<String, String>) -> Fault {
     if attributes.len() > MAX_ATTRIBUTES {
         return Err(format!("{} of them; {MAX_ATTRIBUTES} are allowed", attributes.len()));
     }
@@ -235,7 +244,7 @@ fn attributes(attributes: &BTreeMap<String, String>) -> Fault {
             return fault("it is no name of a field of Consul's");
         }
         let plain = key.replace('_', "").to_ascii_lowercase();
-        if TYPED.contains(&plain.as_str()) {
+        if is_typed(kind, &plain) {
             return fault("it is a field of the contract, or one that is not the stage's");
         }
         if value.len() > MAX_BODY || serde_json::from_str::<serde_json::Value>(value).is_err() {

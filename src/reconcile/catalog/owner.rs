@@ -1,32 +1,164 @@
 //! Whose a registered service is, by its marks and by what this daemon remembers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::{Catalog, slot::Entry};
 use crate::{
     container::ContainerId,
-    reconcile::provenance::{META_CONTAINER, META_ENGINE, Owner},
+    reconcile::{
+        plan::{Old, is_same},
+        provenance::{META_CONTAINER, META_ENGINE, META_HOST, Owner},
+    },
     registry::Registered,
+    service::Service,
 };
 
 impl Catalog {
     /// Whose a registered service is. If the host's name was another one when a
-    /// service was registered, it is this daemon's nevertheless once its
-    /// container has ended on this very engine. Until then it might be that of a
-    /// second daemon of another name.
+    /// service was registered, it is this daemon's nevertheless if it was there when
+    /// this daemon began, or once its container has ended on this very engine. What
+    /// comes later is that of a second daemon of another name.
+    ///
+    /// What was registered under this host's name for another engine is that engine's,
+    /// for as long as nothing tells that it is this one.
     pub(in crate::reconcile) fn owner(&self, registered: &Registered) -> Owner {
         match (self.provenance.owner(registered), self.marked_container(registered)) {
-            (Owner::OtherHost(_), Some(container)) if self.ended.contains(&container) => {
+            (Owner::OtherHost(_), Some(container))
+                if self.ended.contains(&container) || self.former.contains(&registered.id) =>
+            {
                 Owner::Ours(container)
+            }
+            (Owner::Ours(container), _) if self.is_other_engines(registered) => {
+                Owner::OtherEngine(container)
             }
             (owner, _) => owner,
         }
     }
 
+    /// Whether a service was registered for an engine that is not this one, as far as is
+    /// known. One without the mark is taken for this one's.
+    fn is_other_engines(&self, registered: &Registered) -> bool {
+        registered.meta.get(META_ENGINE).is_some_and(|engine| self.is_elsewhere(engine))
+    }
+
+    /// This engine's mark, if it tells who it is.
+    pub(in crate::reconcile) fn engine(&self) -> Option<&str> {
+        self.provenance.engine.as_deref()
+    }
+
+    /// The IDs under which this host's name is with another engine, or another name with
+    /// this engine.
+    pub(in crate::reconcile) fn neighbours(&self) -> BTreeSet<String> {
+        let is_one = |one: &&Registered| {
+            let (host, engine) = (one.meta.get(META_HOST), one.meta.get(META_ENGINE));
+            let named = host.is_some_and(|host| *host == self.provenance.host);
+            match engine {
+                None => false,
+                Some(engine) if self.engine() == Some(engine) => host.is_some() && !named,
+                Some(_) => named,
+            }
+        };
+        self.all_registered().filter(is_one).map(|one| one.id.clone()).collect()
+    }
+
+    /// Whether an engine is another one than this, as far as is known.
+    pub(in crate::reconcile) fn is_elsewhere(&self, engine: &str) -> bool {
+        self.provenance.engine.as_deref() != Some(engine) && !self.met.contains(engine)
+    }
+
+    /// A container is here. So the engine for which something was registered for it is
+    /// this one, whatever it was called. Say which containers' services are known to be
+    /// this engine's from now on.
+    pub(in crate::reconcile) fn meet(&mut self, container: &ContainerId) -> BTreeSet<ContainerId> {
+        let ids = self.held.get(container).into_iter().flatten();
+        let engines = ids.filter_map(|id| {
+            let meta = &self.registered(id)?.meta;
+            let engine = meta.get(META_ENGINE).filter(|engine| self.is_elsewhere(engine))?;
+            (meta.get(META_CONTAINER) == Some(&container.0)).then(|| engine.clone())
+        });
+        let engines: BTreeSet<_> = engines.collect();
+        if engines.is_empty() {
+            return BTreeSet::new();
+        }
+        let of = |registered: &Registered| {
+            let meta = &registered.meta;
+            let met = meta.get(META_ENGINE).is_some_and(|engine| engines.contains(engine));
+            meta.get(META_CONTAINER).filter(|_| met).cloned().map(ContainerId)
+        };
+        let concerned = self.all_registered().filter_map(of).collect();
+        self.met.extend(engines);
+        concerned
+    }
+
+    /// By the operator's word these engines are no more.
+    pub(in crate::reconcile) fn give_up(&mut self, engines: impl IntoIterator<Item = String>) {
+        self.met.extend(engines);
+    }
+
+    /// What another engine has for a container that is not here, and which engine; but
+    /// for what a container of this one takes the place of.
+    pub(in crate::reconcile) fn elsewhere(
+        &self,
+        container: &ContainerId,
+    ) -> Option<(String, Vec<String>)> {
+        let ids = self.held.get(container).into_iter().flatten();
+        let others: Vec<_> = ids
+            .filter_map(|id| {
+                let registered = self.registered(id)?;
+                let theirs = matches!(self.owner(registered), Owner::OtherEngine(_));
+                let taken = self.wanted(id).is_some_and(|new| self.takes_place(new, registered));
+                (theirs && !taken).then_some((id, registered))
+            })
+            .collect();
+        let engine = others.first()?.1.meta.get(META_ENGINE)?.clone();
+        Some((engine, others.into_iter().map(|(id, _)| id.clone()).collect()))
+    }
+
+    /// Whether a service takes the place of another engine's under the same ID. A port
+    /// of the host is bound once: whoever has it now, the other one has not. If that one
+    /// is registered again all the same, it is believed.
+    pub(in crate::reconcile) fn takes_place(&self, new: &Service, registered: &Registered) -> bool {
+        let published = new.origin.as_ref().is_some_and(|origin| origin.published.is_some());
+        let place = |name: &str, address: &str, port: u16| {
+            (name, address, port) == (&*new.name, &*new.address, new.port)
+        };
+        published
+            && place(&registered.name, &registered.address, registered.port)
+            && !self.overtaken.contains(&registered.id)
+    }
+
+    /// Note the services of this engine's containers that are there under another host's
+    /// name when this daemon begins, and that name.
+    pub(super) fn note_former(&mut self, read: &BTreeMap<String, Registered>) {
+        let other = |(id, registered): (&String, &Registered)| {
+            let other = matches!(self.provenance.owner(registered), Owner::OtherHost(_));
+            (other && self.marked_container(registered).is_some()).then(|| id.clone())
+        };
+        self.former = read.iter().filter_map(other).collect();
+    }
+
+    /// The name that this host had when a service was registered, if it was another one.
+    pub(in crate::reconcile) fn former_name(&self, id: &str) -> Option<&str> {
+        let registered = self.registered(id).filter(|_| self.former.contains(id))?;
+        registered.meta.get(META_HOST).map(String::as_str)
+    }
+
+    /// Whether what takes the place of a service that was registered under the host's
+    /// former name is found by the same name: then nobody misses anything.
+    pub(in crate::reconcile) fn is_renamed_host(&self, container: &ContainerId, id: &str) -> bool {
+        let Some(registered) = self.registered(id).filter(|_| self.former.contains(id)) else {
+            return false;
+        };
+        let wanted = self.wanted_by(container).into_iter();
+        wanted.filter(|new| new.name == registered.name).any(|new| {
+            new.id == registered.id || is_same(new, Old::of(registered, self.written(id)))
+        })
+    }
+
     /// The container of this host's engine that a service's mark names.
     pub(super) fn marked_container(&self, registered: &Registered) -> Option<ContainerId> {
         match self.provenance.owner(registered) {
-            Owner::Ours(container) => Some(container),
+            Owner::Ours(container) | Owner::OtherEngine(container) => Some(container),
             Owner::OtherHost(_) => {
                 let engine = registered.meta.get(META_ENGINE);
                 let container = registered.meta.get(META_CONTAINER)?;
@@ -37,27 +169,15 @@ impl Catalog {
         }
     }
 
-    /// The engine for which a service was registered, if it is another one.
-    pub(in crate::reconcile) fn other_engine(&self, id: &str) -> Option<&str> {
-        let ours = self.provenance.engine.as_ref()?;
-        let engine = self.registered(id)?.meta.get(META_ENGINE)?;
-        (engine != ours).then_some(engine)
-    }
-
-    /// Whether no container that runs here has a service that was registered for
-    /// this engine.
-    pub(in crate::reconcile) fn is_absent(&self, engine: &str) -> bool {
-        !self.all_registered().any(|registered| {
-            let meta = &registered.meta;
-            let container = meta.get(META_CONTAINER).cloned().map(ContainerId);
-            meta.get(META_ENGINE).is_some_and(|other| other == engine)
-                && container.is_some_and(|id| self.by_container.contains_key(&id))
-        })
-    }
-
-    /// How many services are this daemon's.
+    /// How many services were registered under this host's name, now or before this
+    /// daemon began.
     pub(in crate::reconcile) fn services(&self) -> usize {
-        self.own().count()
+        let entries = self.slots.iter().filter_map(|(id, slot)| Some((id, slot.entry.as_ref()?)));
+        let ours = |entry: &Entry| {
+            let owner = self.provenance.owner(&entry.registered);
+            entry.written.is_some() || matches!(owner, Owner::Ours(_) | Owner::Host)
+        };
+        entries.filter(|(id, entry)| ours(entry) || self.former.contains(*id)).count()
     }
 
     /// The IDs of the services that are this daemon's, in order.
@@ -72,16 +192,23 @@ impl Catalog {
 
     pub(super) fn is_ours(&self, entry: &Entry) -> bool {
         let owner = self.provenance.owner(&entry.registered);
-        entry.written.is_some() || matches!(owner, Owner::Ours(_) | Owner::Host)
+        let ours = matches!(owner, Owner::Ours(_) | Owner::Host);
+        entry.written.is_some() || (ours && !self.is_other_engines(&entry.registered))
     }
 
     /// Services by which it can be told whether the registry has forgotten what it
     /// was told: of the daemon's own the one that was written the longest ago, since
     /// what was written a moment ago is there whatever was forgotten before; and
     /// one of somebody else that is in the way of one.
+    #[cfg(test)]
     pub(in crate::reconcile) fn sentinels(&self) -> Vec<String> {
+        self.sentinels_but(&HashSet::new())
+    }
+
+    /// The same, without those that cannot be looked up.
+    pub(in crate::reconcile) fn sentinels_but(&self, strange: &HashSet<String>) -> Vec<String> {
         let (mut own, mut other) = (None, None);
-        for (id, slot) in &self.slots {
+        for (id, slot) in self.slots.iter().filter(|(id, _)| !strange.contains(*id)) {
             let Some(entry) = slot.entry.as_ref().filter(|_| !slot.is_uncertain()) else {
                 continue;
             };

@@ -195,7 +195,7 @@ impl Catalog {
     pub(super) fn has(&self, slot: &Slot) -> Option<ContainerId> {
         let entry = slot.entry.as_ref()?;
         match self.owner(&entry.registered) {
-            Owner::Ours(container) => Some(container),
+            Owner::Ours(container) | Owner::OtherEngine(container) => Some(container),
             Owner::OtherHost(_) => None,
             Owner::Host | Owner::Unmarked => {
                 entry.written.as_ref().map(|written| written.container.clone())

@@ -11,7 +11,10 @@ use super::{
     slot::{Entry, SinceRead, Writing, Written},
 };
 use crate::{
-    container::ContainerId, reconcile::plan::differences, registry::Registered, service::Service,
+    container::ContainerId,
+    reconcile::{plan::differences, provenance::Owner},
+    registry::Registered,
+    service::Service,
 };
 
 impl Catalog {
@@ -42,6 +45,9 @@ impl Catalog {
 
     /// The write was carried out.
     pub(in crate::reconcile) fn end_write(&mut self, id: &str) {
+        let theirs =
+            self.registered(id).is_some_and(|old| matches!(self.owner(old), Owner::OtherEngine(_)));
+        self.former.remove(id);
         let registered = self.change(id, |slot| {
             let Writing { what, began, .. } = *slot.writing.take()?;
             slot.clear();
@@ -53,6 +59,9 @@ impl Catalog {
             Some(())
         });
         self.note_since_read(id, SinceRead::Changed);
+        if registered.is_some() && theirs {
+            self.overtaken.insert(id.to_string());
+        }
         if registered.is_some() {
             // To replace a service's checks may take it out of maintenance.
             if let Some(sure) = self.maintained.get_mut(id) {
@@ -171,6 +180,9 @@ impl Catalog {
         &mut self,
         read: &BTreeMap<String, Registered>,
     ) -> Vec<(String, Vec<&'static str>)> {
+        if !self.begun {
+            self.note_former(read);
+        }
         let mut changed = Vec::new();
         for (id, registered) in read {
             let known = self.slots.get(id);
@@ -183,6 +195,10 @@ impl Catalog {
             let fields = self.written(id).map(|written| differences(written, registered));
             if let Some(fields) = fields.filter(|fields| !fields.is_empty() && certain) {
                 changed.push((id.clone(), fields));
+            }
+            if self.begun {
+                // Whoever changes it lives.
+                self.former.remove(id);
             }
             let now = self.clock;
             self.change(id, |slot| slot.resolve(registered.clone(), now));
@@ -206,6 +222,7 @@ impl Catalog {
         let gone = missing.filter(|id| !unreadable.contains(id) && ours(id)).collect();
         let drift = Drift { gone, changed: self.see(&read) };
         self.reading = false;
+        self.begun = true;
         let mut absent = Vec::new();
         for (id, slot) in &mut self.slots {
             slot.unseen = false;
@@ -222,6 +239,7 @@ impl Catalog {
         for id in absent {
             self.change(&id, |slot| slot.clear());
             self.maintained.remove(&id);
+            self.former.remove(&id);
         }
         drift
     }

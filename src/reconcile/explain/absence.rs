@@ -34,6 +34,8 @@ pub enum AbsenceKind {
     NotSelected,
     /// It has no port that can be reached.
     NotPublished,
+    /// It shares the network of another container, and that is gone.
+    OutOfReach,
     /// It says so itself, or does not name its services under `-explicit`.
     Ignored,
     /// A stage vetoed it.
@@ -68,6 +70,7 @@ impl fmt::Display for AbsenceKind {
             Self::NotRunning => "not running",
             Self::NotSelected => "not selected",
             Self::NotPublished => "not published",
+            Self::OutOfReach => "out of reach",
             Self::Ignored => "ignored",
             Self::Vetoed => "vetoed",
             Self::Failed => "failed",
@@ -107,6 +110,7 @@ impl Explainer {
         for reason in outcome.into_iter().flat_map(|outcome| &outcome.ignored) {
             let kind = match known.outcome.as_ref().is_some_and(|one| one.unselected) {
                 true => AbsenceKind::NotSelected,
+                false if container.cut_off().as_ref() == Some(reason) => AbsenceKind::OutOfReach,
                 false => AbsenceKind::NotPublished,
             };
             say(kind, None, reason.clone());
@@ -208,6 +212,14 @@ impl Explainer {
             Owner::Ours(id) => (
                 AbsenceKind::Gone,
                 format!("it was registered for container {}, which is not here", id.short()),
+            ),
+            Owner::OtherEngine(id) => (
+                AbsenceKind::Foreign,
+                format!(
+                    "it was registered for container {} by the daemon of another container \
+                     engine, which has this host's name; it stays until `wharfinger apply --confirm`",
+                    id.short()
+                ),
             ),
             Owner::Host => {
                 (AbsenceKind::Gone, "it is this host's, and no container here offers it".into())

@@ -381,6 +381,18 @@ impl Sim {
         self.note(format_args!("agent: blind {blind:?}"));
     }
 
+    /// The agent takes out one of the daemon's services by itself, as it does after
+    /// `DeregisterCriticalServiceAfter`.
+    pub(super) fn reap(&mut self) {
+        let daemons =
+            |(id, entry): (&String, &Entry)| (entry.writer == Writer::Daemon).then(|| id.clone());
+        let ids: Vec<_> = self.agent.entries.iter().filter_map(daemons).collect();
+        let Some(id) = self.rng.choice(ids) else { return };
+        self.needs_resync = true;
+        self.agent.remove(&id);
+        self.note(format_args!("agent: reaps {id}"));
+    }
+
     /// Somebody changes or takes out what this daemon registered, or registers
     /// again what is foreign.
     pub(super) fn meddle(&mut self) {

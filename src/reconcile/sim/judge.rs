@@ -83,7 +83,8 @@ impl Sim {
     /// has the ID.
     fn offered(&self, container: &Container) -> Vec<Service> {
         let host = stages::host(self.profile.internal);
-        self.by_life(container, stages::offered(container, &host, self.rules))
+        let shown = self.world.shown(container);
+        self.by_life(container, stages::offered(&shown, &host, self.rules))
     }
 
     /// The pipeline has decided on a container.

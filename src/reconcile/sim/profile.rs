@@ -38,9 +38,18 @@ pub(super) struct Choices {
     pub(super) other_engine: f64,
     /// Docker shows the ports of a container only some time after its start.
     pub(super) late_ports: bool,
+    /// Containers share the networks of others.
+    pub(super) sharing: bool,
+    /// How likely it is at each step that the agent takes out one service by itself.
+    pub(super) reaping: f64,
 }
 
 impl Choices {
+    /// The same worlds without what was added to them since they were first drawn.
+    pub(super) fn of_old(self) -> Self {
+        Self { sharing: false, reaping: 0.0, ..self }
+    }
+
     /// Drawn by lot of their own, so that the worlds that were found without them
     /// stay what they were.
     pub(super) fn draw(seed: u64) -> Self {
@@ -69,6 +78,8 @@ impl Choices {
             },
             other_engine: if rng.u8(..4) == 0 { rng.f64() * 0.1 } else { 0.0 },
             late_ports: rng.u8(..4) == 0,
+            sharing: rng.u8(..3) == 0,
+            reaping: if rng.u8(..4) == 0 { rng.f64() * 0.1 } else { 0.0 },
         }
     }
 }

@@ -107,6 +107,10 @@ fn step(ground: &Ground, sabotage: Sabotage) {
     if sim.fault(engine) {
         return sim.change_engine();
     }
+    let reaping = sim.profile.choices.reaping;
+    if sim.fault(reaping) {
+        return sim.reap();
+    }
     if sim.profile.choices.drain.is_some() && sim.rng.u8(..8) == 0 {
         return sim.signal();
     }

@@ -68,7 +68,7 @@ impl docker::Source for Source {
             } else {
                 sim.note(format_args!("inspect {}", id.short()));
                 sim.world.ripen();
-                Ok(sim.world.containers.get(id).cloned())
+                Ok(sim.world.containers.get(id).map(|one| sim.world.shown(one)))
             }
         };
         self.travel().await;

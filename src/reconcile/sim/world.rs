@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
 
 use crate::container::{
-    Container, ContainerId, ExposedPort, Health, Network, Protocol, PublishedPort, State,
+    Container, ContainerId, ExposedPort, Health, Network, NetworkPeer, Protocol, PublishedPort,
+    State,
 };
 
 /// The address that the host advertises.
@@ -22,11 +23,18 @@ pub(super) struct World {
     pub(super) containers: BTreeMap<ContainerId, Container>,
     /// Those that die and start again by themselves.
     pub(super) looping: Vec<ContainerId>,
+    /// Containers share the networks of others.
+    sharing: bool,
     /// Ports that Docker shows from some moment on.
     late: BTreeMap<ContainerId, (Instant, Vec<PublishedPort>)>,
 }
 
 impl World {
+    /// A host without containers, which may come to share networks.
+    pub(super) fn new(sharing: bool) -> Self {
+        Self { sharing, ..Self::default() }
+    }
+
     pub(super) fn running(&self) -> impl Iterator<Item = &Container> {
         self.containers.values().filter(|container| container.state.is_running())
     }
@@ -68,8 +76,19 @@ impl World {
             pending_ports: Vec::new(),
             attributes: BTreeMap::new(),
         };
+        let container = match self.owner(rng) {
+            Some(owner) => Container {
+                exposed_ports: container.published_ports.iter().map(exposed).collect(),
+                published_ports: Vec::new(),
+                networks: Vec::new(),
+                network_mode: format!("container:{owner}"),
+                ..container
+            },
+            None => container,
+        };
+        let mode = &container.network_mode;
         let what = format!(
-            "create {} ports {:?} labels {:?} {:?}",
+            "create {} {mode} ports {:?} labels {:?} {:?}",
             container.name,
             published(&container),
             container.labels,
@@ -77,6 +96,41 @@ impl World {
         );
         self.containers.insert(id.clone(), container);
         Some((id, what))
+    }
+
+    /// Whose network a new container shares, if it shares one: by identifier or by name.
+    fn owner(&self, rng: &mut fastrand::Rng) -> Option<String> {
+        if !self.sharing || rng.bool() {
+            return None;
+        }
+        let owner = rng.choice(self.containers.values())?;
+        Some(if rng.u8(..3) == 0 { owner.name.clone() } else { owner.id.0.clone() })
+    }
+
+    /// A container as the engine shows it, with the owner of its network.
+    pub(super) fn shown(&self, container: &Container) -> Container {
+        let (mut through, mut at) = (Vec::new(), container);
+        let owner = loop {
+            let Some(what) = at.network_owner() else { break Some(at) };
+            let named = |one: &&Container| one.id.0 == what || one.name == what;
+            let Some(next) = self.containers.values().find(named) else { break None };
+            if next.id == container.id || through.contains(&next.id) {
+                break None;
+            }
+            through.push(next.id.clone());
+            at = next;
+        };
+        through.pop();
+        let peer = owner.filter(|owner| owner.id != container.id).map(|owner| NetworkPeer {
+            id: owner.id.clone(),
+            name: owner.name.clone(),
+            network_mode: owner.network_mode.clone(),
+            networks: owner.networks.clone(),
+            published_ports: owner.published_ports.clone(),
+            running: owner.state.is_running(),
+            through,
+        });
+        Container { network_peer: peer, ..container.clone() }
     }
 
     fn free_name(&self, rng: &mut fastrand::Rng) -> Option<String> {
@@ -89,10 +143,7 @@ impl World {
     pub(super) fn hide_ports(&mut self, id: &ContainerId, for_now: Duration) {
         let Some(container) = self.containers.get_mut(id) else { return };
         let hidden = std::mem::take(&mut container.published_ports);
-        let pending = hidden
-            .iter()
-            .map(|port| ExposedPort { port: port.container_port, protocol: port.protocol });
-        container.pending_ports = pending.collect();
+        container.pending_ports = hidden.iter().map(exposed).collect();
         self.late.insert(id.clone(), (Instant::now() + for_now, hidden));
     }
 
@@ -130,6 +181,14 @@ impl World {
             3 | 4 => {
                 container.name = name?;
                 format!("rename to {}", container.name)
+            }
+            5 | 6 if container.network_owner().is_some() => return None,
+            5 if self.sharing && rng.u8(..3) == 0 => {
+                container.networks.clear();
+                container.published_ports.clear();
+                container.pending_ports.clear();
+                self.late.remove(id);
+                "disconnect".into()
             }
             5 => {
                 container.networks = vec![network(rng)];
@@ -189,6 +248,10 @@ fn start(container: &mut Container) -> String {
     container.started_at = Some("I".repeat(before + 1));
     container.exit_code = 0;
     "start".into()
+}
+
+fn exposed(port: &PublishedPort) -> ExposedPort {
+    ExposedPort { port: port.container_port, protocol: port.protocol }
 }
 
 fn published(container: &Container) -> Vec<(u16, u16)> {

@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::Consul;
+use super::{Call, Consul, json};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -31,9 +31,11 @@ impl Consul {
         }
         let question = |name| json!({ "Resource": "service", "Access": "write", "Segment": name });
         let questions: Vec<_> = names.iter().map(question).collect();
-        let request = self.request(Method::POST, &["v1", "internal", "acl", "authorize"]).ok()?;
-        let answer = request.json(&questions).send().await.ok()?.error_for_status().ok()?;
-        let answers: Vec<Answer> = answer.json().await.ok()?;
+        let call = Call { attempt: "ask for permissions", subject: "", permission: "" };
+        let path = ["v1", "internal", "acl", "authorize"];
+        let request = self.request(call, Method::POST, &path, &[]).ok()?.json(&questions);
+        let response = self.send(call, request).await.ok()?;
+        let answers: Vec<Answer> = json(call, response).await.ok()?;
         let denied = answers.into_iter().filter(|answer| !answer.allow);
         Some(denied.map(|answer| answer.segment).collect())
     }

@@ -44,14 +44,14 @@ struct Registration<'a> {
     checks: Option<Vec<Check<'a>>>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Address {
     address: String,
     port: u16,
 }
 
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Weights {
     passing: u32,
@@ -216,47 +216,67 @@ impl<'a> Check<'a> {
     }
 }
 
-/// An entry of `GET /v1/agent/services`.
+/// The part of `GET /v1/agent/service/<id>` that says whose answer it is.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
+pub(super) struct Answered {
+    #[serde(rename = "ID", default)]
+    pub(super) id: Option<String>,
+}
+
+/// An entry of `GET /v1/agent/services`. Others write to the same agent, which takes ports and
+/// weights that this daemon would not send.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
 pub(super) struct AgentService {
-    #[serde(rename = "ID")]
-    id: String,
     service: String,
-    #[serde(default)]
     tags: Option<Vec<String>>,
-    #[serde(default)]
     meta: Option<BTreeMap<String, String>>,
-    #[serde(default)]
-    port: u16,
-    #[serde(default)]
+    port: i64,
     address: String,
-    #[serde(default)]
-    tagged_addresses: Option<BTreeMap<String, Address>>,
-    #[serde(default)]
-    weights: Option<Weights>,
-    #[serde(default)]
+    tagged_addresses: Option<BTreeMap<String, AgentAddress>>,
+    weights: Option<AgentWeights>,
     enable_tag_override: bool,
 }
 
-impl From<AgentService> for Registered {
-    fn from(entry: AgentService) -> Self {
-        let weights = entry.weights.unwrap_or(Weights { passing: 1, warning: 1 });
-        let addresses = entry.tagged_addresses.unwrap_or_default();
-        Self {
-            id: entry.id,
-            name: entry.service,
-            address: entry.address,
-            port: entry.port,
-            tags: entry.tags.unwrap_or_default(),
-            meta: entry.meta.unwrap_or_default(),
-            weights: service::Weights { passing: weights.passing, warning: weights.warning },
-            enable_tag_override: entry.enable_tag_override,
-            tagged_addresses: addresses
-                .into_iter()
-                .map(|(tag, tagged)| (tag, (tagged.address, tagged.port)))
-                .collect(),
-        }
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct AgentAddress {
+    address: String,
+    port: i64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct AgentWeights {
+    passing: i64,
+    warning: i64,
+}
+
+/// What an agent says of the service with this ID; of one that it describes in a way that
+/// cannot be understood no more is known than that it is there.
+pub(super) fn registered(id: String, entry: Option<AgentService>) -> Registered {
+    let entry = entry.unwrap_or_default();
+    let weights = match entry.weights {
+        Some(weights) => service::Weights {
+            passing: u32::try_from(weights.passing).unwrap_or_default(),
+            warning: u32::try_from(weights.warning).unwrap_or_default(),
+        },
+        None => service::Weights { passing: 1, warning: 1 },
+    };
+    let port = |port: i64| u16::try_from(port).unwrap_or_default();
+    let addresses = entry.tagged_addresses.unwrap_or_default().into_iter();
+    Registered {
+        id,
+        name: entry.service,
+        address: entry.address,
+        port: port(entry.port),
+        tags: entry.tags.unwrap_or_default(),
+        meta: entry.meta.unwrap_or_default(),
+        weights,
+        enable_tag_override: entry.enable_tag_override,
+        tagged_addresses: addresses
+            .map(|(tag, tagged)| (tag, (tagged.address, port(tagged.port))))
+            .collect(),
     }
 }
 

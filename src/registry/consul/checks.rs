@@ -1,7 +1,5 @@
 //! Consul's checks, as far as the daemon reports to them or reads them.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -17,15 +15,15 @@ const MAINTENANCE: &str = "_service_maintenance:";
 pub(super) struct AgentCheck {
     /// For the check of a maintenance, its reason.
     #[serde(default)]
-    notes: String,
+    pub(super) notes: String,
+    /// The service that it is a check of, if it is one of a service.
+    #[serde(rename = "ServiceID", default)]
+    pub(super) service: String,
 }
 
-/// The services that are in maintenance, by ID, with the reasons.
-pub(super) fn maintenance(checks: BTreeMap<String, AgentCheck>) -> BTreeMap<String, String> {
-    checks
-        .into_iter()
-        .filter_map(|(id, check)| Some((id.strip_prefix(MAINTENANCE)?.to_string(), check.notes)))
-        .collect()
+/// The service that a check puts into maintenance, if it is such a check.
+pub(super) fn maintained(check: &str) -> Option<&str> {
+    check.strip_prefix(MAINTENANCE)
 }
 
 /// The ID of the check at this place among a service's checks. Where a check is
@@ -33,6 +31,7 @@ pub(super) fn maintenance(checks: BTreeMap<String, AgentCheck>) -> BTreeMap<Stri
 /// are several.
 pub(super) fn id(service: &Service, place: usize) -> String {
     let given = service.checks.get(place).and_then(|check| check.id.clone());
+    let given = given.filter(|id| !id.is_empty());
     given.unwrap_or_else(|| match service.checks.len() {
         0 | 1 => format!("service:{}", service.id),
         _ => format!("service:{}:{}", service.id, place + 1),

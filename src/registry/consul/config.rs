@@ -3,7 +3,10 @@
 
 use std::{fs, io, net::SocketAddr, path::PathBuf};
 
-use reqwest::{Certificate, ClientBuilder, Identity, Url};
+use reqwest::{Certificate, ClientBuilder, Identity, Proxy, Url};
+use tracing::warn;
+
+use crate::proxy::{self, Proxies};
 
 const DEFAULT_ADDRESS: &str = "127.0.0.1:8500";
 
@@ -34,6 +37,8 @@ pub struct ConsulConfig {
     pub(super) namespace: Option<String>,
     /// `CONSUL_PARTITION`.
     pub(super) partition: Option<String>,
+    /// `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`.
+    proxies: Proxies,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +57,7 @@ impl Default for Address {
 #[derive(Debug, thiserror::Error)]
 pub enum ConsulError {
     /// No URL can be made of the address.
-    #[error("{0:?} is no address of a Consul agent")]
+    #[error("{:?} is no address of a Consul agent", without_user(.0))]
     Address(String),
     /// An environment variable has a value that means nothing.
     #[error("{name}={value}: {reason}")]
@@ -102,6 +107,17 @@ impl ConsulConfig {
     pub fn new(uri: &Url, env: impl Fn(&str) -> Option<String>) -> Result<Self, ConsulError> {
         let set = |name: &str| env(name).filter(|value| !value.is_empty());
         let path = |name: &str| set(name).map(PathBuf::from);
+        // registrator's masters before 7.4 had names of their own; where both are
+        // set, theirs counts for nobody.
+        let either = |name: &str, older: &'static str| {
+            let (new, old) = (path(name), path(older));
+            if let (Some(new), Some(old)) = (&new, &old)
+                && new != old
+            {
+                warn!("{older} is not used: {name} names another file");
+            }
+            new.or(old)
+        };
         let mut config = Self {
             tls: boolean(set, "CONSUL_HTTP_SSL")?.unwrap_or(false),
             insecure: boolean(set, "CONSUL_HTTP_SSL_VERIFY")? == Some(false),
@@ -116,9 +132,11 @@ impl ConsulConfig {
             }),
             namespace: set("CONSUL_NAMESPACE"),
             partition: set("CONSUL_PARTITION"),
+            proxies: Proxies::new(&env),
             ..Self::default()
         };
-        config.identity = match (path("CONSUL_CLIENT_CERT"), path("CONSUL_CLIENT_KEY")) {
+        let certificate = either("CONSUL_CLIENT_CERT", "CONSUL_TLSCERT");
+        config.identity = match (certificate, either("CONSUL_CLIENT_KEY", "CONSUL_TLSKEY")) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
             (certificate, key) => {
@@ -179,6 +197,10 @@ impl ConsulConfig {
         };
         let unusable = || ConsulError::Address(authority.clone());
         let mut base = Url::parse(&format!("{scheme}://{authority}")).map_err(|_| unusable())?;
+        builder = match self.proxy(&base)? {
+            Some(proxy) => builder.proxy(proxy),
+            None => builder.no_proxy(),
+        };
         if !self.tls {
             return Ok((builder, base));
         }
@@ -210,6 +232,19 @@ impl ConsulConfig {
         Ok((builder, base))
     }
 
+    /// The proxy through which an agent at this URL is asked.
+    fn proxy(&self, base: &Url) -> Result<Option<Proxy>, ConsulError> {
+        let by_socket = matches!(self.address, Address::Unix(_));
+        let Some(url) = self.proxies.of(base).filter(|_| !by_socket) else { return Ok(None) };
+        let name = if self.tls { "HTTPS_PROXY" } else { "HTTP_PROXY" };
+        let wrong = |reason| ConsulError::Variable { name, value: proxy::shown(url), reason };
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(wrong("only http:// and https:// proxies can be used"));
+        }
+        let proxy = Proxy::all(url.clone()).map_err(|_| wrong("it is no URL of a proxy"))?;
+        Ok(Some(proxy))
+    }
+
     fn roots(&self) -> Result<Vec<Certificate>, ConsulError> {
         let mut files: Vec<_> =
             self.ca_file.iter().map(|path| ("CONSUL_CACERT", path.clone())).collect();
@@ -237,6 +272,14 @@ impl ConsulConfig {
     }
 }
 
+/// An authority without user and password.
+fn without_user(authority: &str) -> String {
+    match authority.rsplit_once('@') {
+        Some((_, host)) => format!("…@{host}"),
+        None => authority.to_string(),
+    }
+}
+
 fn address_of(base: &Url, port: u16) -> Option<SocketAddr> {
     use std::net::ToSocketAddrs as _;
     let host = base.host_str()?.trim_matches(['[', ']']);
@@ -249,7 +292,11 @@ fn socket(uri: &Url) -> PathBuf {
 }
 
 fn read(name: &'static str, path: &PathBuf) -> Result<Vec<u8>, ConsulError> {
-    fs::read(path).map_err(|source| ConsulError::File { name, path: path.clone(), source })
+    crate::files::read(path, crate::files::TEXT).map_err(|source| ConsulError::File {
+        name,
+        path: path.clone(),
+        source,
+    })
 }
 
 /// A variable that is true or false, as Go reads it.
@@ -317,5 +364,68 @@ mod tests {
             fs::write(path, format!("{token}\n")).expect("the file is written");
             assert_eq!(config.token().expect("a token").as_deref(), Some(token));
         }
+    }
+
+    #[test]
+    fn registrators_older_names_are_honoured() {
+        let pair = |env: &[(&str, &str)]| {
+            let identity = config("consul-tls://", env).expect("a configuration").identity;
+            identity.map(|(one, other)| format!("{} {}", one.display(), other.display()))
+        };
+        let (cert, key) = (("CONSUL_CLIENT_CERT", "new.pem"), ("CONSUL_CLIENT_KEY", "new.key"));
+        let (old_cert, old_key) = (("CONSUL_TLSCERT", "old.pem"), ("CONSUL_TLSKEY", "old.key"));
+        assert_eq!(pair(&[old_cert, old_key]).as_deref(), Some("old.pem old.key"));
+        assert_eq!(pair(&[cert, old_key]).as_deref(), Some("new.pem old.key"));
+        assert_eq!(pair(&[cert, key, old_cert, old_key]).as_deref(), Some("new.pem new.key"));
+        assert_eq!(pair(&[("CONSUL_TLSCERT", ""), cert, key]).as_deref(), Some("new.pem new.key"));
+        let error = config("consul-tls://", &[old_cert]).expect_err("no key");
+        assert!(error.to_string().contains("old.pem"), "{error}");
+        let authority = config("consul-tls://", &[("CONSUL_CACERT", "ca.pem")]);
+        assert_eq!(authority.expect("a configuration").ca_file, Some("ca.pem".into()));
+    }
+
+    /// Check through which proxy an agent is asked.
+    #[track_caller]
+    fn check_proxy(uri: &str, env: &[(&str, &str)], expected: Option<&str>) {
+        let config = config(uri, env).expect("a configuration");
+        let scheme = if config.tls { "https" } else { "http" };
+        let Address::Tcp(authority) = &config.address else {
+            let any = Url::parse("http://consul").expect("a URL");
+            assert!(config.proxy(&any).expect("no fault").is_none(), "{uri}");
+            return;
+        };
+        let base = Url::parse(&format!("{scheme}://{authority}")).expect("a URL");
+        let found = config.proxies.of(&base).map(ToString::to_string);
+        assert_eq!(found.as_deref(), expected, "{uri} {env:?}");
+        assert_eq!(config.proxy(&base).expect("no fault").is_some(), expected.is_some());
+    }
+
+    #[test]
+    fn a_proxy_is_for_agents_elsewhere() {
+        let env = [("HTTP_PROXY", "http://p:1"), ("HTTPS_PROXY", "http://p:2")];
+        for here in
+            ["consul://", "consul://localhost", "consul-tls://[::1]:1", "consulkv://127.2.2.2"]
+        {
+            check_proxy(here, &env, None);
+        }
+        check_proxy("consul://agent", &env, Some("http://p:1/"));
+        check_proxy("consulkv://agent/prefix", &env, Some("http://p:1/"));
+        check_proxy("consul-tls://agent", &env, Some("http://p:2/"));
+        check_proxy("consul-unix:///run/consul.sock", &env, None);
+        let env = [env[0], ("NO_PROXY", "agent:8500")];
+        check_proxy("consul://agent", &env, None);
+        check_proxy("consul://agent:8501", &env, Some("http://p:1/"));
+    }
+
+    #[test]
+    fn a_proxy_of_another_kind_is_refused_by_name() {
+        let env = [("HTTP_PROXY", "socks5://user:secret@p:1080")];
+        let fault = |uri: &str| {
+            let config = config(uri, &env).expect("a configuration");
+            config.apply(ClientBuilder::new()).err().map(|error| error.to_string())
+        };
+        let said = "HTTP_PROXY=socks5://p:1080: only http:// and https:// proxies can be used";
+        assert_eq!(fault("consul://agent").as_deref(), Some(said));
+        assert_eq!(fault("consul://127.0.0.1"), None);
     }
 }

@@ -1,7 +1,9 @@
 //! Keys and values, and what is remembered of them.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+
 use super::*;
-use crate::container::Protocol;
+use crate::{container::Protocol, reconcile::META_HOST};
 
 const HOST: &str = "h";
 

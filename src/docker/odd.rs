@@ -1,0 +1,107 @@
+//! Answers in which something is not what Docker's API says: a number in the
+//! place of a text, a state that nobody knows, `null` in a list.
+//!
+//! One odd field costs that field and not the container, unless nothing could be
+//! said of the container without it: then it is an error, and the container keeps
+//! what it has.
+
+use bollard::models::ContainerInspectResponse;
+use serde::Deserialize as _;
+use serde_json::{Map, Value};
+
+use super::{inspect::InspectFault, podman};
+use crate::container::ContainerId;
+
+/// What is not there must not be taken for empty where it was said and could not
+/// be read.
+const WHOLE: [&str; 9] = [
+    "/Config",
+    "/Config/Env",
+    "/Config/Labels",
+    "/HostConfig",
+    "/HostConfig/NetworkMode",
+    "/NetworkSettings",
+    "/NetworkSettings/Networks",
+    "/NetworkSettings/Ports",
+    "/State",
+];
+const STATUS: &str = "/State/Status";
+
+/// A container as `docker inspect` prints it, as far as it can be read.
+///
+/// # Errors
+///
+/// A part cannot be read without which it is not known what the container is.
+pub(super) fn inspected(mut answer: Value) -> Result<ContainerInspectResponse, InspectFault> {
+    podman::rename_state(&mut answer);
+    if let Ok(response) = ContainerInspectResponse::deserialize(&answer) {
+        return Ok(response);
+    }
+    let fits = |value: &Value| ContainerInspectResponse::deserialize(value).is_ok();
+    let mended = mend(answer.clone(), &fits).unwrap_or_default();
+    let lost = |place: &&str| {
+        let said = answer.pointer(place).is_some_and(|value| !is_blank(value));
+        said && mended.pointer(place).is_none_or(Value::is_null)
+    };
+    if let Some(place) = WHOLE.into_iter().find(lost) {
+        return Err(InspectFault::Unreadable(place));
+    }
+    let tells = mended.pointer("/State/Running").is_some_and(Value::is_boolean);
+    if lost(&STATUS) && !tells {
+        return Err(InspectFault::Unreadable(STATUS));
+    }
+    ContainerInspectResponse::deserialize(&mended).map_err(|_| InspectFault::Missing("Config"))
+}
+
+/// The identifiers of a list of containers, as far as each of them has one; none
+/// if it is no such list.
+pub(super) fn listed(list: &str) -> Option<Vec<ContainerId>> {
+    let list: Vec<Value> = serde_json::from_str(list).ok()?;
+    let id = |one: &Value| Some(ContainerId(one.get("Id")?.as_str()?.to_string()));
+    list.iter().map(id).collect()
+}
+
+/// The value without what does not fit, or with it in a form that does.
+fn mend(value: Value, fits: &dyn Fn(&Value) -> bool) -> Option<Value> {
+    if fits(&value) {
+        return Some(value);
+    }
+    let whole = match value {
+        Value::Object(members) => {
+            let member = |(key, value): (String, Value)| {
+                let alone = |value: &Value| {
+                    let one = [(key.clone(), value.clone())];
+                    fits(&Value::Object(Map::from_iter(one)))
+                };
+                let mended = mend(value, &alone)?;
+                Some((key, mended))
+            };
+            Value::Object(members.into_iter().filter_map(member).collect())
+        }
+        Value::Array(elements) => {
+            let alone = |value: &Value| fits(&Value::Array(vec![value.clone()]));
+            Value::Array(elements.into_iter().filter_map(|one| mend(one, &alone)).collect())
+        }
+        Value::Null => Value::Object(Map::new()),
+        Value::String(text) => match text.trim().parse::<serde_json::Number>() {
+            Ok(number) => Value::Number(number),
+            Err(_) => Value::Bool(text.trim().parse().ok()?),
+        },
+        other => Value::String(other.to_string()),
+    };
+    fits(&whole).then_some(whole)
+}
+
+/// Whether a value says that there is nothing.
+fn is_blank(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(elements) => elements.is_empty(),
+        Value::Object(members) => members.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

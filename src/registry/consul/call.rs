@@ -1,0 +1,217 @@
+//! One call of Consul's API: what is attempted, how it is sent, and how much of an answer is
+//! taken. A server is a stranger: its redirects are not followed, and nothing that it says is
+//! believed to have an end.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use super::{
+    Consul,
+    entries::{BadList, Entries},
+    url::url,
+};
+use crate::{registry::RegistryError, service::addressable};
+
+/// The most bytes of an answer that is no list.
+const MOST_OF_ANSWER: usize = 4 << 20;
+/// The most bytes of an error's text, and the time that it may take: its status has
+/// come already.
+const MOST_OF_TEXT: usize = 2 << 10;
+const TEXT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What is attempted, for errors, and the permission that it takes.
+#[derive(Clone, Copy)]
+pub(in crate::registry) struct Call<'a> {
+    pub(in crate::registry) attempt: &'a str,
+    pub(in crate::registry) subject: &'a str,
+    pub(in crate::registry) permission: &'a str,
+}
+
+impl Call<'_> {
+    pub(in crate::registry) fn attempt(self) -> String {
+        let Call { attempt, subject, .. } = self;
+        if subject.is_empty() { attempt.to_string() } else { format!("{attempt} {subject}") }
+    }
+
+    pub(in crate::registry) fn unreachable(
+        self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> RegistryError {
+        RegistryError::Unreachable { attempt: self.attempt(), source: source.into() }
+    }
+
+    /// Nothing was sent.
+    pub(in crate::registry) fn impossible(self, message: impl Into<String>) -> RegistryError {
+        RegistryError::Impossible { attempt: self.attempt(), message: message.into() }
+    }
+
+    /// Whether an agent can be asked for what has this ID.
+    pub(in crate::registry) fn about(self, id: &str) -> Result<(), RegistryError> {
+        addressable(id).map_err(|fault| {
+            self.impossible(format!("{} is no ID that can be asked for: {fault}", shown(id)))
+        })
+    }
+
+    fn too_long(self, most: usize) -> RegistryError {
+        RegistryError::Overlong { attempt: self.attempt(), most }
+    }
+
+    fn bad_list(self, fault: BadList) -> RegistryError {
+        match fault {
+            BadList::Long(most) => self.too_long(most),
+            BadList::Broken => self.unreachable(fault),
+        }
+    }
+
+    fn refused(self, status: StatusCode, message: String) -> RegistryError {
+        let (attempt, code) = (self.attempt(), status.as_u16());
+        match status {
+            StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => {
+                RegistryError::Forbidden { attempt, permission: self.permission.into(), message }
+            }
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
+                RegistryError::Unavailable { attempt, status: code, message }
+            }
+            // With a redirect the token, or the call, would go to a place that nobody has named.
+            status if status.is_redirection() => {
+                let message = "a redirect, which is not followed".into();
+                RegistryError::Refused { attempt, status: code, message }
+            }
+            status if status.is_client_error() => {
+                RegistryError::Refused { attempt, status: code, message }
+            }
+            _ => RegistryError::Unavailable { attempt, status: code, message },
+        }
+    }
+}
+
+impl Consul {
+    /// A request to what these segments name.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError::Impossible`] if they would not arrive as they are; or the token
+    /// cannot be read.
+    pub(in crate::registry) fn request(
+        &self,
+        call: Call<'_>,
+        method: Method,
+        segments: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<RequestBuilder, RegistryError> {
+        let own = [("ns", &self.config.namespace), ("partition", &self.config.partition)];
+        let own = own.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
+        let query: Vec<_> = own.chain(query.iter().copied()).collect();
+        let url = url(&self.base, segments, &query).map_err(|fault| call.impossible(fault))?;
+        let mut request = self.client.request(method, url);
+        if let Some((user, password)) = &self.config.auth {
+            request = request.basic_auth(user, password.as_ref());
+        }
+        if let Some(token) = self.config.token().map_err(|error| call.unreachable(error))? {
+            request = request.header("X-Consul-Token", token);
+        }
+        Ok(request)
+    }
+
+    pub(in crate::registry) async fn send(
+        &self,
+        call: Call<'_>,
+        request: RequestBuilder,
+    ) -> Result<Response, RegistryError> {
+        let response = request.send().await.map_err(|error| call.unreachable(error))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        Err(call.refused(status, text(response).await))
+    }
+}
+
+/// The text of an error, cut where it is long.
+async fn text(mut response: Response) -> String {
+    let length = response.content_length();
+    let mut bytes = Vec::new();
+    let read = timeout(TEXT_TIMEOUT, async {
+        while bytes.len() <= MOST_OF_TEXT {
+            match response.chunk().await {
+                Ok(Some(chunk)) => {
+                    let left = MOST_OF_TEXT + 1 - bytes.len();
+                    bytes.extend_from_slice(&chunk[..chunk.len().min(left)]);
+                }
+                Ok(None) | Err(_) => return,
+            }
+        }
+    });
+    // What has come by then is enough for a message.
+    let _ = read.await;
+    if bytes.len() <= MOST_OF_TEXT {
+        return String::from_utf8_lossy(&bytes).trim().to_string();
+    }
+    bytes.truncate(MOST_OF_TEXT);
+    let cut = String::from_utf8_lossy(&bytes);
+    match length {
+        Some(length) => format!("{} … ({length} bytes)", cut.trim()),
+        None => format!("{} … (more than {MOST_OF_TEXT} bytes)", cut.trim()),
+    }
+}
+
+/// An ID of which nothing can be expected, for people.
+fn shown(id: &str) -> String {
+    let short: String = id.chars().take(80).collect();
+    if short.len() < id.len() {
+        format!("{short:?}… ({} bytes)", id.len())
+    } else {
+        format!("{id:?}")
+    }
+}
+
+/// An answer in JSON that is no list.
+pub(in crate::registry) async fn json<T: DeserializeOwned>(
+    call: Call<'_>,
+    mut response: Response,
+) -> Result<T, RegistryError> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| call.unreachable(error))? {
+        if bytes.len() + chunk.len() > MOST_OF_ANSWER {
+            return Err(call.too_long(MOST_OF_ANSWER));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    serde_json::from_slice(&bytes).map_err(|error| call.unreachable(error))
+}
+
+/// The entries of an answer that is a list, one after the other.
+pub(in crate::registry) async fn list(
+    call: Call<'_>,
+    mut response: Response,
+    mut each: impl FnMut(&[u8]) -> Result<(), BadList> + Send,
+) -> Result<(), RegistryError> {
+    let mut entries = Entries::default();
+    while let Some(chunk) = response.chunk().await.map_err(|error| call.unreachable(error))? {
+        entries.feed(&chunk, &mut each).map_err(|fault| call.bad_list(fault))?;
+    }
+    entries.finish().map_err(|fault| call.bad_list(fault))
+}
+
+/// The keys and values of an answer that is an object. A value of another form than what is wanted
+/// is handed over as none: others write to the same agent.
+pub(in crate::registry) async fn object<T: DeserializeOwned>(
+    call: Call<'_>,
+    response: Response,
+    mut each: impl FnMut(String, Option<T>) + Send,
+) -> Result<(), RegistryError> {
+    list(call, response, |one| {
+        if let Ok(entries) = serde_json::from_slice::<BTreeMap<String, T>>(one) {
+            entries.into_iter().for_each(|(key, value)| each(key, Some(value)));
+            return Ok(());
+        }
+        let entries: BTreeMap<String, serde::de::IgnoredAny> =
+            serde_json::from_slice(one).map_err(|_| BadList::Broken)?;
+        entries.into_keys().for_each(|key| each(key, None));
+        Ok(())
+    })
+    .await
+}

@@ -1,0 +1,264 @@
+//! What is gone without the daemon's doing is registered again within seconds, without a resync
+//! and without a look at anything else: a service, its checks, a TTL check that is reported
+//! to. And one service that is not as others are keeps none of them from that.
+
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::common::{
+    consul::{self, Consul},
+    daemon::Daemon,
+    fake_docker::FakeDocker,
+    http::Activity,
+    proxy::{Kind, Proxy},
+    wait::until,
+};
+
+const SOON: Duration = Duration::from_secs(30);
+/// README's times, and a busy machine's.
+const SERVICES: Duration = Duration::from_secs(10);
+const CHECKS: Duration = Duration::from_secs(20);
+
+/// A host whose containers are made up, with a real agent behind a proxy that counts.
+struct Lab {
+    docker: FakeDocker,
+    consul: Consul,
+    proxy: Proxy,
+}
+
+impl Lab {
+    async fn new() -> Self {
+        let docker = FakeDocker::start(Activity::default());
+        let consul = Consul::start(consul::Options::default()).await;
+        let proxy = Proxy::start(&consul.addr()).await;
+        Self { docker, consul, proxy }
+    }
+
+    /// A container in the host's network that serves on port 80, with these labels.
+    fn start(&self, name: &str, number: usize, labels: &[(&str, &str)]) {
+        let labels: Value =
+            labels.iter().map(|(key, value)| (key.to_string(), json!(value))).collect();
+        self.docker.set(
+            name,
+            Some(json!({
+                "Id": format!("{number:064x}"),
+                "Name": format!("/{name}"),
+                "Created": "2026-01-01T00:00:00Z",
+                "Image": "sha256:0",
+                "State": { "Status": "running", "Running": true, "StartedAt": "2026-01-01T00:00:01Z" },
+                "Config": {
+                    "Image": "web:1", "Hostname": name, "ExposedPorts": { "80/tcp": {} }, "Labels": labels,
+                },
+                "HostConfig": { "NetworkMode": "host" },
+                "NetworkSettings": { "Ports": {}, "Networks": { "host": { "IPAddress": "" } } },
+            })),
+        );
+    }
+
+    fn event(&self, number: usize, action: &str) {
+        self.docker.send(&json!({
+            "Type": "container", "Action": action, "status": action, "id": format!("{number:064x}"),
+            "Actor": { "ID": format!("{number:064x}"), "Attributes": {} }, "time": 1, "timeNano": 1,
+        }));
+    }
+
+    fn daemon(&self, flags: &[&str], config: Option<&str>) -> Daemon {
+        let uri = format!("consul://{}", self.proxy.addr());
+        let folder = tempfile::tempdir().expect("a folder").keep();
+        let file = folder.join("wharfinger.toml").display().to_string();
+        let mut args = vec!["run", "-ip", "192.0.2.10", "--hostname", "h"];
+        if let Some(config) = config {
+            std::fs::write(&file, config).expect("the file is written");
+            args.extend(["--config", &file]);
+        }
+        args.extend(flags);
+        args.push(&uri);
+        Daemon::start(&args, &[("DOCKER_HOST", &self.docker.host())])
+    }
+
+    async fn has(&self, ids: &[String], limit: Duration) {
+        until(limit, format!("{} services", ids.len()), async || {
+            let there = self.consul.services().await;
+            let missing: Vec<_> = ids.iter().filter(|id| !there.contains_key(*id)).collect();
+            if missing.is_empty() { Ok(()) } else { Err(format!("without {missing:?}")) }
+        })
+        .await;
+    }
+
+    async fn remove(&self, path: &str) {
+        self.consul.send(Method::PUT, path, &Value::Null).await.expect(path);
+    }
+
+    async fn register(&self, body: &Value) {
+        let path = "/v1/agent/service/register";
+        self.consul.send(Method::PUT, path, body).await.expect("a registration");
+    }
+
+    /// The IDs that the daemon has registered since so many writes; it did nothing else.
+    fn registered(&self, skip: usize) -> Vec<String> {
+        let id = |write: crate::common::proxy::Write| match write.kind {
+            Kind::Register(id) => id,
+            other => panic!("{other:?}"),
+        };
+        self.proxy.writes(skip).into_iter().map(id).collect()
+    }
+}
+
+fn ids(numbers: impl Iterator<Item = usize>) -> Vec<String> {
+    numbers.map(|number| format!("h:c{number}:80")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_or_check_that_is_gone_is_registered_again_and_nothing_else_is() {
+    let lab = Lab::new().await;
+    for number in 0..20 {
+        let labels: &[_] = match number {
+            0..5 => &[("SERVICE_CHECK_TTL", "60s")],
+            5..10 => &[("SERVICE_CHECK_TCP", "true"), ("SERVICE_CHECK_INTERVAL", "60s")],
+            _ => &[],
+        };
+        lab.start(&format!("c{number}"), number, labels);
+    }
+    // Others register what this daemon would not, and what it cannot ask for.
+    lab.register(&json!({ "ID": "odd", "Name": "odd", "Port": 70000 })).await;
+    lab.register(&json!({ "ID": "negative", "Name": "odd", "Port": -1 })).await;
+    let marks = json!({ "wharfinger-host": "h", "wharfinger-container": "f".repeat(64) });
+    let strange = ["a\tb", "..", "x//y", "\u{2028}"];
+    for id in strange {
+        lab.register(&json!({ "ID": id, "Name": "strange", "Meta": marks })).await;
+    }
+    let daemon = lab.daemon(&[], None);
+    lab.has(&ids(0..20), SOON).await;
+    daemon.wait_for_log("cannot be asked for", SOON).await;
+    let written = lab.proxy.count();
+    let inspected = lab.docker.inspections(&format!("{:064x}", 1));
+
+    // One of many, and not the one that was sent first.
+    for number in [12, 7, 19] {
+        let before = lab.proxy.count();
+        lab.remove(&format!("/v1/agent/service/deregister/h:c{number}:80")).await;
+        let start = Instant::now();
+        lab.has(&ids(number..=number), SERVICES).await;
+        println!("a service was there again after {:?}", start.elapsed());
+        assert_eq!(lab.registered(before), ids(number..=number));
+    }
+    // Its checks, of two kinds.
+    for number in [3, 8] {
+        let (check, before) = (format!("service:h:c{number}:80"), lab.proxy.count());
+        lab.remove(&format!("/v1/agent/check/deregister/{check}")).await;
+        let start = Instant::now();
+        until(CHECKS, "the check is there", async || {
+            let checks = lab.consul.checks().await;
+            checks.get(&check).map(drop).ok_or(format!("{:?}", checks.keys()))
+        })
+        .await;
+        println!("a check was there again after {:?}", start.elapsed());
+        assert_eq!(lab.registered(before), ids(number..=number));
+    }
+    // One removed and another one put in its place: the count stays the same.
+    let before = lab.proxy.count();
+    lab.remove("/v1/agent/service/deregister/h:c15:80").await;
+    lab.register(&json!({ "ID": "theirs", "Name": "theirs" })).await;
+    lab.has(&ids(15..16), SERVICES).await;
+    assert_eq!(lab.registered(before), ids(15..16));
+
+    // Nothing else was looked at or written, and what is others' is as it was.
+    assert_eq!(lab.docker.inspections(&format!("{:064x}", 1)), inspected);
+    assert_eq!(lab.proxy.count() - written, 6);
+    let services = lab.consul.services().await;
+    for id in strange.into_iter().chain(["odd", "negative", "theirs"]) {
+        assert!(services.contains_key(id), "{id:?}");
+    }
+    let log = daemon.log();
+    let said = log.lines().filter(|line| line.contains("cannot be asked for")).count();
+    assert_eq!(said, strange.len(), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ttl_check_that_is_reported_to_is_registered_again_when_it_is_gone() {
+    let lab = Lab::new().await;
+    for number in 0..3 {
+        lab.start(&format!("c{number}"), number, &[("SERVICE_CHECK_TTL", "3s")]);
+    }
+    let config = "[lifecycle]\nheartbeat = true\n[[pipeline]]\nname = 'registrator'\nbuiltin = 'registrator'\n";
+    let _daemon = lab.daemon(&[], Some(config));
+    lab.has(&ids(0..3), SOON).await;
+    let passing = async |limit: Duration| {
+        until(limit, "all checks pass", async || {
+            let checks = lab.consul.checks().await;
+            let passing = checks.values().filter(|check| check["Status"] == "passing").count();
+            if passing == 3 { Ok(()) } else { Err(format!("{checks:?}")) }
+        })
+        .await;
+    };
+    passing(SOON).await;
+    let check = "/v1/agent/check/deregister/service:h:c1:80";
+    for path in [check, "/v1/agent/service/deregister/h:c2:80"] {
+        lab.remove(path).await;
+        // A report is made once a second.
+        let start = Instant::now();
+        passing(Duration::from_secs(8)).await;
+        println!("{path}: passing again after {:?}", start.elapsed());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_forgets_has_everything_again_although_one_id_cannot_be_looked_up() {
+    let mut lab = Lab::new().await;
+    for number in 0..5 {
+        lab.start(&format!("c{number}"), number, &[]);
+    }
+    // The agent's Unicode does not know this letter, and the daemon's does.
+    lab.start("new", 100, &[("SERVICE_ID", "h:\u{1F6D8}:80")]);
+    let marks = json!({ "wharfinger-host": "h", "wharfinger-container": format!("{:064x}", 200) });
+    lab.register(&json!({ "ID": "gone\u{1F6D8}", "Name": "x", "Meta": marks })).await;
+    let daemon = lab.daemon(&[], None);
+    lab.has(&ids(0..5), SOON).await;
+    lab.consul.restart_empty().await;
+    let start = Instant::now();
+    lab.has(&ids(0..5), Duration::from_secs(10)).await;
+    println!("everything was there again after {:?}", start.elapsed());
+    // What starts afterwards is not kept waiting.
+    lab.start("c5", 5, &[]);
+    lab.event(5, "start");
+    lab.has(&ids(5..6), Duration::from_secs(5)).await;
+    drop(daemon);
+}
+
+/// A thousand services cost next to nothing while nothing changes.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_watch_of_a_thousand_services_costs_a_few_small_reads() {
+    let lab = Lab::new().await;
+    for number in 0..1000 {
+        lab.start(&format!("c{number}"), number, &[("SERVICE_CHECK_TTL", "1h")]);
+    }
+    let daemon = lab.daemon(&[], None);
+    lab.has(&ids(0..1000), Duration::from_secs(120)).await;
+    // The last list follows the last change of the catalog.
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let (reads, cpu, written) = (lab.proxy.reads(), ticks(&daemon), lab.proxy.count());
+    let period = Duration::from_secs(40);
+    tokio::time::sleep(period).await;
+    let (reads, cpu) = (lab.proxy.reads() - reads, ticks(&daemon) - cpu);
+    let share = cpu as f64 / 100.0 / period.as_secs_f64();
+    println!("{reads} reads and {:.3} % of a core in {period:?}", share * 100.0);
+    assert_eq!(lab.proxy.count(), written);
+    // A lookup every two seconds, an index every four and every ten.
+    assert!(reads <= 40, "{reads} reads");
+    assert!(share < 0.01, "{share}");
+    let before = lab.proxy.count();
+    lab.remove("/v1/agent/service/deregister/h:c777:80").await;
+    let start = Instant::now();
+    lab.has(&ids(777..778), SERVICES).await;
+    println!("one of a thousand was there again after {:?}", start.elapsed());
+    assert_eq!(lab.registered(before), ids(777..778));
+}
+
+/// The time that a process has used, in hundredths of a second.
+fn ticks(daemon: &Daemon) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).expect("a process");
+    let fields = stat.rsplit_once(')').expect("a name").1.split_whitespace();
+    fields.skip(11).take(2).map(|field| field.parse::<u64>().expect("a number")).sum()
+}
