@@ -260,6 +260,12 @@ pub async fn host(args: &OfferArgs, compat: Option<Compat>) -> anyhow::Result<Ho
     if resolved_address.is_none() && compat == Compat::Registrator && !forced {
         warn!(hostname, "the host's name does not resolve; without -ip its address is not known");
     }
+    let mut flags = args.flags(compat);
+    for (flag, variable) in [("namespace", "CONSUL_NAMESPACE"), ("partition", "CONSUL_PARTITION")] {
+        // What a container says of its own is held against the daemon's.
+        let own = std::env::var(variable).ok().filter(|own| !own.is_empty());
+        flags.extend(own.map(|own| (flag.to_string(), own)));
+    }
     Ok(Host {
         hostname,
         forced_address: args.ip.clone().filter(|ip| !ip.is_empty()),
@@ -268,7 +274,7 @@ pub async fn host(args: &OfferArgs, compat: Option<Compat>) -> anyhow::Result<Ho
         explicit: args.explicit,
         address_label: Some(args.use_ip_from_label.clone()).filter(|label| !label.is_empty()),
         compat,
-        flags: args.flags(compat),
+        flags,
     })
 }
 

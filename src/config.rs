@@ -20,6 +20,7 @@ use serde::Deserialize;
 use crate::{
     error, files,
     host::Compat,
+    pipeline::Bounds,
     plugin::Limits,
     reconcile::{GuardLimits, Lifecycle},
 };
@@ -203,6 +204,11 @@ impl Config {
         faults.extend(self.containers.selector().err());
         faults.extend(self.address.rules().err().into_iter().flatten());
         faults
+    }
+
+    /// What containers may ask for.
+    pub fn bounds(&self) -> Bounds {
+        self.limits.bounds(&self.pipeline)
     }
 
     /// What a stage may use in one call.

@@ -176,36 +176,45 @@ impl Docker {
     }
 
     async fn raw(&self, id: &str) -> Result<Option<ContainerInspectResponse>, SourceError> {
+        let options = InspectContainerOptionsBuilder::new().size(false).build();
+        let inspect = || self.client.inspect_container(id, Some(options.clone()));
+        let answer = self.ask(id, || format!("inspect container {id}"), inspect).await;
+        let (attempt, source) = match answer {
+            Ok(response) => return Ok(Some(response)),
+            Err(SourceError::Docker { attempt, source }) => (attempt, source),
+            Err(error) => return Err(error),
+        };
+        if let Some(answer) = contents(&source).and_then(|text| serde_json::from_str(text).ok()) {
+            let fault = |fault| SourceError::Inspect(ContainerId(id.into()), fault);
+            return odd::inspected(answer).map(Some).map_err(fault);
+        }
+        let missing = matches!(source, Error::DockerResponseServerError { status_code: 404, .. });
+        if missing || self.removal(&source, id).await == Some(Removal::Gone) {
+            return Ok(None);
+        }
+        Err(SourceError::Docker { attempt, source })
+    }
+
+    /// The answer to a call, within the limit; it is made again where Podman has
+    /// stumbled over the removal of a container other than `id`.
+    async fn ask<T, F>(
+        &self,
+        id: &str,
+        attempt: impl Fn() -> String,
+        call: impl Fn() -> F,
+    ) -> Result<T, SourceError>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
         let mut pauses = podman::PAUSES.into_iter();
         loop {
-            let options = InspectContainerOptionsBuilder::new().size(false).build();
-            let answer = self.client.inspect_container(id, Some(options));
-            let answer = within(LIMIT, || format!("inspect container {id}"), answer).await;
-            let (attempt, source) = match answer {
-                Ok(response) => return Ok(Some(response)),
-                Err(SourceError::Docker { attempt, source }) => (attempt, source),
-                Err(error) => return Err(error),
-            };
-            match &source {
-                Error::DockerResponseServerError { status_code: 404, .. } => return Ok(None),
-                Error::JsonDataError { contents, .. } => {
-                    if let Ok(answer) = serde_json::from_str(contents) {
-                        let fault = |fault| SourceError::Inspect(ContainerId(id.into()), fault);
-                        return odd::inspected(answer).map(Some).map_err(fault);
-                    }
-                }
-                _ => match self.removal(&source, id).await {
-                    Some(Removal::Gone) => return Ok(None),
-                    Some(Removal::UnderWay) => {
-                        if let Some(pause) = pauses.next() {
-                            tokio::time::sleep(pause).await;
-                            continue;
-                        }
-                    }
-                    None => {}
-                },
+            let answer = within(LIMIT, &attempt, call()).await;
+            let Err(SourceError::Docker { source, .. }) = &answer else { return answer };
+            if self.removal(source, id).await != Some(Removal::UnderWay) {
+                return answer;
             }
-            return Err(SourceError::Docker { attempt, source });
+            let Some(pause) = pauses.next() else { return answer };
+            tokio::time::sleep(pause).await;
         }
     }
 
@@ -245,11 +254,15 @@ impl Docker {
     /// The identity that it gives in an answer, and where it stores its containers:
     /// before Docker 23 all engines of one machine give the same identity.
     async fn identity(&self) -> Result<Option<(String, String)>, SourceError> {
-        let answer = self.client.info();
-        match within(LIMIT, || "ask Docker for its identity".into(), answer).await {
-            Ok(info) => {
-                let root = info.docker_root_dir.unwrap_or_default();
-                Ok(info.id.filter(|id| !id.is_empty()).map(|id| (id, root)))
+        let attempt = || "ask Docker for its identity".into();
+        let known = |(id, root): (Option<String>, String)| {
+            id.filter(|id| !id.is_empty()).map(|id| (id, root))
+        };
+        match self.ask("", attempt, || self.client.info()).await {
+            Ok(info) => Ok(known((info.id, info.docker_root_dir.unwrap_or_default()))),
+            Err(SourceError::Docker { attempt, source }) if contents(&source).is_some() => {
+                let said = contents(&source).and_then(odd::identity);
+                said.map(known).ok_or(SourceError::Docker { attempt, source })
             }
             // A proxy in front of the socket may not let this pass.
             Err(SourceError::Docker {
@@ -258,6 +271,14 @@ impl Docker {
             }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// The answer that an error is about, if it is one that has not the types of the API.
+fn contents(error: &Error) -> Option<&str> {
+    match error {
+        Error::JsonDataError { contents, .. } => Some(contents),
+        _ => None,
     }
 }
 
@@ -290,29 +311,15 @@ impl Source for Docker {
             .all(false)
             .filters(&HashMap::from([("status".to_string(), states)]))
             .build();
-        let mut pauses = podman::PAUSES.into_iter();
-        loop {
-            let answer = self.client.list_containers(Some(options.clone()));
-            let (attempt, source) = match within(LIMIT, || "list containers".into(), answer).await {
-                Ok(list) => {
-                    let ids = list.into_iter().filter_map(|summary| summary.id);
-                    return Ok(ids.map(ContainerId).collect());
-                }
-                Err(SourceError::Docker { attempt, source }) => (attempt, source),
-                Err(error) => return Err(error),
-            };
-            if let Error::JsonDataError { contents, .. } = &source
-                && let Some(ids) = odd::listed(contents)
-            {
-                return Ok(ids);
+        let list = || self.client.list_containers(Some(options.clone()));
+        match self.ask("", || "list containers".into(), list).await {
+            Ok(list) => {
+                Ok(list.into_iter().filter_map(|summary| summary.id).map(ContainerId).collect())
             }
-            // Podman reads each container for its list, and one may go meanwhile.
-            match pauses.next() {
-                Some(pause) if self.removal(&source, "").await.is_some() => {
-                    tokio::time::sleep(pause).await;
-                }
-                _ => return Err(SourceError::Docker { attempt, source }),
-            }
+            Err(SourceError::Docker { attempt, source }) => contents(&source)
+                .and_then(odd::listed)
+                .ok_or(SourceError::Docker { attempt, source }),
+            Err(error) => Err(error),
         }
     }
 

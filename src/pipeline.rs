@@ -9,12 +9,14 @@
 mod address;
 mod again;
 mod blame;
+mod bounds;
 mod builtin;
 mod candidates;
 mod diff;
 mod labels;
 mod digest;
 mod figures;
+mod gate;
 mod health;
 mod judge;
 mod lint;
@@ -40,12 +42,15 @@ use crate::{
     select::{SelectError, Selector},
     service::Service,
 };
+use bounds::Tally;
 use digest::Facts;
+use gate::Gate;
 use memory::Memory;
 
 pub use address::{AddressRules, Bound, Family};
 pub use again::Unsettled;
 pub use blame::Blame;
+pub use bounds::Bounds;
 pub use builtin::{Builtin, UnknownBuiltin};
 pub use candidates::{Candidates, candidates};
 pub use diff::{FieldChange, diff};
@@ -57,6 +62,9 @@ pub use outcome::{Change, Failure, Outcome, Trace, Veto};
 pub use step::{Made, Mode, OnError, Rules, Selects, StageNote, Step};
 pub use survey::{Finding, Survey};
 pub use unloaded::Unloaded;
+
+/// What stands in the place of a stage's name where a container asks for too much.
+const LIMITS: &str = "limits";
 
 /// One step of the pipeline: a pure function from a container and its proposed
 /// services to a verdict on each.
@@ -194,6 +202,16 @@ pub enum StageError {
     /// Likewise: it cannot tell what the container offers.
     #[error("could not decide")]
     Label(#[source] LabelFault),
+    /// The container asks for more than one may, or more than is left for it.
+    #[error("the container asks for {asked}; {most} are allowed (limits.{key})")]
+    Bound {
+        /// What it asks for.
+        asked: String,
+        /// How much there may be.
+        most: String,
+        /// The limit's key in the configuration.
+        key: &'static str,
+    },
 }
 
 impl StageError {
@@ -213,6 +231,7 @@ impl StageError {
             Self::Host(_) => "host",
             Self::Select(_) => "select",
             Self::Label(_) => "label",
+            Self::Bound { .. } => "bound",
         }
     }
 }
@@ -252,6 +271,9 @@ pub struct Pipeline {
     address: Arc<AddressRules>,
     /// None if no answers are remembered.
     memory: Option<Arc<Memory>>,
+    bounds: Bounds,
+    /// What all containers have asked for; none where no container comes twice.
+    tally: Option<Arc<Tally>>,
 }
 
 impl fmt::Debug for Pipeline {
@@ -269,8 +291,14 @@ impl Pipeline {
 
     /// A pipeline of these steps in this order.
     pub fn of(steps: Vec<Step>) -> Self {
-        let memory = Some(Arc::default());
-        Self { steps: steps.into(), select: None, address: Arc::default(), memory }
+        Self {
+            steps: steps.into(),
+            select: None,
+            address: Arc::default(),
+            memory: Some(Arc::default()),
+            bounds: Bounds::DEFAULT,
+            tally: Some(Arc::default()),
+        }
     }
 
     /// The same for those containers only of which the expression is true; all
@@ -284,20 +312,31 @@ impl Pipeline {
         Self { address: Arc::new(address), ..self }
     }
 
+    /// The same with these bounds for what containers ask for.
+    pub fn bounded(self, bounds: Bounds) -> Self {
+        Self { bounds, ..self }
+    }
+
+    /// A container offers nothing any more, so that there is more left for the others.
+    pub fn forget(&self, container: &ContainerId) {
+        self.tally.iter().for_each(|tally| tally.forget(container));
+    }
+
     /// The pipeline as the successor of another: it remembers the answers that
-    /// the other got, and the figures of stages of the same name go on.
+    /// the other got, what containers have asked for, and the figures of stages of the
+    /// same name go on.
     pub fn succeeding(self, old: &Self) -> Self {
         let step = |step: &Step| match old.steps.iter().find(|old| old.name() == step.name()) {
             Some(old) => step.clone().succeeding(old),
             None => step.clone(),
         };
         let steps = self.steps.iter().map(step).collect();
-        Self { steps, memory: old.memory.clone(), ..self }
+        Self { steps, memory: old.memory.clone(), tally: old.tally.clone(), ..self }
     }
 
-    /// The same without a memory of answers, where no container comes twice.
+    /// The same without a memory of answers and containers, where none comes twice.
     pub fn forgetful(self) -> Self {
-        Self { memory: None, ..self }
+        Self { memory: None, tally: None, ..self }
     }
 
     /// What each stage is, in their order, for people.
@@ -321,24 +360,46 @@ impl Pipeline {
     ///
     /// The first stage that fails and holds ([`OnError::Hold`]) ends the run:
     /// what it would have changed or vetoed is not known, so nothing may be
-    /// registered on the strength of the others. So does the expression that selects containers, and a label
-    /// by which a container says its address.
+    /// registered on the strength of the others. So does the expression that selects containers, a label
+    /// by which a container says its address, and a container that asks for too much.
     pub async fn evaluate(
         &self,
         container: &Container,
         host: &Host,
     ) -> Result<Outcome, PipelineError> {
         let before = |stage: &str, source| failed(stage, container, source, Outcome::default());
-        let selected = self.select.as_ref().map_or(Ok(true), |select| select.matches(container));
+        let selected = match &self.select {
+            Some(select) => select.decide(container).await,
+            None => Ok(true),
+        };
         if !selected.map_err(|error| before("containers.select", StageError::Select(error)))? {
+            self.forget(&container.id);
             let ignored = vec!["not selected by containers.select".to_string()];
             return Ok(Outcome { ignored, unselected: true, ..Outcome::default() });
         }
-        let Candidates { services, ignored, warnings } = candidates(container, host, &self.address)
-            .map_err(|fault| before("address", StageError::Label(fault)))?;
+        let bounded = |source| before(LIMITS, source);
+        self.bounds.said(container, host, &self.address).map_err(bounded)?;
+        let Candidates { services, ignored, mut warnings } =
+            candidates(container, host, &self.address)
+                .map_err(|fault| before("address", StageError::Label(fault)))?;
+        // A stage of the daemon's own puts what the container says into each of them.
+        if self.steps.iter().any(Step::is_builtin) {
+            self.bounds.product(container, host, services.len()).map_err(bounded)?;
+        }
+        let services = Gate::of(container, host).candidates(services, &mut warnings);
         let candidates = services.clone();
         let outcome = Outcome { candidates, services, ignored, warnings, ..Outcome::default() };
-        self.run(container, host, outcome, |_| true).await
+        let outcome = self.run(container, host, outcome, |_| true).await?;
+        let size = self.bounds.made(&outcome.services);
+        let granted = size.and_then(|size| match &self.tally {
+            Some(tally) => tally.grant(&self.bounds, &container.id, size),
+            None => Ok(()),
+        });
+        match granted {
+            Ok(()) => Ok(outcome),
+            // What it would have is as large as what was refused.
+            Err(source) => Err(failed(LIMITS, container, source, Outcome::default())),
+        }
     }
 
     /// Run services through those stages that `takes_part` names.
@@ -352,7 +413,7 @@ impl Pipeline {
         let facts = Facts::of(container, host);
         for step in self.steps.iter().filter(|step| takes_part(step)) {
             let mut trace = Trace::of(step);
-            let answer = match step.selects(container) {
+            let answer = match step.selects(container).await {
                 Ok(true) => self.ask(step, container, host, &facts, &mut trace, &outcome).await,
                 Ok(false) => {
                     trace.skipped = true;
@@ -385,7 +446,7 @@ impl Pipeline {
         so_far: &Outcome,
     ) -> Result<judge::Judged, StageError> {
         let services = &so_far.services;
-        let judge = judge::Judge { step, host, services };
+        let judge = judge::Judge { step, container, host, services, bounds: &self.bounds };
         let memory = self.memory.as_deref();
         let fingerprint = step.fingerprint().filter(|_| memory.is_some());
         let key = fingerprint.map(|fingerprint| facts.key(fingerprint, services));

@@ -3,15 +3,19 @@
 //! The language is CEL, the Common Expression Language, in which Kubernetes
 //! writes its admission rules. Everything that can be known of an expression
 //! before it has seen a container is checked when it is parsed: its syntax, the
-//! variables and functions that it names, its cost, and that it gives true or
-//! false. The cost is bounded by the length of the text and by how deep it
-//! nests; an evaluation ends, since the language has no other loops than those
-//! over what a container has.
+//! variables and functions that it names, and that it gives true or false.
+//!
+//! What an evaluation costs depends on the container, and whoever starts that may
+//! be a stranger. So its steps are counted before it begins ([`cost`]), and one that is not
+//! small runs beside the runtime's own threads, with a deadline.
+
+mod cost;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     fmt,
     sync::{Arc, LazyLock},
+    time::Duration,
 };
 
 use cel::{
@@ -19,8 +23,10 @@ use cel::{
     common::ast::{EntryExpr, Expr, IdedExpr},
     parser::PrattParser,
 };
+use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 
 use crate::container::Container;
+use cost::Sizes;
 
 /// The names that an expression can use, and their kinds.
 pub const VARIABLES: [(&str, &str); 6] = [
@@ -76,6 +82,15 @@ const MAX_LENGTH: usize = 2048;
 const MAX_DEPTH: usize = 160;
 /// How many loops (`all`, `exists`, `map`, …) may stand in one another.
 const MAX_LOOPS: usize = 2;
+
+/// The variables of a container that an expression can see begin with this.
+const ENV: &str = "SERVICE_";
+
+/// The time of an evaluation, with the waiting for its turn.
+const DEADLINE: Duration = Duration::from_secs(2);
+/// Evaluations that run beside the runtime's threads at once. One that outlives its
+/// deadline keeps its place, so that they cannot pile up.
+static TURNS: Semaphore = Semaphore::const_new(2);
 
 /// CEL's own functions, the same for all.
 static LIBRARY: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
@@ -154,33 +169,59 @@ impl Selector {
         &self.text
     }
 
-    /// Whether the expression is true of a container.
+    /// Whether the expression is true of a container. Takes the thread for as long as
+    /// the evaluation takes, which is bounded; see [`Selector::decide`].
     ///
     /// # Errors
     ///
-    /// It cannot be evaluated: most often it asks for a label that the
-    /// container does not have, without asking first whether it has it.
+    /// It would cost too much on this container, or it cannot be evaluated: most
+    /// often it asks for a label that the container does not have, without asking
+    /// first whether it has it.
     pub fn matches(&self, container: &Container) -> Result<bool, SelectError> {
-        let labels = container.labels.iter().map(|(key, value)| (key.clone(), value.clone()));
-        // The last one counts, as for the container itself.
-        let env: BTreeMap<_, _> = container
-            .env
-            .iter()
-            .filter(|(key, _)| key.starts_with("SERVICE_"))
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
-        let networks: Vec<_> =
-            container.networks.iter().map(|network| network.name.clone()).collect();
+        Sizes::of(container).steps(&self.expression)?;
+        self.answer(Facts::of(container))
+    }
+
+    /// The same, on a thread of its own and with a deadline where the evaluation is
+    /// not a small one. If the future is dropped, the evaluation still runs to its end.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Selector::matches`], or it took too long.
+    pub async fn decide(&self, container: &Container) -> Result<bool, SelectError> {
+        let sizes = Sizes::of(container);
+        let steps = sizes.steps(&self.expression)?;
+        let facts = Facts::of(container);
+        if sizes.is_small(steps) {
+            return self.answer(facts);
+        }
+        let selector = self.clone();
+        let evaluated = timeout(DEADLINE, async move {
+            let turn = TURNS.acquire().await.expect("the semaphore is never closed");
+            spawn_blocking(move || {
+                let _turn = turn;
+                selector.answer(facts)
+            })
+            .await
+        });
+        match evaluated.await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => Err(SelectError::Evaluate(format!("it ended badly: {error}"))),
+            Err(_) => {
+                let deadline = humantime::format_duration(DEADLINE);
+                Err(SelectError::Cost(format!("it took longer than {deadline} on this container")))
+            }
+        }
+    }
+
+    fn answer(&self, facts: Facts) -> Result<bool, SelectError> {
         let mut context = Context::with_env(LIBRARY.clone());
-        context.add_variable_from_value("labels", labels.collect::<HashMap<_, _>>());
-        context.add_variable_from_value("env", env.into_iter().collect::<HashMap<_, _>>());
-        context.add_variable_from_value("networks", networks);
-        for (name, value) in [
-            ("image", &container.image),
-            ("name", &container.name),
-            ("network_mode", &container.network_mode),
-        ] {
-            context.add_variable_from_value(name, value.clone());
+        for (name, map) in [("labels", facts.labels), ("env", facts.env)] {
+            context.add_variable_from_value(name, map);
+        }
+        context.add_variable_from_value("networks", facts.networks);
+        for (name, value) in facts.texts {
+            context.add_variable_from_value(name, value);
         }
         self.evaluate(&context).map_err(said)?.map_err(SelectError::NotBool)
     }
@@ -209,6 +250,32 @@ impl Selector {
             Value::Bool(answer) => Ok(answer),
             other => Err(other.type_of().to_string()),
         })
+    }
+}
+
+/// What an expression is given of a container.
+struct Facts {
+    labels: HashMap<String, String>,
+    env: HashMap<String, String>,
+    networks: Vec<String>,
+    texts: [(&'static str, String); 3],
+}
+
+impl Facts {
+    fn of(container: &Container) -> Self {
+        let pair = |(key, value): (&String, &String)| (key.clone(), value.clone());
+        // The last one counts, as for the container itself.
+        let env = container.env.iter().map(|(key, value)| (key, value));
+        Self {
+            labels: container.labels.iter().map(pair).collect(),
+            env: env.filter(|(key, _)| key.starts_with(ENV)).map(pair).collect(),
+            networks: container.networks.iter().map(|network| network.name.clone()).collect(),
+            texts: [
+                ("image", container.image.clone()),
+                ("name", container.name.clone()),
+                ("network_mode", container.network_mode.clone()),
+            ],
+        }
     }
 }
 

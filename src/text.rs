@@ -107,7 +107,10 @@ fn deceives(c: char) -> bool {
 /// a token in its query.
 pub fn without_secrets(uri: &str) -> String {
     const HIDDEN: &str = "***";
-    let Some((scheme, rest)) = uri.split_once("://") else { return uri.into() };
+    let Some((scheme, rest)) = uri.split_once("://") else {
+        let clean = uri.rsplit_once('@').map(|(_, rest)| format!("{HIDDEN}@{rest}"));
+        return clean.unwrap_or_else(|| uri.into());
+    };
     let parses = url::Url::parse(uri).is_ok();
     let authority = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
     // What cannot be read may have a password with a slash in it.
@@ -225,6 +228,7 @@ mod tests {
             ("consulkv://h/a@b", "consulkv://h/a@b"),
             ("memory://", "memory://"),
             ("no uri", "no uri"),
+            ("consul:u:pw@h", "***@h"),
         ] {
             assert_eq!(without_secrets(uri), expected);
         }

@@ -209,7 +209,9 @@ pub fn choosing(config: &Config, pipeline: Pipeline) -> Result<Pipeline, BadConf
     let select = config.containers.selector().map_err(|fault| faults.push(fault));
     let address = config.address.rules().map_err(|more| faults.extend(more));
     match (select, address) {
-        (Ok(select), Ok(address)) => Ok(pipeline.selecting(select).addressing(address)),
+        (Ok(select), Ok(address)) => {
+            Ok(pipeline.selecting(select).addressing(address).bounded(config.bounds()))
+        }
         _ => Err(BadConfig(anyhow!("{}", faults.join("; ")))),
     }
 }

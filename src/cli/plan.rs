@@ -139,6 +139,9 @@ fn consul_json(forecast: &Forecast) -> anyhow::Result<Printed> {
             }
         }
     }
+    if bodies.is_empty() && code != 0 {
+        return Ok(Printed { text: String::new(), code });
+    }
     bodies.sort_by_key(|(id, _)| *id);
     let bodies: Vec<_> = bodies.into_iter().map(|(_, body)| body).collect();
     let text = serde_json::to_string_pretty(&bodies).context("the bodies as JSON")? + "\n";

@@ -136,6 +136,8 @@ impl Client {
         id: &str,
         options: Option<InspectContainerOptions>,
     ) -> Result<ContainerInspectResponse, Error> {
+        // A name may be given as `docker inspect` prints it.
+        let id = id.trim_start_matches('/');
         if id.is_empty() || id.starts_with('.') {
             // Part of a path, it would mean another one.
             return Err(nonsense(format!("no container can be called {id:?}")));

@@ -10,7 +10,7 @@ use bollard::models::{
 use super::{
     ports::{exposed, pending, published},
     signal::{self, SIGTERM},
-    template::{HttpGet, Template, TemplateError},
+    template::{self, HttpGet, Template, TemplateError},
 };
 use crate::container::{Container, ContainerId, Health, Network, NetworkPeer, State};
 
@@ -32,7 +32,6 @@ pub enum InspectFault {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tags {
     template: Template,
-    http_get: HttpGet,
 }
 
 impl Tags {
@@ -43,13 +42,12 @@ impl Tags {
     ///
     /// It is a template, and the template is wrong.
     pub fn parse(text: &str, http_get: HttpGet) -> Result<Self, TemplateError> {
-        let template = Template::parse(text, http_get)?;
-        Ok(Self { template, http_get })
+        Ok(Self { template: Template::parse(text, http_get)? })
     }
 
     /// Whether making the tags of a container may take long.
     pub(super) fn may_block(&self) -> bool {
-        self.http_get != HttpGet::Forbidden && self.template.plain().is_none()
+        self.template.plain().is_none()
     }
 
     /// The tags of a container. Blocks while the template calls out.
@@ -57,6 +55,7 @@ impl Tags {
         if let Some(text) = self.template.plain() {
             return Ok(text.to_string());
         }
+        template::measure(response)?;
         let json = serde_json::to_value(response).expect("Docker's answer is JSON");
         self.template.render(&json)
     }

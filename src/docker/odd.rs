@@ -61,6 +61,14 @@ pub(super) fn listed(list: &str) -> Option<Vec<ContainerId>> {
     list.iter().map(id).collect()
 }
 
+/// The identity of an engine and its data folder, from its answer to `/info`; none
+/// if it is no such answer.
+pub(super) fn identity(info: &str) -> Option<(Option<String>, String)> {
+    let info: Map<String, Value> = serde_json::from_str(info).ok()?;
+    let text = |key: &str| info.get(key).and_then(Value::as_str).map(String::from);
+    Some((text("ID"), text("DockerRootDir").unwrap_or_default()))
+}
+
 /// The value without what does not fit, or with it in a form that does.
 fn mend(value: Value, fits: &dyn Fn(&Value) -> bool) -> Option<Value> {
     if fits(&value) {

@@ -59,12 +59,7 @@ pub(super) enum Removal {
 pub(super) fn removal(message: &str, id: &str) -> Option<Removal> {
     let message = message.trim_end().trim_end_matches('.');
     let over = ["no such container", "container has already been removed"];
-    let meanwhile = [
-        "container not known",
-        "layer not known",
-        "container state improper",
-        "no such exec session",
-    ];
+    let meanwhile = ["container not known", "layer not known", "container state improper"];
     if let Some(words) = over.iter().find_map(|end| message.strip_suffix(end)) {
         let dependency = words.contains("depend");
         let named = id.len() >= 12 && words.contains(id);

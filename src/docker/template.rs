@@ -82,6 +82,30 @@ pub enum TemplateError {
         #[source]
         fault: Option<Fault>,
     },
+    /// There is too much that Docker says of the container: as values it takes many
+    /// times the memory of its text.
+    #[error("Docker's answer on the container is longer than {MAX_ANSWER} bytes")]
+    TooLarge,
+}
+
+/// The longest answer of Docker's that a template is rendered over.
+const MAX_ANSWER: usize = 2 << 20;
+
+/// Hold the length of Docker's answer against what a template may be rendered over,
+/// before values are made of it.
+pub(super) fn measure(answer: &impl serde::Serialize) -> Result<(), TemplateError> {
+    struct Rest(usize);
+    impl std::io::Write for Rest {
+        fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+            self.0 = self.0.checked_sub(text.len()).ok_or(std::io::ErrorKind::FileTooLarge)?;
+            Ok(text.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    serde_json::to_writer(Rest(MAX_ANSWER), answer).map_err(|_| TemplateError::TooLarge)
 }
 
 /// A parsed template. The default is the empty text.
@@ -170,18 +194,23 @@ impl PartialEq for Template {
 impl Eq for Template {}
 
 /// What one rendering may use up. A tag is short, so the limits are there for
-/// mistakes; a response of `httpGet` counts twice its bytes.
-fn limits() -> Limits {
+/// mistakes, and for containers with many labels; a response of `httpGet` counts twice its
+/// bytes, and is waited for.
+fn limits(http_get: HttpGet) -> Limits {
+    let deadline = match http_get {
+        HttpGet::Forbidden => Duration::from_secs(2),
+        HttpGet::Checked | HttpGet::Original => Duration::from_secs(60),
+    };
     Limits::default()
         .with_iterations(1_000)
         .with_total_iterations(10_000)
         .with_output_bytes(1 << 20)
         .with_function_output(4 << 20)
-        .with_deadline(Duration::from_secs(60))
+        .with_deadline(deadline)
 }
 
 fn engine(text: &str, http_get: HttpGet) -> Result<gtmpl_ng::Template, ParseError> {
-    let mut template = gtmpl_ng::Template::with_limits(limits());
+    let mut template = gtmpl_ng::Template::with_limits(limits(http_get));
     template.add_funcs(functions::FUNCTIONS);
     match http_get {
         HttpGet::Forbidden => {}

@@ -3,11 +3,8 @@
 
 use std::collections::HashMap;
 
-use super::{Change, Decision, StageError, Step, Verdict, Veto, diff, validate};
-use crate::{host::Host, service::Service};
-
-/// Services that one answer may add.
-const MAX_ADDED: usize = 256;
+use super::{Bounds, Change, Decision, Gate, StageError, Step, Verdict, Veto, diff, validate};
+use crate::{container::Container, host::Host, service::Service};
 
 /// A decision that may be used, carried out on the services it was made for.
 #[derive(Debug)]
@@ -16,12 +13,16 @@ pub(super) struct Judged {
     pub(super) vetoed: Vec<Veto>,
     /// What differs, by the IDs that the services had before.
     pub(super) changes: Vec<(String, Change)>,
+    /// What of the container's own words was mended or left out.
+    pub(super) warnings: Vec<String>,
 }
 
 /// What a decision is held against.
 pub(super) struct Judge<'a> {
     pub(super) step: &'a Step,
+    pub(super) container: &'a Container,
     pub(super) host: &'a Host,
+    pub(super) bounds: &'a Bounds,
     /// What the stage was shown.
     pub(super) services: &'a [Service],
 }
@@ -37,13 +38,21 @@ impl Judge<'_> {
                 self.services.len()
             ));
         }
-        if added.len() > MAX_ADDED {
-            return invalid(format!("{} more services; {MAX_ADDED} are allowed", added.len()));
+        let most = self.bounds.services;
+        if added.len() > most {
+            return invalid(format!("{} more services; {most} are allowed", added.len()));
         }
         let mut judged = Judged {
             services: Vec::with_capacity(verdicts.len() + added.len()),
             vetoed: Vec::new(),
             changes: Vec::new(),
+            warnings: Vec::new(),
+        };
+        // A stage of the daemon's own hands on what a container says: a bad word costs that word
+        // and not the container. What others write is theirs.
+        let verdicts = match self.step.is_builtin() {
+            true => self.gate(verdicts, &mut judged.warnings),
+            false => verdicts,
         };
         for (before, verdict) in self.services.iter().zip(verdicts) {
             self.verdict(&mut judged, before, verdict)?;
@@ -51,10 +60,18 @@ impl Judge<'_> {
         for service in added {
             self.added(&mut judged, service)?;
         }
-        if !self.step.stage().is_builtin() {
+        if !self.step.is_builtin() {
             self.distinct(&judged.services)?;
         }
         Ok(judged)
+    }
+
+    /// Hold against the gate what a stage of the daemon's own made of the container's words.
+    fn gate(&self, verdicts: Vec<Verdict>, warnings: &mut Vec<String>) -> Vec<Verdict> {
+        let settings = self.step.made().map_or("", |made| &made.settings);
+        let gate = Gate::of(self.container, self.host).with_settings(settings);
+        let origins = self.services.iter().map(|before| before.origin.clone());
+        gate.verdicts(verdicts, origins, warnings)
     }
 
     fn verdict(
@@ -67,8 +84,8 @@ impl Judge<'_> {
             Verdict::Keep => judged.services.push(before.clone()),
             Verdict::Replace(after) => {
                 let after = Service { origin: before.origin.clone(), ..*after };
-                if !self.step.stage().is_builtin() {
-                    validate::replaced(&self.host.hostname, before, &after)
+                if !self.step.is_builtin() {
+                    validate::replaced(&self.host.hostname, self.bounds, before, &after)
                         .map_err(StageError::Invalid)?;
                 }
                 let fields = diff(before, &after);
@@ -91,7 +108,7 @@ impl Judge<'_> {
 
     fn added(&self, judged: &mut Judged, service: Service) -> Result<(), StageError> {
         let service = Service { origin: None, ..service };
-        validate::added(&self.host.hostname, &service).map_err(StageError::Invalid)?;
+        validate::added(&self.host.hostname, self.bounds, &service).map_err(StageError::Invalid)?;
         self.permitted(|| format!("service {:?}: it is added", service.id))?;
         judged.changes.push((service.id.clone(), Change::Added));
         judged.services.push(service);

@@ -5,9 +5,9 @@ use crate::container::{Container, ExposedPort, Protocol};
 use super::address::{self, AddressRules};
 
 /// The network whose address is offered, in the place of the rules' choice.
-const NETWORK: &str = "wharfinger.network";
+pub(super) const NETWORK: &str = "wharfinger.network";
 /// Ports that are offered as if the image exposed them.
-const PORT: &str = "wharfinger.port";
+pub(super) const PORT: &str = "wharfinger.port";
 /// Whether the container offers one service that has no port.
 const PORTLESS: &str = "wharfinger.portless";
 

@@ -15,7 +15,7 @@ use super::{Decision, Message, digest::Digest};
 /// Answers that are remembered at most: those of 16 stages on 4,000 containers.
 const MAX_ANSWERS: usize = 1 << 16;
 /// Bytes that they take at most, roughly.
-const MAX_BYTES: usize = 64 << 20;
+const MAX_BYTES: usize = 32 << 20;
 /// What an answer takes apart from its content, roughly.
 const ANSWER_BYTES: usize = 128;
 

@@ -34,7 +34,7 @@ pub struct Outcome {
     /// Whether `containers.select` leaves it out.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unselected: bool,
-    /// What was mended on the way to the candidates, a sentence each.
+    /// What of the container's own words was mended or left out, a sentence each.
     pub warnings: Vec<String>,
     /// What each stage did, in order.
     pub trace: Vec<Trace>,
@@ -142,6 +142,7 @@ impl Outcome {
             (Mode::Enforce, Ok(judged)) => {
                 self.services = judged.services;
                 self.vetoed.extend(judged.vetoed);
+                self.warnings.extend(judged.warnings);
                 trace.changes = judged.changes;
             }
             (Mode::Monitor, Ok(judged)) => trace.would_be = judged.changes,

@@ -55,6 +55,7 @@ impl fmt::Display for OnError {
 }
 
 /// Which containers a stage is for.
+#[async_trait::async_trait]
 pub trait Selects: fmt::Debug + Send + Sync {
     /// Whether this is one of them.
     ///
@@ -62,11 +63,25 @@ pub trait Selects: fmt::Debug + Send + Sync {
     ///
     /// It cannot be said; the text says why.
     fn selects(&self, container: &Container) -> Result<bool, String>;
+
+    /// The same, without keeping the thread where that takes long.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Selects::selects`].
+    async fn decide(&self, container: &Container) -> Result<bool, String> {
+        self.selects(container)
+    }
 }
 
+#[async_trait::async_trait]
 impl Selects for Selector {
     fn selects(&self, container: &Container) -> Result<bool, String> {
         self.matches(container).map_err(|error| error_chain(&error))
+    }
+
+    async fn decide(&self, container: &Container) -> Result<bool, String> {
+        Selector::decide(self, container).await.map_err(|error| error_chain(&error))
     }
 }
 
@@ -244,10 +259,11 @@ impl Step {
     }
 
     /// Whether it is for this container.
-    pub(super) fn selects(&self, container: &Container) -> Result<bool, StageError> {
+    pub(super) async fn selects(&self, container: &Container) -> Result<bool, StageError> {
         let Some(select) = &self.rules.select else { return Ok(true) };
         select
-            .selects(container)
+            .decide(container)
+            .await
             .map_err(|reason| StageError::Host(format!("its select cannot be evaluated: {reason}")))
     }
 

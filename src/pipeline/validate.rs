@@ -6,29 +6,28 @@
 //! registration, and the daemon's own where an entry could not be removed again
 //! or would be taken for somebody else's.
 
-mod address;
-mod checks;
-mod id;
+pub(super) mod address;
+pub(super) mod checks;
+pub(super) mod id;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Bounds;
 use crate::service::{Check, Service, Weights};
 
 /// Keys with this prefix are the daemon's own.
 pub(crate) const RESERVED: &str = "wharfinger-";
 /// Keys with this prefix are Consul's own.
-const CONSULS: &str = "consul-";
+pub(super) const CONSULS: &str = "consul-";
 
 /// The bytes that a name, a tag and the like may have, unless it is said
 /// otherwise.
 const MAX_TEXT: usize = 512;
-const MAX_TAGS: usize = 256;
-const MAX_META: usize = 64;
+pub(super) const MAX_META: usize = 64;
 const MAX_META_KEY: usize = 128;
 const MAX_META_VALUE: usize = 512;
-const MAX_CHECKS: usize = 64;
 const MAX_NOTES: usize = 128;
 const MAX_NOTE: usize = 16 << 10;
 /// The largest weight that Consul takes.
@@ -39,8 +38,13 @@ const MAX_WEIGHT: u32 = 65_535;
 /// # Errors
 ///
 /// A sentence that names the service, the field and the fault.
-pub(super) fn replaced(host: &str, before: &Service, after: &Service) -> Result<(), String> {
-    check(host, Some(before), after)
+pub(super) fn replaced(
+    host: &str,
+    bounds: &Bounds,
+    before: &Service,
+    after: &Service,
+) -> Result<(), String> {
+    check(host, bounds, Some(before), after)
 }
 
 /// Check a service that a stage made up.
@@ -48,21 +52,21 @@ pub(super) fn replaced(host: &str, before: &Service, after: &Service) -> Result<
 /// # Errors
 ///
 /// As for [`replaced`].
-pub(super) fn added(host: &str, service: &Service) -> Result<(), String> {
-    check(host, None, service)
+pub(super) fn added(host: &str, bounds: &Bounds, service: &Service) -> Result<(), String> {
+    check(host, bounds, None, service)
 }
 
 /// The reason of a veto as one line of bounded length; a bad one is no ground to
 /// register what the stage does not want.
 pub(super) fn reason(text: &str) -> String {
-    let mut text = text.replace(char::is_control, " ");
+    let mut text = text.replace(deceives, " ");
     text.truncate(text.floor_char_boundary(MAX_TEXT));
     text
 }
 
-type Fault = Result<(), String>;
+pub(super) type Fault = Result<(), String>;
 
-fn check(host: &str, before: Option<&Service>, after: &Service) -> Fault {
+fn check(host: &str, bounds: &Bounds, before: Option<&Service>, after: &Service) -> Fault {
     let named = |field: &str| {
         let place = format!("service {:?}: {field}: ", shown(&after.id));
         move |fault: String| place + &fault
@@ -83,7 +87,7 @@ fn check(host: &str, before: Option<&Service>, after: &Service) -> Fault {
     }
     if changed!(tags) {
         let old = before.map_or(0, |before| before.tags.len());
-        tags(&after.tags, old).map_err(named("tags"))?;
+        tags(&after.tags, bounds.tags.max(old)).map_err(named("tags"))?;
     }
     if changed!(meta) {
         let none = BTreeMap::new();
@@ -92,7 +96,7 @@ fn check(host: &str, before: Option<&Service>, after: &Service) -> Fault {
     }
     if changed!(checks) {
         let old = before.map_or(&[][..], |before| &before.checks);
-        definitions(old, &after.checks).map_err(named("checks"))?;
+        definitions(&after.id, old, &after.checks, bounds.checks).map_err(named("checks"))?;
     }
     if changed!(weights) {
         weights(after.weights).map_err(named("weights"))?;
@@ -109,7 +113,7 @@ fn check(host: &str, before: Option<&Service>, after: &Service) -> Fault {
 }
 
 /// A name and the like: something to see, on one line, of bounded length.
-fn text(text: &str) -> Fault {
+pub(super) fn text(text: &str) -> Fault {
     if text.trim().is_empty() {
         return Err("it is empty".into());
     }
@@ -120,26 +124,46 @@ fn line(text: &str) -> Fault {
     if text.len() > MAX_TEXT {
         return Err(format!("it is longer than {MAX_TEXT} bytes"));
     }
-    if text.chars().any(char::is_control) {
-        return Err("it has a control character".into());
-    }
-    Ok(())
+    seen(text)
 }
 
-fn tags(tags: &[String], old: usize) -> Fault {
-    if tags.len() > MAX_TAGS.max(old) {
-        return Err(format!("{} tags; {MAX_TAGS} are allowed", tags.len()));
+/// That a text is what people and programs see of it: it breaks no line and turns none round.
+fn seen(text: &str) -> Fault {
+    match text.chars().find(|c| deceives(*c)) {
+        Some(c) if c.is_control() => Err("it has a control character".into()),
+        Some(c) => Err(format!("it has the character {c:?}, which nobody sees")),
+        None => Ok(()),
     }
-    for tag in tags {
-        // Configurations of load balancers travel in tags.
-        if tag.len() > 8 * MAX_TEXT {
-            return Err(format!("a tag is longer than {} bytes", 8 * MAX_TEXT));
-        }
-        if tag.trim().is_empty() || tag.chars().any(char::is_control) {
-            return Err(format!("{:?}: it is empty or has a control character", shown(tag)));
-        }
+}
+
+/// Controls; separators of lines and paragraphs; marks that turn the direction of writing; and
+/// what has no width, but for the joiners that some scripts need. Source: Unicode's properties
+/// `Cc`, `Zl`, `Zp`, `Bidi_Control` and `Cf`.
+pub(super) fn deceives(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+fn tags(tags: &[String], most: usize) -> Fault {
+    if tags.len() > most {
+        return Err(format!("{} tags; {most} are allowed", tags.len()));
     }
-    Ok(())
+    tags.iter().try_for_each(|one| tag(one))
+}
+
+pub(super) fn tag(tag: &str) -> Fault {
+    // Configurations of load balancers travel in tags.
+    if tag.len() > 8 * MAX_TEXT {
+        return Err(format!("a tag is longer than {} bytes", 8 * MAX_TEXT));
+    }
+    let fault = match tag.trim() {
+        "" => Err("it is empty".into()),
+        _ => seen(tag),
+    };
+    fault.map_err(|fault: String| format!("{:?}: {fault}", shown(tag)))
 }
 
 fn meta(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Fault {
@@ -147,19 +171,7 @@ fn meta(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Fault
         return Err(format!("{} pairs, of which Consul allows {MAX_META}", new.len()));
     }
     for (key, value) in new.iter().filter(|(key, value)| old.get(*key) != Some(value)) {
-        let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        let fault = if key.is_empty() || key.len() > MAX_META_KEY || !key.chars().all(legal) {
-            format!("Consul allows 1 to {MAX_META_KEY} letters, digits, - and _")
-        } else if [RESERVED, CONSULS].iter().any(|prefix| key.starts_with(prefix)) {
-            "the key's prefix is reserved".into()
-        } else if value.len() > MAX_META_VALUE {
-            format!("a value longer than {MAX_META_VALUE} bytes")
-        } else if value.contains('\0') {
-            "a value with a null character".into()
-        } else {
-            continue;
-        };
-        return Err(format!("key {:?}: {fault}", shown(key)));
+        pair(key, value)?;
     }
     match old.keys().find(|key| key.starts_with(RESERVED) && !new.contains_key(*key)) {
         Some(key) => Err(format!("key {key:?}: it is reserved and was taken away")),
@@ -167,12 +179,30 @@ fn meta(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Fault
     }
 }
 
-fn definitions(old: &[Check], new: &[Check]) -> Fault {
-    if new.len() > MAX_CHECKS.max(old.len()) {
-        return Err(format!("{} checks; {MAX_CHECKS} are allowed", new.len()));
+/// A pair of metadata.
+pub(super) fn pair(key: &str, value: &str) -> Fault {
+    let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let fault = if key.is_empty() || key.len() > MAX_META_KEY || !key.chars().all(legal) {
+        format!("Consul allows 1 to {MAX_META_KEY} letters, digits, - and _")
+    } else if [RESERVED, CONSULS].iter().any(|prefix| key.starts_with(prefix)) {
+        "the key's prefix is reserved".into()
+    } else if value.len() > MAX_META_VALUE {
+        format!("a value longer than {MAX_META_VALUE} bytes")
+    } else if value.contains('\0') {
+        "a value with a null character".into()
+    } else {
+        return Ok(());
+    };
+    Err(format!("key {:?}: {fault}", shown(key)))
+}
+
+fn definitions(service: &str, old: &[Check], new: &[Check], most: usize) -> Fault {
+    let most = most.max(old.len());
+    if new.len() > most {
+        return Err(format!("{} checks; {most} are allowed", new.len()));
     }
     for (index, check) in new.iter().enumerate().filter(|(_, check)| !old.contains(check)) {
-        checks::check(check).map_err(|fault| format!("number {}: {fault}", index + 1))?;
+        checks::check(service, check).map_err(|fault| format!("number {}: {fault}", index + 1))?;
     }
     let mut ids = BTreeSet::new();
     for id in new.iter().filter_map(|check| check.id.as_deref()) {
@@ -184,7 +214,7 @@ fn definitions(old: &[Check], new: &[Check]) -> Fault {
     Ok(())
 }
 
-fn weights(weights: Option<Weights>) -> Fault {
+pub(super) fn weights(weights: Option<Weights>) -> Fault {
     match weights {
         Some(weights) if !(1..=MAX_WEIGHT).contains(&weights.passing) => {
             Err(format!("passing: Consul allows 1 to {MAX_WEIGHT}"))
@@ -223,7 +253,7 @@ fn notes(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Faul
     Ok(())
 }
 
-/// A text from a guest, short enough for a log line.
-fn shown(text: &str) -> String {
+/// A stranger's text, short enough for a log line.
+pub(super) fn shown(text: &str) -> String {
     text.chars().take(80).collect()
 }

@@ -402,6 +402,7 @@ impl Shared {
     }
 
     fn forget(&self, id: &ContainerId) {
+        self.pipeline().forget(id);
         lock(&self.ending).remove(id);
         lock(&self.late).remove(id);
         lock(&self.beats).remove(id);

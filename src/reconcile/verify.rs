@@ -111,49 +111,63 @@ impl Shared {
     /// looked up is exchanged for another.
     async fn has_lost_everything(&self) -> Result<bool, LookError> {
         let suspect = lock(&self.verified).suspect.clone();
-        let mut forbidden = None;
+        let (mut denied, mut error) = (HashSet::new(), None);
         for _ in 0..MOST_SENTINELS {
-            let sentinels = {
-                let verified = lock(&self.verified);
-                let mut strange = verified.strange.clone();
-                strange.extend(suspect.clone());
-                let others = lock(&self.catalog).sentinels_but(&strange);
-                match others.is_empty() {
-                    true => lock(&self.catalog).sentinels_but(&verified.strange),
-                    false => others,
+            let sentinels = self.sentinels(&denied, suspect.as_ref());
+            if sentinels.is_empty() {
+                break;
+            }
+            let (id, failed) = match self.one_is_lost(&sentinels).await {
+                Ok(lost) => {
+                    lock(&self.verified).strange.extend(denied);
+                    return Ok(lost || self.judge_suspect(suspect).await);
                 }
+                Err(failed) => failed,
             };
-            match self.one_is_lost(&sentinels).await {
-                Ok(lost) => return Ok(lost || self.judge_suspect(suspect).await),
-                Err((id, error)) if error.is_transient() => {
-                    // There is no other one to ask; but the list may come.
-                    let again = suspect.as_ref() == Some(&id);
-                    if again && matches!(timeout(LIST, self.registry.ids()).await, Ok(Ok(_))) {
-                        let mut verified = lock(&self.verified);
-                        verified.suspect = None;
-                        verified.strange.insert(id);
-                        return Ok(false);
-                    }
-                    lock(&self.verified).suspect = Some(id);
-                    return Err(error);
-                }
-                Err((id, error)) => {
-                    debug!(service = ?id, error = error_chain(&error), "another one is watched");
-                    let denied =
-                        matches!(error, LookError::Registry(RegistryError::Forbidden { .. }));
-                    forbidden = Some(error).filter(|_| denied);
-                    lock(&self.verified).strange.insert(id);
-                }
+            debug!(service = ?id, error = error_chain(&failed), "it cannot be looked up");
+            if failed.is_transient() {
+                return self.suspect(id, suspect, failed).await;
+            } else if matches!(failed, LookError::Registry(RegistryError::Forbidden { .. })) {
+                denied.insert(id);
+                error = Some(failed);
+            } else {
+                lock(&self.verified).strange.insert(id);
             }
         }
-        // Of a token that may read nothing it is said so.
-        match forbidden {
-            Some(error) => {
-                lock(&self.verified).strange.clear();
-                Err(error)
-            }
-            None => Ok(false),
+        // Of a token that may read none it is said so.
+        error.map_or(Ok(false), Err)
+    }
+
+    /// The services to be looked up, but for these; the suspect only if there is no other.
+    fn sentinels(&self, denied: &HashSet<String>, suspect: Option<&String>) -> Vec<String> {
+        let mut left_out = lock(&self.verified).strange.clone();
+        left_out.extend(denied.iter().cloned());
+        let catalog = lock(&self.catalog);
+        let Some(suspect) = suspect else { return catalog.sentinels_but(&left_out) };
+        let all = catalog.sentinels_but(&left_out);
+        left_out.insert(suspect.clone());
+        let others = catalog.sentinels_but(&left_out);
+        if others.is_empty() { all } else { others }
+    }
+
+    /// A lookup got no answer: the registry is away, unless there is no other service to ask for and
+    /// a list comes.
+    async fn suspect(
+        &self,
+        id: String,
+        before: Option<String>,
+        error: LookError,
+    ) -> Result<bool, LookError> {
+        let again = before.as_ref() == Some(&id);
+        let listed = again && matches!(timeout(LIST, self.registry.ids()).await, Ok(Ok(_)));
+        let mut verified = lock(&self.verified);
+        if listed {
+            verified.suspect = None;
+            verified.strange.insert(id);
+            return Ok(false);
         }
+        verified.suspect = Some(id);
+        Err(error)
     }
 
     async fn one_is_lost(&self, sentinels: &[String]) -> Result<bool, (String, LookError)> {

@@ -209,6 +209,9 @@ fn container(one: &ForecastContainer, stages: &[StageNote], all: bool) -> Tree {
             for words in said(outcome) {
                 tree.push(Text::of(Tone::Warning, format!("! {words}")));
             }
+            for words in told(outcome) {
+                tree.push(Text::of(Tone::Faint, format!("· {words}")));
+            }
         }
     }
     let unsettled = one.unsettled.iter().map(ToString::to_string);
@@ -232,6 +235,14 @@ fn said(outcome: &Outcome) -> Vec<String> {
         }
     }
     words
+}
+
+/// What stages tell of their decisions, such as which key of a container counts.
+fn told(outcome: &Outcome) -> impl Iterator<Item = String> {
+    outcome.trace.iter().flat_map(|trace| {
+        let quiet = trace.messages.iter().filter(|message| message.level < Level::Warn);
+        quiet.map(|message| format!("{} says: {}", trace.stage, message.text))
+    })
 }
 
 fn write(write: &ForecastWrite, blame: Option<&Blame>, held: bool) -> Tree {

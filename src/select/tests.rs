@@ -136,3 +136,52 @@ proptest! {
         }
     }
 }
+
+/// A container with so many labels of so many bytes.
+fn many(count: usize, bytes: usize) -> Container {
+    let label = |n| (format!("label-{n}"), "x".repeat(bytes));
+    Container { labels: (0..count).map(label).collect(), ..shop() }
+}
+
+#[test]
+fn the_cost_is_that_of_the_container_and_known_beforehand() {
+    for (text, count, bytes, fits) in [
+        ("'label-1' in labels", 20_000, 1, true),
+        ("labels['label-1'] == 'x'", 20_000, 1, true),
+        ("labels[?'none'].orValue('') == ''", 20_000, 1, true),
+        ("labels.exists(k, k.startsWith('label-'))", 20_000, 1, true),
+        ("labels.all(k, labels[k] == 'x')", 20_000, 1, true),
+        ("labels.all(a, labels.all(b, a != '' && b != ''))", 100, 1, true),
+        ("labels.all(a, labels.all(b, a != b || true))", 20_000, 1, false),
+        ("labels.all(a, labels == labels)", 20_000, 1, false),
+        ("size(labels.map(a, labels)) > 0", 20_000, 1, false),
+        ("labels.map(a, a).all(b, labels.map(c, c).exists(d, d == b))", 20_000, 1, false),
+        ("labels.all(a, [labels, env].all(b, size(b) > 0))", 20_000, 1, false),
+        ("labels.all(a, a.matches('^[a-z0-9-]+$'))", 20_000, 1, false),
+        ("labels.all(a, a.matches('^[a-z0-9-]+$'))", 100, 1, true),
+        ("labels.all(a, name.matches(labels[a]))", 100, 1, false),
+        ("'label-1' in labels", 2, 600_000, false),
+        ("networks.all(n, n != '')", 20_000, 1, true),
+    ] {
+        let selector = Selector::parse(text).expect(text);
+        let container = many(count, bytes);
+        let began = std::time::Instant::now();
+        match selector.matches(&container) {
+            Err(SelectError::Cost(_)) if !fits => {}
+            Ok(true) if fits => {}
+            other => panic!("{text} on {count} labels: {other:?}"),
+        }
+        // Nothing that is let pass takes long, whatever the machine is busy with.
+        assert!(began.elapsed().as_secs() < 10, "{text}: {:?}", began.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_small_is_evaluated_elsewhere_and_with_the_same_answer() {
+    for text in ["labels.exists(k, k == 'label-19999')", "labels.exists(k, k == 'none')"] {
+        let selector = Selector::parse(text).expect(text);
+        let container = many(20_000, 1);
+        let expected = selector.matches(&container);
+        assert_eq!(selector.decide(&container).await, expected, "{text}");
+    }
+}

@@ -32,7 +32,7 @@ async fn native_and_component_agree_on_every_fixture() {
     let native = Builtin::new("registrator", "registrator", "{}").expect("it is built in");
     let component = load("registrator", "{}", AMPLE).await;
     let mut compared = 0;
-    for case in corpus::cases() {
+    for case in corpus::cases().into_iter().chain(corpus::field()) {
         for compat in [Compat::None, Compat::Registrator] {
             let host = case.host(compat);
             for container in case.containers() {
@@ -49,7 +49,7 @@ async fn native_and_component_agree_on_every_fixture() {
             }
         }
     }
-    assert!(compared > 380, "{compared}");
+    assert!(compared > 450, "{compared}");
     println!("{compared} of {compared} evaluations identical; {:?}", component.stats());
 }
 

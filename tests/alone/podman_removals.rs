@@ -101,7 +101,7 @@ async fn a_removed_container_costs_no_warning() {
     let (docker, uri) = (fake.host(), consul.uri());
     let mut daemon = Daemon::start(&["--ip", "192.0.2.10", &uri], &[("DOCKER_HOST", &docker)]);
     let registered = async |count: usize| {
-        until(SOON, format!("{count} services"), async || match consul.count() {
+        until(SOON, format!("{count} services"), async || match consul.ids().len() {
             found if found == count => Ok(()),
             found => Err(format!("{found} are registered")),
         })

@@ -37,6 +37,27 @@ pub fn cases() -> Vec<Case> {
     files.iter().map(case).collect()
 }
 
+/// The cases of `tests/fixtures/field` with what a stage is shown of them: containers and a host.
+pub fn field() -> Vec<Case> {
+    let files = fs::read_dir(super::root().join("tests/fixtures/field")).expect("the cases");
+    let mut files: Vec<_> = files.map(|entry| entry.expect("an entry").path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
+    files.sort();
+    let case = |file: &PathBuf| {
+        let text = fs::read(file).expect("a case can be read");
+        let value: Value = serde_json::from_slice(&text).expect("a case is JSON");
+        let containers = value["containers"].as_array().into_iter().flatten().enumerate();
+        let inspected: serde_json::Map<_, _> =
+            containers.map(|(place, one)| (place.to_string(), one.clone())).collect();
+        let registrator = serde_json::json!({ "hostname": "h", "flags": ["-ip", "192.0.2.10"] });
+        Case {
+            name: value["case"].as_str().expect("a case has a name").into(),
+            value: serde_json::json!({ "registrator": registrator, "docker_inspect": inspected }),
+        }
+    };
+    files.iter().map(case).collect()
+}
+
 impl Case {
     pub fn area(&self) -> &str {
         self.value["area"].as_str().unwrap_or_default()

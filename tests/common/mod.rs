@@ -17,6 +17,7 @@ pub mod dockerd;
 pub mod fake_docker;
 pub mod guard;
 pub mod guest;
+pub mod hostile_labels;
 pub mod http;
 pub mod images;
 pub mod info;

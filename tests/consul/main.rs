@@ -5,7 +5,9 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod gate;
 mod gone;
 mod grants;
+mod keys;
 mod paths;
 mod strangers;

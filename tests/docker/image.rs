@@ -115,6 +115,18 @@ async fn the_image_takes_the_place_of_registrators() {
         rest = &rest[at..];
     }
 
+    // Without -ip its host's name stands for a container, which others do not reach.
+    docker.run(&["run", "-d", "--name", "lost", "-v", &socket, IMAGE, "--control", "none", &uri]);
+    until(SOON, "the daemon doubts its address", async || {
+        let output = docker.docker(&["logs", "lost"]).output().map_err(|e| e.to_string())?;
+        let logs = String::from_utf8_lossy(&output.stderr).into_owned()
+            + &String::from_utf8_lossy(&output.stdout);
+        let doubt = "the daemon runs in a container whose name resolves to";
+        if logs.contains(doubt) { Ok(()) } else { Err(logs) }
+    })
+    .await;
+    docker.run(&["rm", "-f", "lost"]);
+
     let [port, other] = ports::free::<2>();
     let (publish, other) = (format!("{port}:80"), format!("{other}:80"));
     let image = "mycorp.com/myteam/myimage:0.5";

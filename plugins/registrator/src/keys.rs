@@ -13,7 +13,7 @@ use wharfinger_plugin::{Attribute, Container, Origin, Protocol};
 
 use crate::{
     Rules,
-    fields::{Known, known},
+    fields::{Known, known, nearest},
     log::Log,
 };
 
@@ -119,7 +119,8 @@ fn read<'a>(pair: &'a Attribute, rules: Rules, log: &Log) -> Option<Key<'a>> {
         _ if !rules.sound => rest.to_string(),
         Known::Read(name) => name.into_owned(),
         Known::Other(name) => name.to_string(),
-        Known::Unknown(nearest) => {
+        Known::Unknown(_) if log.is_full() => return None,
+        Known::Unknown(spelt) => {
             // Letters that no key has may be of another length in small.
             let ports = match written.is_ascii() {
                 true => &written[..written.len() - rest.len()],
@@ -128,7 +129,7 @@ fn read<'a>(pair: &'a Attribute, rules: Rules, log: &Log) -> Option<Key<'a>> {
             log.warn(format!(
                 "{written} is not used: there is no such key of a check; the nearest is \
                  {ports}CHECK_{}",
-                nearest.to_uppercase()
+                nearest(spelt).to_uppercase()
             ));
             return None;
         }

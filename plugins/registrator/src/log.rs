@@ -5,6 +5,10 @@ use std::{cell::RefCell, collections::HashSet};
 
 use wharfinger_plugin::logging::{self, Level};
 
+/// More messages of one call than anybody reads; what a container says may be of any length.
+const MAX_MESSAGES: usize = 100;
+const MAX_LENGTH: usize = 1_000;
+
 /// The messages of one call.
 #[derive(Debug, Default)]
 pub(crate) struct Log(RefCell<HashSet<String>>);
@@ -20,9 +24,23 @@ impl Log {
         self.say(Level::Debug, message.into());
     }
 
-    fn say(&self, level: Level, message: String) {
-        if self.0.borrow_mut().insert(message.clone()) {
+    /// Whether nothing more will be said.
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.borrow().len() >= MAX_MESSAGES
+    }
+
+    fn say(&self, level: Level, mut message: String) {
+        if message.len() > MAX_LENGTH {
+            let all = message.len();
+            message.truncate(message.floor_char_boundary(MAX_LENGTH));
+            message += &format!("… ({all} bytes)");
+        }
+        let mut said = self.0.borrow_mut();
+        if said.len() < MAX_MESSAGES && said.insert(message.clone()) {
             logging::log(level, message);
+            if said.len() == MAX_MESSAGES {
+                logging::warn("there is more to be said of this container, which is left out");
+            }
         }
     }
 }

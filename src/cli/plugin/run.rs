@@ -22,6 +22,7 @@ use crate::{
     pipeline::{Change, Stage},
     plugin::{Limits, Stats},
     service::Service,
+    text::shown,
 };
 
 /// Hand one container to a plugin, and show what it changes about the container's
@@ -67,16 +68,21 @@ pub(super) async fn run(args: &RunArgs, cache: Option<&Path>) -> Result<Report, 
 }
 
 fn text(container: &Container, trial: &Trial, stats: &Stats) -> String {
-    let mut text = format!("{} ({}), {}\n", container.name, container.id.short(), container.image);
+    let mut text = format!(
+        "{} ({}), {}\n",
+        shown(&container.name),
+        shown(container.id.short()),
+        shown(&container.image)
+    );
     if !container.state.is_running() {
         text += "  it does not run: the daemon would not ask any stage about it\n";
     }
     for note in &trial.notes {
-        text += &format!("  not proposed: {note}\n");
+        text += &format!("  not proposed: {}\n", shown(note));
     }
     text += &match &trial.result {
         Ok(judged) => changes(&trial.proposed, judged),
-        Err(error) => format!("\n  the plugin {error}\n"),
+        Err(error) => format!("\n  the plugin {}\n", shown(&error.to_string())),
     };
     if !trial.messages.is_empty() {
         text += "\nmessages\n";
@@ -102,7 +108,7 @@ fn changes(proposed: &[Service], judged: &Judged) -> String {
         text += "\n  no service is proposed\n";
     }
     for service in proposed {
-        text += &format!("\n  {}\n", service.id);
+        text += &format!("\n  {}\n", shown(&service.id));
         let change = judged
             .changes
             .iter()
@@ -114,10 +120,10 @@ fn changes(proposed: &[Service], judged: &Judged) -> String {
     }
     let added = judged.changes.iter().filter(|(_, change)| matches!(change, Change::Added));
     for (id, change) in added {
-        text += &format!("\n  {id}\n{}", render::change(change));
+        text += &format!("\n  {}\n{}", shown(id), render::change(change));
         let service = judged.services.iter().find(|service| service.id == *id);
         let value = service.and_then(|service| serde_json::to_value(service).ok());
-        value.iter().for_each(|value| text += &format!("    {}\n", render::short(value)));
+        value.iter().for_each(|value| text += &format!("    {}\n", shown(&render::short(value))));
     }
     text
 }

@@ -174,3 +174,14 @@ fn a_list_is_read_by_its_identifiers() {
     }
     assert_eq!(listed("[{\"Id\": \"a\"}"), None);
 }
+
+#[test]
+fn an_engine_is_known_by_two_texts_alone() {
+    let said = |info: Value| identity(&info.to_string());
+    let odd = json!({ "ID": "x", "DockerRootDir": "/d", "NCPU": "two", "Swarm": 7, "Labels": {} });
+    assert_eq!(said(odd), Some((Some("x".into()), "/d".into())));
+    assert_eq!(said(json!({ "ID": 5, "DockerRootDir": null })), Some((None, String::new())));
+    assert_eq!(said(json!({})), Some((None, String::new())));
+    assert_eq!(said(json!(["ID"])), None);
+    assert_eq!(identity("{\"ID\": "), None);
+}

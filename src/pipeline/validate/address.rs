@@ -1,6 +1,6 @@
 //! Addresses of services and of checks.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Fault, shown};
 
@@ -8,11 +8,14 @@ use super::{Fault, shown};
 const MAX_HOST: usize = 253;
 
 /// An IP address, or the name of a host.
-pub(super) fn address(address: &str) -> Fault {
+pub(in crate::pipeline) fn address(address: &str) -> Fault {
     let fault = |what: &str| Err(format!("{:?}: {what}", shown(address)));
-    match address.parse::<IpAddr>() {
+    match address.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
         // Consul refuses it.
         Ok(ip) if ip.is_unspecified() => fault("it stands for any address"),
+        Ok(ip) if ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST) => {
+            fault("it stands for many hosts")
+        }
         Ok(_) => Ok(()),
         Err(_) if is_host_name(address) => Ok(()),
         Err(_) => fault("it is neither an IP address nor a host's name"),
@@ -45,7 +48,7 @@ pub(super) fn host_and_port(target: &str) -> Fault {
         None => host,
     };
     // A check may well ask the agent's own host, so that any address will do.
-    if host.parse::<std::net::Ipv4Addr>().is_ok() || is_host_name(host) {
+    if host.parse::<Ipv4Addr>().is_ok() || is_host_name(host) {
         Ok(())
     } else {
         fault("its host is neither a name, an IPv4 address nor an IPv6 address in brackets")

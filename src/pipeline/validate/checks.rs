@@ -62,10 +62,10 @@ const TYPED: [&str; 40] = [
     "failuresbeforecritical",
 ];
 
-/// A check that a stage wrote.
-pub(super) fn check(check: &Check) -> Fault {
+/// A check of the service with this ID.
+pub(in crate::pipeline) fn check(service: &str, check: &Check) -> Fault {
     if let Some(text) = &check.id {
-        id::check(text).map_err(named("id"))?;
+        id::check(service, text).map_err(named("id"))?;
     }
     if let Some(name) = &check.name {
         text(name).map_err(named("name"))?;

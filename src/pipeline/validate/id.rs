@@ -8,41 +8,80 @@ const SERF_HEALTH: &str = "serfHealth";
 /// The checks by which an agent notes that a node or a service is maintained.
 const MAINTENANCE: [&str; 2] = ["_node_maintenance", "_service_maintenance"];
 /// The service that Consul's servers register themselves.
-const CONSUL: &str = "consul";
+pub(in crate::pipeline) const CONSUL: &str = "consul";
+
+/// What Consul puts before a service's ID to name a check that was given none.
+const OF_SERVICE: &str = "service:";
 
 /// An ID that a stage gave a service, on the host of this name.
-pub(super) fn service(host: &str, id: &str) -> Fault {
-    text(id)?;
-    if id.trim() != id {
-        return Err("it begins or ends with a space".into());
-    }
-    in_path(id)?;
+pub(in crate::pipeline) fn service(host: &str, id: &str) -> Fault {
+    addressable(id)?;
+    undecoded(id)?;
     if id == CONSUL {
         return Err("it is that of Consul's servers".into());
     }
-    match original_host(id) {
-        Some(other) if other != host => Err(format!(
+    let form = Form::of(id);
+    // Put before a check's own ID, it would make one of Consul's names.
+    if form.as_ref().is_none_or(|form| form.host != host) && is_consuls(&format!("{id}:")) {
+        return Err("it begins as names of Consul's own checks do".into());
+    }
+    match form {
+        Some(form) if form.host != host => Err(format!(
             "it has the form of registrator's IDs, <host>:<container>:<port>, with the host {:?} \
              and not {host:?}",
-            shown(other)
+            shown(form.host)
         )),
         _ => Ok(()),
     }
 }
 
-/// An ID that a stage gave a check. It is one of the agent's and not of the
+/// That an ID of registrator's form is the container's own: another container would be kept from
+/// what it will ask for.
+pub(in crate::pipeline) fn own(host: &str, container: &str, id: &str) -> Fault {
+    match Form::of(id) {
+        Some(form) if form.host == host && form.container != container => Err(format!(
+            "it has the form of registrator's IDs, and names the container {:?}",
+            shown(form.container)
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// An ID of a service that can be removed again.
+pub(in crate::pipeline) fn addressable(id: &str) -> Fault {
+    text(id)?;
+    if id.trim() != id {
+        return Err("it begins or ends with a space".into());
+    }
+    in_path(id)
+}
+
+/// An ID of a check of the service with this ID. It is one of the agent's and not of the
 /// service's, so that some would do harm.
-pub(super) fn check(id: &str) -> Fault {
+pub(in crate::pipeline) fn check(service: &str, id: &str) -> Fault {
     text(id)?;
     in_path(id)?;
-    if id == SERF_HEALTH || MAINTENANCE.iter().any(|prefix| id.starts_with(prefix)) {
+    undecoded(id)?;
+    let others = id.strip_prefix(OF_SERVICE).is_some_and(|rest| {
+        let place =
+            rest.strip_prefix(service).map(|place| place.strip_prefix(':').unwrap_or(place));
+        !place.is_some_and(|place| place.chars().all(|c| c.is_ascii_digit()))
+    });
+    if others || is_consuls(id) && !id.starts_with(OF_SERVICE) {
         return Err(format!("{:?}: it is that of a check of Consul's own", shown(id)));
     }
     Ok(())
 }
 
-/// Consul tidies the path of a request up and, in newer versions, decodes it
-/// twice. What does not survive that could be registered and not be removed.
+/// Whether this is the ID of a check that Consul makes, or begins so.
+pub(in crate::pipeline) fn is_consuls(id: &str) -> bool {
+    id == SERF_HEALTH
+        || id.starts_with(OF_SERVICE)
+        || MAINTENANCE.iter().any(|prefix| id.starts_with(prefix))
+}
+
+/// Consul tidies the path of a request up. What does not survive that could be registered and
+/// not be removed.
 fn in_path(id: &str) -> Fault {
     line(id)?;
     if id.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
@@ -50,19 +89,31 @@ fn in_path(id: &str) -> Fault {
             "it has an empty part, . or .. between slashes, which gets lost in a URL".into()
         );
     }
+    Ok(())
+}
+
+/// Newer versions of Consul decode a path twice.
+fn undecoded(id: &str) -> Fault {
     match id.chars().find(|c| matches!(c, '%' | '\\')) {
         Some(c) => Err(format!("it has a {c}, which gets lost in a URL")),
         None => Ok(()),
     }
 }
 
-/// The host in an ID of registrator's form.
-fn original_host(id: &str) -> Option<&str> {
-    let rest = id.strip_suffix(":udp").unwrap_or(id);
-    let (rest, port) = rest.rsplit_once(':')?;
-    let (host, container) = rest.rsplit_once(':')?;
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
-    let number = !port.is_empty() && port.chars().all(|c| c.is_ascii_digit());
-    (number && !host.is_empty() && !container.is_empty() && container.chars().all(legal))
-        .then_some(host)
+/// An ID of registrator's form, `<host>:<container>:<port>` with `:udp` for UDP.
+pub(in crate::pipeline) struct Form<'a> {
+    pub(in crate::pipeline) host: &'a str,
+    pub(in crate::pipeline) container: &'a str,
+}
+
+impl<'a> Form<'a> {
+    pub(in crate::pipeline) fn of(id: &'a str) -> Option<Self> {
+        let rest = id.strip_suffix(":udp").unwrap_or(id);
+        let (rest, port) = rest.rsplit_once(':')?;
+        let (host, container) = rest.rsplit_once(':')?;
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+        let number = !port.is_empty() && port.chars().all(|c| c.is_ascii_digit());
+        (number && !host.is_empty() && !container.is_empty() && container.chars().all(legal))
+            .then_some(Self { host, container })
+    }
 }

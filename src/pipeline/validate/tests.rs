@@ -68,8 +68,12 @@ fn fault(change: impl FnOnce(&mut Service)) -> Option<String> {
     let before = service();
     let mut after = before.clone();
     change(&mut after);
-    let said = replaced(HOST, &before, &after).err();
-    assert_eq!(said.is_some(), added(HOST, &after).is_err(), "replaced or added, it is the same");
+    let said = replaced(HOST, &Bounds::DEFAULT, &before, &after).err();
+    assert_eq!(
+        said.is_some(),
+        added(HOST, &Bounds::DEFAULT, &after).is_err(),
+        "replaced or added, it is the same"
+    );
     if let Some(said) = &said {
         assert!(said.starts_with(&format!("service {:?}: ", shown(&after.id))), "{said}");
         assert!(!said.contains(char::is_control), "{said:?}");
@@ -249,10 +253,13 @@ fn what_a_stage_hands_on_is_not_held_against_it() {
     before.meta = (0..70).map(|n| (format!("k {n}"), String::new())).collect();
     before.checks = vec![tcp("")];
     let after = Service { port: 81, ..before.clone() };
-    assert_eq!(replaced(HOST, &before, &after), Ok(()));
+    assert_eq!(replaced(HOST, &Bounds::DEFAULT, &before, &after), Ok(()));
     let mut marked = service();
     marked.meta.insert("wharfinger-note".into(), "x".into());
-    assert!(replaced(HOST, &marked, &service()).is_err(), "a mark is not taken away");
+    assert!(
+        replaced(HOST, &Bounds::DEFAULT, &marked, &service()).is_err(),
+        "a mark is not taken away"
+    );
 }
 
 /// Texts among which some are harmful anywhere.
@@ -374,11 +381,11 @@ proptest! {
 
     #[test]
     fn no_unsound_service_passes(service in any_service(), before in any_service()) {
-        if added(HOST, &service).is_ok() {
+        if added(HOST, &Bounds::DEFAULT, &service).is_ok() {
             prop_assert!(is_sound(&service), "{service:?}");
         }
         // Each field that was taken over from a sound service is sound, too.
-        if is_sound(&before) && replaced(HOST, &before, &service).is_ok() {
+        if is_sound(&before) && replaced(HOST, &Bounds::DEFAULT, &before, &service).is_ok() {
             prop_assert!(is_sound(&service), "{service:?}");
         }
     }

@@ -14,7 +14,8 @@ const MOST: u64 = 500;
 const DEPTH: usize = 50;
 
 /// What the outermost component imports and exports, how many core instances
-/// there are in all of it, and how many tables in the module that has the most.
+/// there are in all of it, or are made of it if that is more, and how many tables in the
+/// module that has the most.
 pub(super) struct Outline {
     pub(super) imports: Vec<String>,
     pub(super) exports: Vec<String>,
@@ -61,13 +62,18 @@ pub(super) fn outline(bytes: &[u8]) -> Result<Outline, ComponentFault> {
                 if let Some(Frame::Component { cost, .. }) = frames.pop() {
                     match frames.last_mut() {
                         Some(Frame::Component { known, .. }) => known.push(Some(cost)),
-                        _ => found.instances = u32::try_from(cost.core).unwrap_or(u32::MAX),
+                        _ => {
+                            let core = u32::try_from(cost.core).unwrap_or(u32::MAX);
+                            found.instances = found.instances.max(core);
+                        }
                     }
                 }
             }
             Payload::InstanceSection(section) => {
                 for instance in section {
                     if let Instance::Instantiate { .. } = instance.map_err(damaged)? {
+                        // What is compiled counts once, also where it is not used.
+                        found.instances = found.instances.saturating_add(1);
                         add(&mut frames, Cost { core: 1, components: 0 })?;
                     }
                 }
@@ -185,9 +191,9 @@ mod tests {
         assert_eq!(check("(component)"), Ok(0));
         assert_eq!(check(&doubled(0)), Ok(1));
         assert_eq!(check(&doubled(3)), Ok(8));
-        // What is only defined costs nothing.
+        // What is only defined counts once.
         let unused = "(component (component (core module $m) (core instance (instantiate $m))))";
-        assert_eq!(check(unused), Ok(0));
+        assert_eq!(check(unused), Ok(1));
         // By the name of an export, and defined within.
         let exported = r#"(component (component $a (core module $m) (core instance (instantiate $m)))
             (export $b "b" (component $a)) (instance (instantiate $b)) (instance (instantiate $a)))"#;

@@ -199,7 +199,9 @@ impl Explainer {
             n => format!("it keeps the {n} services that it has"),
         };
         let what = match failure.source {
-            StageError::Select(_) | StageError::Label(_) => failure.stage.clone(),
+            StageError::Select(_) | StageError::Label(_) | StageError::Bound { .. } => {
+                failure.stage.clone()
+            }
             _ => format!("stage {} (on-error = hold)", failure.stage),
         };
         format!("{what}: {}; {keeps}", error_chain(&failure.source))

@@ -48,14 +48,19 @@ impl Explainer {
             .filter_map(async |container| container.transpose())
             .collect()
             .await;
-        let mut found = Vec::new();
+        // One that cannot be read may be the one that is meant, and may not.
+        let (mut found, mut fault) = (Vec::new(), None);
         for container in containers {
-            let container = container?;
-            if !search || self.offers(&container, what).await {
-                found.push(container);
+            match container {
+                Ok(container) if search && !self.offers(&container, what).await => {}
+                Ok(container) => found.push(container),
+                Err(error) => fault = Some(error),
             }
         }
-        Ok(found)
+        match fault {
+            Some(fault) if found.is_empty() => Err(fault),
+            _ => Ok(found),
+        }
     }
 
     /// The containers that want, or have, a service of this ID or name.

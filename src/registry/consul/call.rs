@@ -13,7 +13,10 @@ use super::{
     entries::{BadList, Entries},
     url::url,
 };
-use crate::{registry::RegistryError, service::addressable};
+use crate::{
+    registry::RegistryError,
+    service::{addressable, in_path},
+};
 
 /// The most bytes of an answer that is no list.
 const MOST_OF_ANSWER: usize = 4 << 20;
@@ -33,7 +36,12 @@ pub(in crate::registry) struct Call<'a> {
 impl Call<'_> {
     pub(in crate::registry) fn attempt(self) -> String {
         let Call { attempt, subject, .. } = self;
-        if subject.is_empty() { attempt.to_string() } else { format!("{attempt} {subject}") }
+        match subject {
+            "" => attempt.to_string(),
+            // It would not be what it seems.
+            _ if in_path(subject).is_err() => format!("{attempt} {}", shown(subject)),
+            _ => format!("{attempt} {subject}"),
+        }
     }
 
     pub(in crate::registry) fn unreachable(

@@ -78,6 +78,9 @@ fn the_surest_binding_counts() {
     }
     let list = [("127.0.0.1", "1"), ("192.0.2.7", "2")];
     check_at(&bound(&list), &resolved, "", "h:web:80 192.0.2.7 2", None);
+    // Docker may say a binding twice.
+    let twice = [("::", "2"), ("0.0.0.0", "1"), ("0.0.0.0", "1"), ("::", "2")];
+    check_at(&bound(&twice), &forced, "", "h:web:80 192.0.2.10 1", None);
     let list = [("192.0.2.7", "1"), ("192.0.2.10", "2")];
     check_at(&bound(&list), &forced, "", "h:web:80 192.0.2.10 2", None);
     let list = [("192.0.2.7", "1"), ("0.0.0.0", "2")];

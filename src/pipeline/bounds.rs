@@ -1,0 +1,242 @@
+//! What one container may ask for, and all of them together. Pure.
+//!
+//! A few labels multiply: each port of a container gets every tag and every check
+//! that the container names. So what that would come to is counted before any of
+//! it is made, and what was made is counted once more. A container that asks for
+//! too much keeps what it has, and is in nobody's way: the bound for all of them
+//! leaves a small one its part, however much the others take.
+
+mod tally;
+
+use bytesize::ByteSize;
+use serde::de::IgnoredAny;
+
+use super::{AddressRules, StageError, labels};
+use crate::{
+    container::{Container, ExposedPort},
+    host::{Compat, Host},
+    service::{Check, CheckKind, Service},
+};
+
+pub(super) use tally::Tally;
+
+/// What a service, a check, a tag and a pair of metadata take beside their texts,
+/// roughly.
+const SERVICE: usize = 512;
+const CHECK: usize = 512;
+const TAG: usize = 48;
+const PAIR: usize = 96;
+
+/// What one container may ask for, and all of them together; each is the key of
+/// `[limits]` of its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// The ports that a container may offer.
+    pub ports: usize,
+    /// Its services.
+    pub services: usize,
+    /// The checks of a service.
+    pub checks: usize,
+    /// The tags of a service.
+    pub tags: usize,
+    /// The bytes of its labels and variables, and those of its services together.
+    pub bytes: usize,
+    /// The services of all containers.
+    pub all_services: usize,
+    /// The bytes of all services.
+    pub all_bytes: usize,
+}
+
+impl Bounds {
+    /// What holds where nothing is said.
+    pub const DEFAULT: Self = Self {
+        ports: 1_000,
+        services: 1_000,
+        checks: 64,
+        tags: 256,
+        bytes: 2 << 20,
+        all_services: 50_000,
+        all_bytes: 32 << 20,
+    };
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// What services come to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Size {
+    pub(super) services: usize,
+    pub(super) bytes: usize,
+}
+
+/// The fault of asking for more than is allowed.
+fn bound<T>(asked: String, most: String, key: &'static str) -> Result<T, StageError> {
+    Err(StageError::Bound { asked, most, key })
+}
+
+fn counted(count: usize, most: usize, what: &str, key: &'static str) -> Result<(), StageError> {
+    if count <= most { Ok(()) } else { bound(format!("{count} {what}"), most.to_string(), key) }
+}
+
+fn weighed(bytes: usize, most: usize, what: &str, key: &'static str) -> Result<(), StageError> {
+    let size = |bytes: usize| ByteSize::b(bytes as u64).to_string();
+    if bytes <= most {
+        Ok(())
+    } else {
+        bound(format!("{} of {what}", size(bytes)), size(most), key)
+    }
+}
+
+impl Bounds {
+    /// Hold against the bounds what a container says, before it is read.
+    pub(super) fn said(
+        &self,
+        container: &Container,
+        host: &Host,
+        address: &AddressRules,
+    ) -> Result<(), StageError> {
+        let labels = container.labels.iter().map(|(key, value)| key.len() + value.len() + PAIR);
+        let env = container.env.iter().map(|(key, value)| key.len() + value.len() + PAIR);
+        let bytes = labels.chain(env).fold(0, usize::saturating_add);
+        weighed(bytes, self.bytes, "labels and variables", "bytes")?;
+        counted(offered(container, host, address), self.ports, "ports", "ports")
+    }
+
+    /// Hold against the bounds what a stage that reads `SERVICE_*` would make of these
+    /// candidates, before it does.
+    pub(super) fn product(
+        &self,
+        container: &Container,
+        host: &Host,
+        candidates: usize,
+    ) -> Result<(), StageError> {
+        counted(candidates, self.services, "services", "services")?;
+        // Of each service, and once.
+        let (mut common, mut once) = (SERVICE, 0_usize);
+        let env = container.env.iter().map(|(key, value)| (key, value));
+        for (key, value) in container.labels.iter().chain(env) {
+            let Some(key) = key.strip_prefix("SERVICE_") else { continue };
+            let mut bytes = PAIR + key.len() + value.len();
+            let field = key.rsplit('_').next().unwrap_or(key);
+            if field.eq_ignore_ascii_case("tags") {
+                let tags = tags(value);
+                counted(tags, self.tags, "tags for a service", "tags")?;
+                bytes += tags * TAG;
+            } else if field.eq_ignore_ascii_case("checks") && host.compat == Compat::None {
+                let checks = elements(value);
+                counted(checks, self.checks, "checks for a service", "checks")?;
+                bytes += checks * CHECK;
+            }
+            if is_of_one_port(key) {
+                once = once.saturating_add(bytes);
+            } else {
+                common = common.saturating_add(bytes);
+            }
+        }
+        if let Some(all) = container.attributes.get("tags") {
+            let tags = tags(all);
+            counted(tags, self.tags, "tags for a service by -tags", "tags")?;
+            common = common.saturating_add(all.len() + tags * TAG);
+        }
+        let bytes = candidates.saturating_mul(common).saturating_add(once);
+        weighed(bytes, self.bytes, "services", "bytes")
+    }
+
+    /// Hold against the bounds what the stages made of a container.
+    pub(super) fn made(&self, services: &[Service]) -> Result<Size, StageError> {
+        counted(services.len(), self.services, "services", "services")?;
+        let mut size = Size { services: services.len(), bytes: 0 };
+        for service in services {
+            counted(service.tags.len(), self.tags, "tags for a service", "tags")?;
+            counted(service.checks.len(), self.checks, "checks for a service", "checks")?;
+            size.bytes = size.bytes.saturating_add(weight(service));
+        }
+        weighed(size.bytes, self.bytes, "services", "bytes")?;
+        Ok(size)
+    }
+}
+
+/// The most ports that a container can offer, without making a list of them.
+fn offered(container: &Container, host: &Host, address: &AddressRules) -> usize {
+    let mode = container.network_mode.as_str();
+    let open = matches!(mode, "host" | "none") || mode.starts_with("container:");
+    let compat = host.compat == Compat::Registrator;
+    let named = container.labels.get(labels::PORT).filter(|_| !compat);
+    let own =
+        !compat && (container.labels.contains_key(labels::NETWORK) || !address.direct.is_empty());
+    // What is exposed is offered only where it is reached without being published.
+    let exposed = if open || own || host.internal { container.exposed_ports.len() } else { 0 };
+    let mut published: Vec<_> = container
+        .published_ports
+        .iter()
+        .map(|one| ExposedPort { port: one.container_port, protocol: one.protocol })
+        .filter(|port| exposed == 0 || container.exposed_ports.binary_search(port).is_err())
+        .collect();
+    published.dedup();
+    exposed + published.len() + named.map_or(0, |named| 1 + named.matches(',').count())
+}
+
+/// Whether a key without its prefix names one port, such as `80_TAGS`.
+fn is_of_one_port(key: &str) -> bool {
+    key.split_once('_').is_some_and(|(number, _)| number.parse::<u16>().is_ok())
+}
+
+/// The tags of a list, of which an escaped comma separates none.
+fn tags(list: &str) -> usize {
+    let parts = list.split(',').filter(|part| !part.trim().is_empty() && !part.ends_with('\\'));
+    parts.count()
+}
+
+/// The elements of a JSON array, which are skipped and not kept.
+fn elements(text: &str) -> usize {
+    serde_json::from_str::<Vec<IgnoredAny>>(text).map_or(0, |elements| elements.len())
+}
+
+/// The memory that a service takes, roughly.
+fn weight(service: &Service) -> usize {
+    let Service { id, name, address, tags, meta, checks, tagged_addresses, attributes, .. } =
+        service;
+    let pairs = |map: &std::collections::BTreeMap<String, String>| {
+        map.iter().map(|(key, value)| PAIR + key.len() + value.len()).sum::<usize>()
+    };
+    SERVICE
+        + id.len()
+        + name.len()
+        + address.len()
+        + tags.iter().map(|tag| TAG + tag.len()).sum::<usize>()
+        + pairs(meta)
+        + pairs(attributes)
+        + checks.iter().map(weight_of_check).sum::<usize>()
+        + tagged_addresses.iter().map(|(tag, (at, _))| PAIR + tag.len() + at.len()).sum::<usize>()
+}
+
+fn weight_of_check(check: &Check) -> usize {
+    let texts = [
+        &check.id,
+        &check.name,
+        &check.notes,
+        &check.interval,
+        &check.timeout,
+        &check.deregister_after,
+    ];
+    let texts: usize = texts.into_iter().flatten().map(String::len).sum();
+    let list = |args: &[String]| args.iter().map(|arg| TAG + arg.len()).sum::<usize>();
+    let kind = match &check.kind {
+        CheckKind::Http { url, headers, body, .. } => {
+            let headers = headers.iter().map(|(key, value)| PAIR + key.len() + value.len());
+            url.len() + body.len() + headers.sum::<usize>()
+        }
+        CheckKind::Script { args } => list(args),
+        CheckKind::Docker { container_id, args, .. } => container_id.len() + list(args),
+        _ => 0,
+    };
+    let more = check.attributes.iter().map(|(key, value)| PAIR + key.len() + value.len());
+    CHECK + texts + kind + more.sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests;
