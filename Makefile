@@ -20,9 +20,9 @@ BASH_SCRIPTS := .ci/run $(wildcard tests/demo/*.sh)
 
 # Cargo uses all processors by itself.
 .NOTPARALLEL:
-.PHONY: help build plugins reference dist image demo check test sim fuzz lint clean
+.PHONY: help build plugins reference dist image demo check test sim fuzz fuzz-gate lint clean
 .PHONY: quick environment components check-format check-scripts check-clippy check-clippy-daemon
-.PHONY: check-clippy-plugins test-unit test-plugins test-daemon test-shipped
+.PHONY: check-clippy-plugins test-unit test-plugins test-daemon test-docker test-shipped
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -71,7 +71,7 @@ test: ## Install what is missing, build and run all tests
 	tests/env/install.sh
 	$(MAKE) --no-print-directory plugins
 	@failed=; \
-	for part in check-format check-scripts test-plugins test-daemon test-shipped; do \
+	for part in check-format check-scripts test-plugins test-daemon test-docker test-shipped; do \
 		$(MAKE) --no-print-directory $$part || failed="$$failed $$part"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "make test: failed:$$failed" >&2; exit 1; fi
@@ -85,6 +85,10 @@ sim: ## Simulate the loop in many worlds (SEEDS=10000), or in one and show it (S
 fuzz: ## Feed the loader with random and mutated components (FUZZ_SECONDS=600, FUZZ_SEED=the time)
 	WHARFINGER_FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) WHARFINGER_FUZZ_SEED=$(or $(FUZZ_SEED),$(shell date +%s)) \
 		$(CARGO) test --release --locked --test alone -- --nocapture random_and_mutated
+
+fuzz-gate: ## Feed the pipeline with hostile labels (FUZZ_SECONDS=600, FUZZ_SEED=the time)
+	WHARFINGER_GATE_SECONDS=$(or $(FUZZ_SECONDS),600) WHARFINGER_GATE_SEED=$(or $(FUZZ_SEED),$(shell date +%s)) \
+		$(CARGO) test --release --locked --test alone gate:: -- --nocapture
 
 lint: check-format check-scripts check-clippy ## Check the format, the scripts and, with Clippy, the code
 
@@ -140,12 +144,14 @@ test-unit:
 # The programs of tests need plugins/dist.
 test-daemon: quick
 	WHARFINGER_BIN=$(QUICK) $(CARGO) test --release --locked --no-fail-fast --lib --bins --test alone --test consul --test guests
-	WHARFINGER_BIN=$(QUICK) $(CARGO) test --release --locked --no-fail-fast --test docker -- $(SHIPPED_TESTS:%=--skip %)
 	$(CARGO) test --release --locked --doc
+
+test-docker: quick
+	WHARFINGER_BIN=$(QUICK) $(CARGO) test --release --locked --no-fail-fast --test docker -- $(SHIPPED_TESTS:%=--skip %)
 
 # On what is shipped.
 test-shipped: dist
-	WHARFINGER_BIN=dist/wharfinger $(CARGO) test --release --locked --test docker -- $(SHIPPED_TESTS)
+	WHARFINGER_BIN=dist/wharfinger $(CARGO) test --release --locked --no-fail-fast --test docker -- $(SHIPPED_TESTS)
 
 clean: ## Remove what was built, and what tests/env/install.sh has put into target/
 	$(CARGO) clean

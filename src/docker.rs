@@ -239,7 +239,8 @@ impl Docker {
         let mut through = Vec::new();
         let Some(mut what) = inspect::peer(from).map(String::from) else { return Ok(None) };
         loop {
-            let Some(found) = self.raw(&what).await? else { return Ok(None) };
+            let found = if what.is_empty() { None } else { self.raw(&what).await? };
+            let Some(found) = found else { return Ok(None) };
             if !inspect::is_on_the_way(from, &through, &found) {
                 return Ok(None);
             }

@@ -291,7 +291,12 @@ impl Reconciler {
             }
             News::Unknown => jobs.add(Job::Sync, Duration::ZERO),
             News::Quiet => jobs.add(Job::Compare, Duration::ZERO),
-            News::Lost => self.shared.engine_is_unknown(),
+            News::Lost => {
+                self.shared.engine_is_unknown();
+                // A stream that ends as soon as it is opened must not keep the engine unknown,
+                // and with it every container from being looked at, until it is opened again.
+                jobs.add(Job::Sync, ASK_ANEW);
+            }
             News::Reconnected => jobs.add(Job::Sync, Duration::ZERO),
         }
     }
@@ -329,6 +334,10 @@ async fn tick(interval: &mut Option<tokio::time::Interval>) {
         None => std::future::pending().await,
     }
 }
+
+/// The pause after the loss of a connection before the engine is asked who it is, if it is not
+/// asked before for the next connection.
+const ASK_ANEW: Duration = Duration::from_millis(200);
 
 /// The longest pause before what may succeed by itself is tried again, without the
 /// jitter, which at most doubles it.

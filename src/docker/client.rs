@@ -173,7 +173,7 @@ impl Client {
         options: Option<EventsOptions>,
     ) -> impl Stream<Item = Result<EventMessage, Error>> + Send + use<> {
         let feed = Feed::new(self.clone(), options);
-        stream::unfold(feed, async |mut feed| Some((feed.next().await?, feed)))
+        stream::unfold(feed, |mut feed| async move { Some((feed.next().await?, feed)) })
     }
 
     /// The head of an answer that is none of an error.
@@ -252,7 +252,7 @@ fn message(body: &[u8]) -> String {
         message: String,
     }
     let words = serde_json::from_slice(body).map(|Message { message }| message);
-    words.unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned())
+    words.unwrap_or_else(|_| String::from_utf8_lossy(body).trim().to_string())
 }
 
 fn failed(error: reqwest::Error) -> Error {
@@ -279,7 +279,9 @@ fn certificates() -> Result<PathBuf, Error> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let folder = set("DOCKER_CERT_PATH").or_else(|| set("DOCKER_CONFIG")).map(PathBuf::from);
     let home = || Some(PathBuf::from(set("HOME")?).join(".docker"));
-    folder.or_else(home).ok_or(Error::NoHomePathError)
+    folder.or_else(home).ok_or_else(|| {
+        nonsense("no folder of certificates: neither DOCKER_CERT_PATH nor HOME is set".into())
+    })
 }
 
 fn secured(
@@ -288,13 +290,18 @@ fn secured(
 ) -> Result<reqwest::ClientBuilder, Error> {
     let read = |name: &str| {
         let path = folder.join(name);
-        files::read(&path, files::TEXT).map_err(|_| Error::CertPathError { path })
+        files::read(&path, files::TEXT)
+            .map_err(|error| nonsense(format!("cannot read {}: {error}", path.display())))
     };
-    let unusable = |name: &str| Error::CertParseError { path: folder.join(name) };
-    let roots = Certificate::from_pem_bundle(&read("ca.pem")?).map_err(|_| unusable("ca.pem"))?;
+    // What is wrong with a key says nothing that may not be shown.
+    let unusable = |name: &str, error: reqwest::Error| {
+        nonsense(format!("{} cannot be used: {error}", folder.join(name).display()))
+    };
+    let roots = Certificate::from_pem_bundle(&read("ca.pem")?)
+        .map_err(|error| unusable("ca.pem", error))?;
     let mut pem = read("cert.pem")?;
     pem.push(b'\n');
     pem.extend(read("key.pem")?);
-    let identity = Identity::from_pem(&pem).map_err(|_| unusable("key.pem"))?;
+    let identity = Identity::from_pem(&pem).map_err(|error| unusable("key.pem", error))?;
     Ok(builder.tls_certs_merge(roots).identity(identity))
 }

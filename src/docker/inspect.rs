@@ -333,4 +333,30 @@ mod tests {
         }
         check_health(json!({ "Test": ["CMD", "true"] }), json!(null), Health::None);
     }
+
+    #[test]
+    fn the_owner_of_a_shared_network_is_found_by_way_of_others() {
+        let response = |id: &str, name: &str, mode: &str| -> ContainerInspectResponse {
+            let host = json!({ "NetworkMode": mode });
+            let inspected = json!({ "Id": id, "Name": format!("/{name}"), "HostConfig": host });
+            serde_json::from_value(inspected).expect("as Docker prints it")
+        };
+        let all = [
+            response("1", "vpn", "bridge"),
+            response("2", "web", "container:1"),
+            response("3", "by-name", "container:web"),
+            response("4", "own", "container:4"),
+            response("5", "round", "container:6"),
+            response("6", "and-round", "container:5"),
+            response("7", "astray", "container:none"),
+        ];
+        let found = |at: usize| {
+            let (owner, through) = owner(&all[at], &all)?;
+            let through: Vec<_> = through.into_iter().map(|id| id.0).collect();
+            Some((owner.id.clone()?, through.concat()))
+        };
+        let vpn = |through: &str| Some(("1".to_string(), through.to_string()));
+        let expected = [None, vpn(""), vpn("2"), None, None, None, None];
+        assert_eq!((0..7).map(found).collect::<Vec<_>>(), expected);
+    }
 }

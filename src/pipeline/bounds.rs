@@ -8,8 +8,13 @@
 
 mod tally;
 
+use std::fmt;
+
 use bytesize::ByteSize;
-use serde::de::IgnoredAny;
+use serde::{
+    Deserializer as _,
+    de::{IgnoredAny, SeqAccess, Visitor},
+};
 
 use super::{AddressRules, StageError, labels};
 use crate::{
@@ -26,6 +31,8 @@ const SERVICE: usize = 512;
 const CHECK: usize = 512;
 const TAG: usize = 48;
 const PAIR: usize = 96;
+/// What a value of JSON takes beside its text, be it never so short.
+const VALUE: usize = 32;
 
 /// What one container may ask for, and all of them together; each is the key of
 /// `[limits]` of its name.
@@ -99,8 +106,8 @@ impl Bounds {
         host: &Host,
         address: &AddressRules,
     ) -> Result<(), StageError> {
-        let labels = container.labels.iter().map(|(key, value)| key.len() + value.len() + PAIR);
-        let env = container.env.iter().map(|(key, value)| key.len() + value.len() + PAIR);
+        let labels = container.labels.iter().map(|(key, value)| key.len() + value.len());
+        let env = container.env.iter().map(|(key, value)| key.len() + value.len());
         let bytes = labels.chain(env).fold(0, usize::saturating_add);
         weighed(bytes, self.bytes, "labels and variables", "bytes")?;
         counted(offered(container, host, address), self.ports, "ports", "ports")
@@ -121,6 +128,9 @@ impl Bounds {
         for (key, value) in container.labels.iter().chain(env) {
             let Some(key) = key.strip_prefix("SERVICE_") else { continue };
             let mut bytes = PAIR + key.len() + value.len();
+            if value.trim_start().starts_with(['[', '{']) {
+                bytes += VALUE * value.matches([',', '[', '{', ':']).count();
+            }
             let field = key.rsplit('_').next().unwrap_or(key);
             if field.eq_ignore_ascii_case("tags") {
                 let tags = tags(value);
@@ -191,9 +201,28 @@ fn tags(list: &str) -> usize {
     parts.count()
 }
 
-/// The elements of a JSON array, which are skipped and not kept.
+/// The elements of a JSON array up to its end or its first fault. They are skipped and not
+/// kept.
 fn elements(text: &str) -> usize {
-    serde_json::from_str::<Vec<IgnoredAny>>(text).map_or(0, |elements| elements.len())
+    struct Count<'a>(&'a mut usize);
+    impl<'de> Visitor<'de> for Count<'_> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an array")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
+            while elements.next_element::<IgnoredAny>()?.is_some() {
+                *self.0 += 1;
+            }
+            Ok(())
+        }
+    }
+    let mut count = 0;
+    // The stage says what is wrong with it.
+    let _ = serde_json::Deserializer::from_str(text).deserialize_seq(Count(&mut count));
+    count
 }
 
 /// The memory that a service takes, roughly.

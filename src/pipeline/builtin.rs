@@ -4,10 +4,15 @@
 use wharfinger_plugin::{Stage as _, native};
 use wharfinger_registrator::Registrator;
 
-use super::{Called, Message, Stage, StageError};
+use super::{Called, Level, Message, Stage, StageError};
 use crate::{container::Container, host::Host, service::Service};
 
 crate::contract::adapter!(contract, wharfinger_plugin);
+
+/// The messages of one call, and the bytes of each: a container can be wrong in many ways,
+/// at length.
+const MESSAGES: usize = 100;
+const TEXT: usize = 1024;
 
 /// A stage that is linked into the daemon.
 #[derive(Debug)]
@@ -60,13 +65,46 @@ impl Stage for Builtin {
             &contract::host(host),
             services.iter().map(contract::service).collect(),
         );
+        let more = called.messages.len().saturating_sub(MESSAGES);
+        let message = |(level, text): (_, String)| {
+            let text = match text.get(text.floor_char_boundary(TEXT)..) {
+                None | Some("") => text,
+                Some(rest) => {
+                    format!("{}… ({} bytes more)", &text[..text.len() - rest.len()], rest.len())
+                }
+            };
+            Message { level: contract::level(level), text }
+        };
+        let mut messages: Vec<_> =
+            called.messages.into_iter().take(MESSAGES).map(message).collect();
+        if more > 0 {
+            let text = format!("{more} more messages are left out");
+            messages.push(Message { level: Level::Warn, text });
+        }
         Called {
             result: called.result.map(contract::decision).map_err(StageError::Guest),
-            messages: called
-                .messages
-                .into_iter()
-                .map(|(level, text)| Message { level: contract::level(level), text })
-                .collect(),
+            messages,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::tests::{container, host};
+
+    #[tokio::test]
+    async fn what_a_container_makes_the_stage_say_is_bounded() {
+        let mut odd = container();
+        odd.labels.extend((0..200).map(|n| (format!("SERVICE_K.{n}"), String::new())));
+        odd.labels.insert("SERVICE_CHECK_TTL".into(), "é".repeat(10_000));
+        let services =
+            crate::pipeline::candidates(&odd, &host(), &Default::default()).expect("it is right");
+        let stage = Builtin::new("r", "registrator", "{}").expect("a stage");
+        let Called { result, messages } = stage.process(&odd, &host(), &services.services).await;
+        assert!(result.is_ok());
+        assert_eq!(messages.len(), MESSAGES + 1);
+        assert!(messages[MESSAGES].text.ends_with("more messages are left out"));
+        assert!(messages.iter().all(|message| message.text.len() < TEXT + 50));
     }
 }

@@ -107,7 +107,7 @@ impl<'a> Gate<'a> {
             words.say(&place, "ID", &service.id, &fault, &end);
             service.id = own;
         }
-        if let Err(fault) = validate::text(&service.name) {
+        if let Err(fault) = self.name(&service.name) {
             let own = self.default_name(&service, several);
             words.say(&place, "NAME", &service.name, &fault, &format!("it is named {own}"));
             service.name = own;
@@ -147,7 +147,7 @@ impl<'a> Gate<'a> {
         }
         if !self.is_sound() {
             return match id::is_consuls(&format!("{text}:")) || text == id::CONSUL {
-                true => Err("it begins as names of Consul's own do".into()),
+                true => Err("it begins as names of Consul's or the daemon's own checks do".into()),
                 false => Ok(()),
             };
         }
@@ -155,6 +155,14 @@ impl<'a> Gate<'a> {
         match self.own_ids {
             true => id::own(&self.host.hostname, &self.container.name, text),
             false => Ok(()),
+        }
+    }
+
+    /// A name to see on one line. In the KV store it is a part of the key's path.
+    fn name(&self, name: &str) -> Fault {
+        match self.is_sound() {
+            true => validate::text(name).and_then(|()| id::in_path(name)),
+            false => validate::text(name),
         }
     }
 
@@ -172,7 +180,7 @@ impl<'a> Gate<'a> {
         let reference = self.container.image.split('@').next().unwrap_or_default();
         let last = reference.rsplit('/').next().unwrap_or_default();
         let image = last.split(':').next().unwrap_or_default();
-        let name = if validate::text(image).is_ok() && !reference.starts_with("sha256:") {
+        let name = if self.name(image).is_ok() && !reference.starts_with("sha256:") {
             image
         } else {
             &self.container.name

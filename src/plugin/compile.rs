@@ -13,7 +13,9 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{
+    Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit,
+};
 use tracing::warn;
 
 use super::{artifact::Artifact, engine, share};
@@ -132,9 +134,6 @@ fn read(stream: Option<impl Read>, most: u64) -> Vec<u8> {
 
 fn reason(status: ExitStatus, words: &str) -> String {
     let words = words.trim();
-    if status.code() == Some(1) && !words.is_empty() {
-        return words.to_string();
-    }
     // An allocation that fails aborts, as other faults do, and only the words tell which
     // it was. The kernel kills what takes too much.
     if status.signal() == Some(SIGKILL) || OUT_OF_MEMORY.iter().any(|it| words.contains(it)) {
@@ -144,6 +143,9 @@ fn reason(status: ExitStatus, words: &str) -> String {
              along",
             share::of_machine()
         );
+    }
+    if status.code() == Some(1) && !words.is_empty() {
+        return words.to_string();
     }
     let last = words.lines().last().unwrap_or("it said nothing");
     format!("the process that compiles ended with {status}: {last}")
@@ -169,6 +171,8 @@ pub fn compile_child() -> Result<(), String> {
 fn confine() -> Result<(), String> {
     // It has none, unless the program's file grants it any.
     let _ = caps::clear(None, caps::CapSet::Permitted);
+    // Nobody waits for the code of a daemon that is gone.
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
     // Less urgent than whatever the daemon does meanwhile.
     let _ = rustix::process::nice(10);
     // Where memory runs out all the same, this process goes, and not the daemon.
@@ -180,9 +184,33 @@ fn confine() -> Result<(), String> {
         (Resource::Core, 0),
         (Resource::Fsize, 0),
     ] {
+        // Whoever started the daemon may have set a lower one, above which nobody gets.
+        let most = most.min(getrlimit(resource).maximum.unwrap_or(most));
         let limit = Rlimit { current: Some(most), maximum: Some(most) };
         setrlimit(resource, limit)
             .map_err(|error| format!("cannot limit {resource:?}: {error}"))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_a_child_ended_is_said() {
+        let share = share::of_machine().to_string();
+        for (status, words, expected) in [
+            (1 << 8, "it is damaged\n", "it is damaged"),
+            (6, "memory allocation of 9 bytes failed\n", &*share),
+            (9, "", &*share),
+            (1 << 8, "mmap failed: Cannot allocate memory (os error 12)", &*share),
+            (101 << 8, "panicked: Cannot allocate memory", &*share),
+            (6, "a stack overflow", "a stack overflow"),
+            (11, "", "it said nothing"),
+        ] {
+            let told = reason(ExitStatus::from_raw(status), words);
+            assert!(told.contains(expected), "{status} {words:?}: {told}");
+        }
+    }
 }

@@ -17,7 +17,7 @@ use std::{
 use super::{
     original::Original,
     plan::{mark, retirees, retires, retires_at},
-    provenance::{META_RETIRE, Owner, Provenance},
+    provenance::{META_RETIRE, Provenance},
 };
 use crate::{container::ContainerId, registry::Registered, service::Service};
 use slot::Slot;
@@ -281,8 +281,8 @@ impl Catalog {
         let olds: Vec<_> = ids
             .filter_map(|id| {
                 let registered = self.registered(id)?;
-                let ours = self.owner(registered) == Owner::Ours(container.clone());
-                ours.then_some((registered, self.written(id)))
+                let its = self.is_its(container, registered);
+                its.then_some((registered, self.written(id)))
             })
             .collect();
         retirees(&olds, offered, now, overlap)

@@ -413,6 +413,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_another_engines_is_held_however_little_it_is_and_holds_up_nothing_else() {
+        let mut guard = Guard::new(GuardLimits::default());
+        let theirs = Cause::Engine("absent".into());
+        assert!(guard.waits(&container(1), theirs.clone(), removal(1)));
+        assert!(guard.waits(&container(2), Cause::Pipeline, removal(2)));
+        let verdict = guard.decide(9, |engine| engine == "absent");
+        assert!(matches!(verdict, Some(Verdict::Part(goes, _)) if goes == [container(2)]));
+        assert!(!guard.waits(&container(2), Cause::Pipeline, removal(2)));
+        // So is what comes later.
+        assert!(guard.waits(&container(3), theirs.clone(), removal(3)));
+        assert_eq!(guard.held().map(|held| held.services.len()), Some(2));
+        // What has taken its place is not waited for.
+        guard.let_go("s3");
+        assert_eq!(guard.engines(), ["absent".to_string()].into());
+        assert_eq!(guard.confirm(), [container(1)]);
+        assert_eq!((guard.held(), guard.engines()), (None, BTreeSet::new()));
+    }
+
+    #[test]
     fn a_confirmation_beforehand_is_for_one_change() {
         let mut guard = Guard::new(GuardLimits { confirmed: true, ..GuardLimits::default() });
         for n in 0..6 {

@@ -91,8 +91,9 @@ impl Jobs {
         if let Some(watch) = watch {
             jobs.add(Job::Watch, watch);
         }
-        // Without marks there is nothing to be known by.
-        if options.provenance && jobs.shared.registry.tells_neighbours() {
+        // Without marks there is nothing to be known by, and registrator read nothing.
+        let known = options.provenance && !jobs.shared.is_original();
+        if known && jobs.shared.registry.tells_neighbours() {
             jobs.add(Job::Neighbours, Duration::ZERO);
         }
         jobs

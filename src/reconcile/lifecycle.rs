@@ -157,7 +157,13 @@ impl Lifecycle {
             if let Some((ttl, _)) = self.ttl.filter(|_| self.heartbeat)
                 && service.checks.is_empty()
             {
-                service.checks.push(ttl_check(None, "The container runs", ttl));
+                // Where the container chose an ID such as `db:2`, Consul would name the check as the
+                // second one of `db`.
+                let chosen = !service.id.contains(&format!(":{}:", container.name));
+                let end = service.id.rsplit_once(':').map_or("", |(_, end)| end);
+                let numbered = !end.is_empty() && end.chars().all(|c| c.is_ascii_digit());
+                let id = (chosen && numbered).then(|| format!("{}:ttl", service.id));
+                service.checks.push(ttl_check(id, "The container runs", ttl));
             }
         }
     }

@@ -22,7 +22,7 @@ impl Shared {
         let mut next = vec![(Job::Neighbours, PERIOD)];
         let engine = lock(&self.catalog).engine().map(String::from);
         let found = self.registry.neighbours(&self.host.hostname, engine.as_deref()).await;
-        let found = match found {
+        let mut found = match found {
             Ok(found) => found,
             // That the registry fails others say, and what this is for can wait.
             Err(error) => {
@@ -30,6 +30,8 @@ impl Shared {
                 return Ok(next);
             }
         };
+        // An agent may know no filters.
+        found.retain(|_, service| lock(&self.catalog).is_neighbours(service));
         found.values().for_each(|service| self.say_other_name(service));
         let ids: BTreeSet<_> = found.into_keys().collect();
         let known = lock(&self.catalog).neighbours();

@@ -251,7 +251,13 @@ fn heirs_of(catalog: &Catalog, container: &ContainerId, id: &str) -> BTreeSet<St
     let wanted = catalog.wanted_by(container).into_iter();
     let new: Vec<_> = wanted.filter(|new| !retires(new)).collect();
     let heir = |old| new.iter().find(|new| is_same(new, old)).map(|new| new.id.clone());
-    catalog.had_by(container, id).into_iter().filter_map(heir).collect()
+    let mut heirs: BTreeSet<_> =
+        catalog.had_by(container, id).into_iter().filter_map(heir).collect();
+    if let Some(old) = catalog.registered(id).filter(|_| heirs.is_empty()) {
+        let heir = new.iter().find(|new| catalog.succeeds(new, old));
+        heirs.extend(heir.map(|new| new.id.clone()));
+    }
+    heirs
 }
 
 /// The ID under which the old name of a service is kept, if it is to be and its own

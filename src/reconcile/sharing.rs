@@ -9,7 +9,7 @@
 //! nothing is new.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::Mutex,
 };
@@ -24,7 +24,7 @@ pub(super) struct Sharing(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     /// What each container is like that was looked at.
-    known: HashMap<ContainerId, Known>,
+    known: BTreeMap<ContainerId, Known>,
     sharers: BTreeMap<ContainerId, Sharer>,
     /// Counts the changes of what is known.
     clock: u64,
@@ -37,6 +37,8 @@ struct Known {
     facts: Option<u64>,
     /// Since when.
     since: u64,
+    /// A digest of what its sharers see of it.
+    shown: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -45,6 +47,9 @@ struct Sharer {
     owner: String,
     /// What was known of the owner when the sharer was last looked at.
     seen: Option<u64>,
+    /// What the sharer's own facts showed of the network's owner, at the end of the way:
+    /// that may have been so for a moment between two looks at the owner.
+    saw: Option<(ContainerId, u64)>,
 }
 
 impl Sharing {
@@ -63,8 +68,10 @@ impl Sharing {
     ) -> BTreeSet<ContainerId> {
         let mut state = lock(&self.0);
         let again = state.note_sharer(id, container, began);
-        let others = state.note_facts(id, container);
-        again.into_iter().chain(others).collect()
+        let mut others = state.note_facts(id, container);
+        others.extend(again);
+        others.extend(state.unknown_owners(container));
+        others
     }
 }
 
@@ -75,8 +82,9 @@ impl State {
         container: Option<&Container>,
         began: u64,
     ) -> Option<ContainerId> {
-        self.sharers.remove(id);
-        let container = container.filter(|container| container.state.is_running())?;
+        let before = self.sharers.remove(id).and_then(|sharer| sharer.saw);
+        // Also of one that has ended: others may be reached by way of it.
+        let container = container?;
         let owner = container.network_owner()?.to_string();
         let known = self.find(&owner);
         let seen = known.filter(|(_, known)| known.since <= began).map(|(_, known)| known.digest());
@@ -87,8 +95,23 @@ impl State {
             // Its end would be heard of, but not that it never was.
             None => is_identifier(&owner).then(|| ContainerId(owner.clone())),
         };
-        self.sharers.insert(id.clone(), Sharer { owner, seen });
-        again
+        let peer = container.network_peer.as_ref();
+        let saw = peer.map(|peer| (peer.id.clone(), shown_of(peer)));
+        // Once: it was seen otherwise than the owner itself was.
+        let owner_again = saw
+            .clone()
+            .filter(|saw| Some(saw) != before.as_ref())
+            .filter(|saw| self.known.get(&saw.0).is_some_and(|known| known.shown != Some(saw.1)));
+        self.sharers.insert(id.clone(), Sharer { owner, seen, saw });
+        again.or(owner_again.map(|(owner, _)| owner))
+    }
+
+    /// Those by way of which a network is shared that were not looked at yet: what does
+    /// not run is in no list.
+    fn unknown_owners(&self, container: Option<&Container>) -> Vec<ContainerId> {
+        let peer = container.and_then(|container| container.network_peer.as_ref());
+        let owners = peer.into_iter().flat_map(|peer| peer.through.iter().chain([&peer.id]));
+        owners.filter(|id| !self.known.contains_key(*id)).cloned().collect()
     }
 
     fn note_facts(
@@ -104,7 +127,9 @@ impl State {
         let former = before.map(|known| known.name.clone()).unwrap_or_default();
         if is_news {
             self.clock += 1;
-            self.known.insert(id.clone(), Known { name: name.clone(), facts, since: self.clock });
+            let since = self.clock;
+            let shown = container.map(shown);
+            self.known.insert(id.clone(), Known { name: name.clone(), facts, since, shown });
         }
         let means = |owner: &str| {
             owner == id.0 || (!owner.is_empty() && [&*name, &*former].contains(&owner))
@@ -113,18 +138,27 @@ impl State {
         let stale = sharers.filter(|(_, sharer)| {
             self.find(&sharer.owner).map(|(_, known)| known.digest()) != sharer.seen
         });
-        let again = stale.map(|(sharer, _)| sharer.clone()).collect();
+        let shown = container.map(shown);
+        let other = |saw: &(ContainerId, u64)| saw.0 == *id && Some(saw.1) != shown;
+        let mistaken =
+            self.sharers.iter().filter(|(_, sharer)| sharer.saw.as_ref().is_some_and(other));
+        let again = stale.chain(mistaken).map(|(sharer, _)| sharer.clone()).collect();
         if facts.is_none() && !self.sharers.values().any(|sharer| sharer.owner == id.0) {
             self.known.remove(id);
         }
         again
     }
 
-    /// What is known of the container that this stands for.
+    /// What is known of the container that this stands for; of several of one name, the one
+    /// that is there and changed last.
     fn find(&self, owner: &str) -> Option<(&ContainerId, &Known)> {
         let by_id = || self.known.get_key_value(&ContainerId(owner.to_string()));
         let named = |(_, known): &(&ContainerId, &Known)| known.name == owner;
-        if is_identifier(owner) { by_id() } else { self.known.iter().find(named) }
+        let by_name = || {
+            let all = self.known.iter().filter(named);
+            all.max_by_key(|(_, known)| (known.facts.is_some(), known.since))
+        };
+        if is_identifier(owner) { by_id() } else { by_name() }
     }
 }
 
@@ -136,6 +170,22 @@ impl Known {
 
 fn is_identifier(owner: &str) -> bool {
     owner.len() == 64 && owner.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// A digest of what a container's sharers see of it.
+fn shown(container: &Container) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (container.state.is_running(), &container.name, &container.network_mode).hash(&mut hasher);
+    format!("{:?} {:?}", container.networks, container.published_ports).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The same of what a sharer has seen.
+fn shown_of(peer: &NetworkPeer) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (peer.running, &peer.name, &peer.network_mode).hash(&mut hasher);
+    format!("{:?} {:?}", peer.networks, peer.published_ports).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// A digest of what of a container bears on those that share its network.
@@ -265,6 +315,15 @@ mod tests {
         }
         owner.state = Life::Exited;
         assert_eq!(settle(&sharing, &world(&owner), 1), [1, 2, 3, 4]);
+        // Also by way of one that does not run.
+        let without = |owner: &Container| {
+            let mut world = world(owner);
+            world.get_mut(&3).expect("it is there").state = Life::Exited;
+            world
+        };
+        assert_eq!(settle(&sharing, &without(&owner), 3), [3, 4]);
+        owner.state = Life::Running;
+        assert_eq!(settle(&sharing, &without(&owner), 1), [1, 2, 3, 4]);
 
         let sharing = Sharing::default();
         let mut circle = BTreeMap::from([

@@ -248,6 +248,16 @@ fn seeds_with_choices_that_went_wrong_once_end_well() {
     }
 }
 
+/// The same, where containers share networks: by way of one that does not run, of which
+/// the others were not told.
+#[test]
+fn seeds_with_shared_networks_that_went_wrong_once_end_well() {
+    for seed in [601, 1599, 5434, 11062, 15607] {
+        let violation = run_with(seed, Sabotage::None, Choices::draw(seed)).violation;
+        assert_eq!(violation, None, "seed {seed}");
+    }
+}
+
 #[test]
 fn a_seed_gives_the_same_run_each_time() {
     for seed in 0..100 {

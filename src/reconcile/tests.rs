@@ -627,3 +627,108 @@ fn what_is_kept_gives_way_to_what_another_container_offers() {
     assert_eq!(wanted.meta[META_CONTAINER], container(2).0);
     assert!(catalog.rivals("s0").is_empty());
 }
+
+/// A catalog of this host's engine, and what is registered under these names for these
+/// engines, all of it for the first container.
+fn of_engines(entries: &[(&str, &str, &str)]) -> (Catalog, BTreeMap<String, Registered>) {
+    let mark = |engine: &str| {
+        let mut marks = Provenance::new("", true);
+        marks.set_engine(Some(engine));
+        marks.engine.expect("it was set")
+    };
+    let one = |(id, host, engine): &(&str, &str, &str)| {
+        let (container, engine) = (container(1).0, mark(engine));
+        let meta = [(META_HOST, *host), (META_CONTAINER, &container), (META_ENGINE, &engine)];
+        let there = Registered { name: "web".into(), ..foreign(id, &meta) };
+        (id.to_string(), there)
+    };
+    let mut catalog = catalog(true);
+    catalog.set_engine(Some("here"));
+    (catalog, entries.iter().map(one).collect())
+}
+
+/// What is done for the first container when it offers these services.
+fn done(catalog: &mut Catalog, services: &[Service]) -> Vec<String> {
+    let plan = planned(catalog, 1, services);
+    let action = |action: &Action| match action {
+        Action::Register { service, .. } => format!("+{}", service.id),
+        Action::Deregister { id, heirs, .. } => format!("-{id} after {}", heirs.len()),
+    };
+    let conflict = |conflict: &Conflict| format!("!{}", conflict.id);
+    plan.actions.iter().map(action).chain(plan.conflicts.iter().map(conflict)).collect()
+}
+
+#[test]
+fn what_was_there_under_a_former_name_is_renamed_and_what_comes_later_is_not() {
+    let own = [service("h:c:80", "web"), Service { port: 81, ..service("fixed", "web") }];
+    let (mut catalog, there) = of_engines(&[
+        ("old:c:80", "old", "here"),
+        ("fixed", "old", "here"),
+        ("else:c:80", "old", "elsewhere"),
+    ]);
+    read(&mut catalog, &there);
+    assert_eq!(done(&mut catalog, &own), ["+fixed", "+h:c:80", "-old:c:80 after 1"]);
+    assert_eq!(catalog.former_name("old:c:80"), Some("old"));
+    assert!(catalog.is_renamed_host(&container(1), "old:c:80"));
+    assert!(!catalog.is_renamed_host(&container(1), "else:c:80"));
+    // It was removed, and has come back: a daemon of that name lives.
+    read(&mut catalog, &BTreeMap::new());
+    read(&mut catalog, &there);
+    assert_eq!(done(&mut catalog, &own), ["+h:c:80", "!fixed"]);
+    assert_eq!(catalog.former_name("old:c:80"), None);
+
+    // What nothing takes the place of may be a second daemon's; the same ID but for the
+    // host's name is the same service, wherever it is now.
+    let (mut catalog, there) =
+        of_engines(&[("old:c:80", "old", "here"), ("old:c:9", "old", "here")]);
+    let moved = [Service { address: "10.0.0.9".into(), ..service("h:c:80", "web") }];
+    let mut registry = there.clone();
+    registry.get_mut("old:c:9").expect("it is there").port = 9;
+    read(&mut catalog, &registry);
+    assert_eq!(done(&mut catalog, &moved), ["+h:c:80", "-old:c:80 after 1"]);
+    assert_eq!(done(&mut catalog, &[]), Vec::<String>::new());
+}
+
+#[test]
+fn another_engines_service_is_in_the_way_until_it_is_known_to_be_none() {
+    let elsewhere = [("h:c:80", "h", "elsewhere")];
+    let own = [service("h:c:80", "web")];
+    let (mut catalog, there) = of_engines(&elsewhere);
+    read(&mut catalog, &there);
+    assert_eq!(catalog.elsewhere(&container(1)).map(|(_, ids)| ids), Some(vec!["h:c:80".into()]));
+    assert_eq!(done(&mut catalog, &own), ["!h:c:80"]);
+    // The operator says that it is no more.
+    let engine = there["h:c:80"].meta[META_ENGINE].clone();
+    catalog.give_up([engine]);
+    assert_eq!(done(&mut catalog, &own), ["+h:c:80"]);
+
+    // The container is here: the engine was called otherwise.
+    let (mut catalog, there) = of_engines(&elsewhere);
+    read(&mut catalog, &there);
+    assert_eq!(catalog.meet(&container(1)), [container(1)].into());
+    assert_eq!(catalog.elsewhere(&container(1)), None);
+    assert_eq!(done(&mut catalog, &own), ["+h:c:80"]);
+
+    // A port of the host has one owner; who comes back all the same is believed.
+    let published = crate::container::PublishedPort {
+        container_port: 80,
+        protocol: Protocol::Tcp,
+        host_ip: "0.0.0.0".into(),
+        host_port: 80,
+    };
+    let origin = crate::service::Origin {
+        container_port: 80,
+        protocol: Protocol::Tcp,
+        published: Some(published),
+    };
+    let own = [Service { origin: Some(origin), ..service("h:c:80", "web") }];
+    let (mut catalog, there) = of_engines(&elsewhere);
+    let mut registry = there.clone();
+    read(&mut catalog, &registry);
+    let plan = planned(&mut catalog, 1, &own);
+    apply(&mut catalog, &mut registry, 1, &plan);
+    assert_ne!(registry, there);
+    assert_eq!(done(&mut catalog, &own), Vec::<String>::new());
+    read(&mut catalog, &there);
+    assert_eq!(done(&mut catalog, &own), ["!h:c:80"]);
+}

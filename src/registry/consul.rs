@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use reqwest::{Method, Url, redirect};
+use reqwest::{Method, Response, Url, redirect};
 use tracing::warn;
 
 use super::{Part, Registered, Registry, RegistryError};
@@ -34,6 +34,8 @@ pub(super) use entries::BadList;
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// The time for a call that asks for no work.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
+/// The most memory that an agent's services may take, in bytes.
+const MOST_MEMORY: usize = 48 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A Consul agent.
@@ -76,15 +78,25 @@ impl Consul {
             Call { attempt: "register service", subject: &service.id, permission: &permission };
         self.can_be_removed(call, &service.id).await?;
         let reduced = self.without_refused_checks(service).await;
-        let request = self
-            .request(call, Method::PUT, &["v1", "agent", "service", "register"], query)?
-            .json(&body::register(reduced.as_ref().unwrap_or(service)));
-        match self.send(call, request).await {
+        let sent = reduced.as_ref().unwrap_or(service);
+        match self.send_service(call, sent, query).await {
             // So answers an agent that allows no scripts; it has registered nothing.
             Err(RegistryError::Unavailable { attempt, status: 500, message })
                 if self.original && service.checks.iter().any(is_script) =>
             {
                 Err(RegistryError::Refused { attempt, status: 500, message })
+            }
+            Err(RegistryError::Refused { status: 400, attempt, message }) if !self.original => {
+                let Some(plain) = without_further_fields(sent) else {
+                    return Err(RegistryError::Refused { status: 400, attempt, message });
+                };
+                self.send_service(call, &plain, query).await?;
+                warn!(
+                    service = service.id,
+                    message,
+                    "registered without the fields of its checks that the agent may not know"
+                );
+                Ok(())
             }
             result => result.map(drop),
         }
@@ -114,6 +126,18 @@ impl Consul {
     async fn is_meant(&self, call: Call<'_>, id: &str) -> Result<bool, RegistryError> {
         call.about(id)?;
         if needs_proof(id) { self.has(id).await } else { Ok(true) }
+    }
+
+    async fn send_service(
+        &self,
+        call: Call<'_>,
+        service: &Service,
+        query: &[(&str, &str)],
+    ) -> Result<Response, RegistryError> {
+        let request = self
+            .request(call, Method::PUT, &["v1", "agent", "service", "register"], query)?
+            .json(&body::register(service));
+        self.send(call, request).await
     }
 
     /// The service without the checks that the agent is known to refuse, if it
@@ -149,12 +173,18 @@ impl Consul {
     ) -> Result<BTreeMap<String, Registered>, RegistryError> {
         let request = self.request(call, Method::GET, &["v1", "agent", "services"], query)?;
         let response = self.send(call, request).await?;
-        let mut services = BTreeMap::new();
+        let (mut services, mut weight) = (BTreeMap::new(), 0);
         object(call, response, |id, entry: Option<body::AgentService>| {
             let service = body::registered(id.clone(), entry);
-            services.insert(id, service);
+            weight += body::weight(&service);
+            if weight <= MOST_MEMORY {
+                services.insert(id, service);
+            }
         })
         .await?;
+        if weight > MOST_MEMORY {
+            return Err(call.too_long(MOST_MEMORY));
+        }
         Ok(services)
     }
 
@@ -197,6 +227,27 @@ impl Consul {
         }
         Ok(leader)
     }
+}
+
+/// The service without what only newer agents know of checks, if it has any of that: an older one
+/// refuses the whole service for a field. A check that would do something else without the field, or
+/// never pass, goes as a whole. Source: Consul's changelog, from 1.7 on.
+fn without_further_fields(service: &Service) -> Option<Service> {
+    let mut plain = service.clone();
+    plain.checks.retain(|check| {
+        let named = |name: &Option<String>| name.is_some();
+        let newer = match &check.kind {
+            CheckKind::Udp { .. } | CheckKind::H2Ping { .. } | CheckKind::OsService { .. } => true,
+            CheckKind::Http { tls_server_name, .. } | CheckKind::Grpc { tls_server_name, .. } => {
+                named(tls_server_name)
+            }
+            _ => false,
+        };
+        let needed = ["DisableRedirects", "TCPUseTLS"];
+        !newer && !needed.iter().any(|field| check.attributes.contains_key(*field))
+    });
+    plain.checks.iter_mut().for_each(|check| check.attributes.clear());
+    (plain != *service).then_some(plain)
 }
 
 /// Whether a check is one that an agent may be told not to run.

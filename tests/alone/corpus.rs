@@ -202,7 +202,7 @@ fn made(name: &str, image: &str, env: &[&str], ports: &[(u16, u16)]) -> corpus::
 }
 
 /// The examples of registrator's own documentation. It lists tags in the order
-/// in which they are written; what it sends is the reverse.
+/// in which they are written, and so they are sent; what it sends itself is the reverse.
 #[test]
 fn the_published_examples_hold() {
     let at = "192.168.1.102";
@@ -248,8 +248,13 @@ fn the_published_examples_hold() {
     ] {
         for compat in ["none", "registrator"] {
             let bodies = plan(&case, &["--compat", compat]).expect("a plan");
-            let expected = expected.as_array().expect("an array");
-            assert_eq!(normal_all(&bodies), normal_all(expected), "{compat}");
+            let mut expected = expected.as_array().expect("an array").clone();
+            for tags in expected.iter_mut().filter_map(|body| body["Tags"].as_array_mut()) {
+                if compat == "none" {
+                    tags.reverse();
+                }
+            }
+            assert_eq!(normal_all(&bodies), normal_all(&expected), "{compat}");
         }
     }
 }

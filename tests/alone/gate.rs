@@ -67,7 +67,8 @@ fn comes_back(id: &str) -> bool {
     let Some(path) = path else { return false };
     let decoded = percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned();
     let clean = decoded.split('/').all(|part| !matches!(part, "" | "." | ".."));
-    decoded == id && clean && id.trim() == id && !id.is_empty() && id.len() <= 512
+    let printed = id.chars().all(|c| c == ' ' || !c.is_whitespace() && c != '\u{200d}');
+    decoded == id && clean && printed && id.trim() == id && !id.is_empty() && id.len() <= 512
 }
 
 fn is_consuls(id: &str) -> bool {
@@ -95,6 +96,9 @@ fn fault(name: &str, service: &Service, compat: Compat) -> Option<String> {
     }
     if !is_plain(&service.name) || service.name.trim().is_empty() {
         return Some("its name".into());
+    }
+    if sound && service.name.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Some("its name in a path".into());
     }
     if tags.len() > 256 || !tags.iter().all(|tag| is_plain(tag) && !tag.trim().is_empty()) {
         return Some("its tags".into());

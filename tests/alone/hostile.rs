@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use wharfinger::{
     error::error_chain,
     pipeline::StageError,
-    plugin::{ComponentStage, Limits, LoadError},
+    plugin::{Compiler, ComponentStage, HostOptions, Limits, LoadError, PluginHost},
 };
 
 const UNREACHABLE: &str = "(unreachable)";
@@ -185,15 +185,15 @@ async fn what_a_guest_returns_is_limited() {
         ("big", "exceeded its memory limit of 64.0 MiB (memory)"),
         ("output", "exceeded its limit of 1.0 MiB in one answer or host call (limits.output)"),
         ("long-log", "exceeded its limit of 1.0 MiB in one answer or host call (limits.output)"),
-        ("tags", "exceeded its limit of 100 tags of one service (limits.tags)"),
-        ("services", "exceeded its limit of 100 added services (limits.services)"),
+        ("tags", "exceeded its limit of 256 tags of one service (limits.tags)"),
+        ("services", "exceeded its limit of 1000 added services (limits.services)"),
     ] {
         let error = misbehave(&stage, how).await.expect_err("it is too much");
         assert_eq!(error.to_string(), fault, "{how}");
     }
     let outcomes = stage.stats().outcomes;
     assert_eq!((outcomes["output"], outcomes["memory"]), (4, 1), "{outcomes:?}");
-    let generous = Limits { tags: 1000, services: 1000, ..AMPLE };
+    let generous = Limits { tags: 1000, services: 1001, ..AMPLE };
     let stage = load("hostile", "null", generous).await;
     for how in ["tags", "services"] {
         misbehave(&stage, how).await.expect("it may");
@@ -291,6 +291,22 @@ async fn an_answer_that_breaks_the_canonical_abi_is_an_invalid_result() {
     assert!(text.contains("utf-8") || text.contains("UTF-8"), "{text}");
 }
 
+#[tokio::test]
+async fn compiling_that_takes_too_much_memory_is_said_to() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = folder.path().join("compiler");
+    let program = Daemon::binary().display();
+    let text = format!("#!/bin/sh\nulimit -d 15000\nexec {program} \"$@\"\n");
+    std::fs::write(&script, text).expect("the script is written");
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("permissions");
+    let options = HostOptions { compiler: Compiler::Child(script), ..HostOptions::default() };
+    let host = Arc::new(PluginHost::new(options).expect("a host"));
+    let spec = crate::common::stages::spec(crate::common::plugin("tags"), "{}", AMPLE);
+    let error = error_chain(&host.load(spec).await.err().expect("there is too little"));
+    assert!(error.contains("cannot compile") && error.contains("takes more than"), "{error}");
+}
+
 /// A container as `docker inspect` prints it.
 fn inspected(number: usize, name: &str, hostile: Option<&str>) -> Value {
     let case = corpus::cases().into_iter().find(|case| case.name == "net-bridge");
@@ -317,8 +333,8 @@ async fn the_others_register_and_the_memory_stays_bounded() {
         ("memory", "exceeded its memory limit of 16.0 MiB (memory)"),
         ("big", "exceeded its memory limit of 16.0 MiB (memory)"),
         ("output", "1.0 MiB in one answer or host call (limits.output)"),
-        ("services", "100 added services (limits.services)"),
-        ("tags", "100 tags of one service (limits.tags)"),
+        ("services", "1000 added services (limits.services)"),
+        ("tags", "256 tags of one service (limits.tags)"),
         ("newline", "name: it has a control character"),
         ("error", "could not decide: this container is beyond me"),
         ("duplicate", "id: another service of the container has it"),

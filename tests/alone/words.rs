@@ -255,3 +255,56 @@ async fn a_file_at_the_sockets_path_stays_and_secrets_are_not_logged() {
         assert!(!(stdout + &stderr).contains("cret@"), "{uri}: {stderr}");
     }
 }
+
+#[tokio::test]
+async fn commands_believe_root_and_whom_root_has_given_the_folder() {
+    use std::os::unix::{fs::PermissionsExt as _, process::CommandExt as _};
+    const NOBODY: u32 = 65534;
+    // Only root can be somebody else.
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let chmod = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("permissions");
+    };
+    chmod(folder.path(), 0o755);
+    let containers = write(folder.path(), "containers.json", "[]");
+    let inner = folder.path().join("inner");
+    fs::create_dir(&inner).expect("a folder");
+    std::os::unix::fs::chown(&inner, Some(NOBODY), Some(NOBODY)).expect("an owner");
+    let socket = inner.join("control.sock");
+    let program = folder.path().join("wharfinger");
+    fs::copy(Daemon::binary(), &program).expect("a program that everybody may run");
+    let mut daemon = Command::new(&program)
+        .args(["--hostname", "h", "-ip", "192.0.2.1", "--cache-dir", ""])
+        .args(["--containers", &containers, "--control"])
+        .arg(&socket)
+        .arg("memory://")
+        .current_dir("/")
+        .uid(NOBODY)
+        .gid(NOBODY)
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("it starts");
+    wait::until(SOON, "it listens", async || match socket.exists() {
+        true => Ok(()),
+        false => Err("there is no socket yet".to_string()),
+    })
+    .await;
+    let path = socket.display().to_string();
+    let line = ["status", "--control", &path];
+    let (code, stdout, stderr) = run(&line, &[]).await;
+    assert_eq!(code, Some(0), "root gave it the folder: {stdout}{stderr}");
+    // Anybody could have made the folder.
+    chmod(folder.path(), 0o777);
+    let (code, _, stderr) = run(&line, &[]).await;
+    chmod(folder.path(), 0o755);
+    let ended = (daemon.kill(), daemon.wait());
+    assert!(ended.0.is_ok() && ended.1.is_ok());
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(
+        stderr.contains("belongs to user 65534") && stderr.contains("not believed"),
+        "{stderr}"
+    );
+}

@@ -62,6 +62,8 @@ struct Host {
 impl FakeDocker {
     /// A host without containers.
     pub fn start(activity: Activity) -> Self {
+        // The program under test chooses its own; a client in this process needs one, too.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::Builder::new().prefix("wf-").tempdir().expect("a folder");
         let listener = UnixListener::bind(folder.path().join("docker.sock")).expect("a socket");
         let (events, _) = broadcast::channel(BACKLOG);

@@ -98,10 +98,8 @@ async fn answer(stream: &mut TcpStream, way: Way, path: &str) -> std::io::Result
         Way::Bytes => (ok, "", "x".repeat(1 << 16)),
         Way::Text => (ok, "{\"a\": {\"ID\": \"", "x".repeat(1 << 16)),
         Way::Deep => (ok, "", "[".repeat(1 << 16)),
-        Way::Entries => {
-            let name = "n".repeat(400);
-            (ok, "[0", format!(",{{\"ID\": \"a\", \"Service\": \"{name}\"}}").repeat(100))
-        }
+        // Tags without a text are the shortest that there are.
+        Way::Entries => (ok, "{\"a\": {}", String::new()),
         Way::Long { told } => {
             let length = if told { "Content-Length: 5000000\r\n" } else { "" };
             let head = format!("HTTP/1.1 400 Bad\r\nConnection: close\r\n{length}\r\n");
@@ -117,12 +115,18 @@ async fn answer(stream: &mut TcpStream, way: Way, path: &str) -> std::io::Result
         Way::Drip => (ok, "{", " ".into()),
     };
     stream.write_all(format!("{head}\r\n{begin}").as_bytes()).await?;
-    loop {
+    for number in 0_usize.. {
+        if way == Way::Entries {
+            let tags = "\"\",".repeat(1_000);
+            let entry = format!(",\"{number}\": {{\"Tags\": [{tags}\"\"]}}");
+            stream.write_all(entry.as_bytes()).await?;
+        }
         stream.write_all(more.as_bytes()).await?;
         if way == Way::Drip {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
+    Ok(())
 }
 
 fn agent(server: &Server) -> Consul {
@@ -173,7 +177,7 @@ async fn a_body_without_end_is_an_error_and_a_long_text_is_cut() {
             let error = error_chain(&result.expect_err("no whole answer"));
             assert!(error.len() < 1_000, "{way:?}: {error}");
         }
-        assert!(start.elapsed() < Duration::from_secs(40), "{way:?}: {:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(60), "{way:?}: {:?}", start.elapsed());
     }
     for (told, length) in [(true, "(5000000 bytes)"), (false, "(more than")] {
         let consul = agent(&Server::start(Way::Long { told }).await);
@@ -216,7 +220,7 @@ async fn a_daemon_before_a_hostile_registry_stays_small_and_obeys_sigterm() {
         assert!(start.elapsed() < Duration::from_secs(6), "{way:?}: {:?}", start.elapsed());
         let log = daemon.log();
         assert!(!log.contains("secret"), "{log}");
-        assert!(log.contains("Using consul adapter: consul://…@127.0.0.1"), "{log}");
+        assert!(log.contains("Using consul adapter: consul://***@127.0.0.1"), "{log}");
         assert!(log.lines().all(|line| line.len() < 6_000), "{way:?}");
     }
 }

@@ -72,7 +72,7 @@ if [[ -t 2 ]]; then
 else
     "$make" --no-print-directory quick 2>&1 >"$scratch/out" | count_crates "$(crates)"
 fi
-good "$(elapsed)  $("${CARGO_TARGET_DIR:-target}/quick/wharfinger" --version)"
+good "$(elapsed)  wharfinger $("${CARGO_TARGET_DIR:-target}/quick/wharfinger" --version)"
 
 step "Docker, Consul, and a plugin in Rust: the convention of an organisation"
 while kill -0 "$side" 2>/dev/null; do

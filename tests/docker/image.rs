@@ -105,7 +105,8 @@ async fn the_image_takes_the_place_of_registrators() {
         "consul: current leader".into(),
         format!("Using consul adapter: {uri}"),
         "Listening for Docker events".into(),
-        "Syncing services on 1 containers".into(),
+        // Docker lists a container some time after its program has begun.
+        "Syncing services on ".into(),
         format!("ignored: {} no published ports", &id[..12]),
     ];
     let mut rest = logs.as_str();
@@ -114,18 +115,6 @@ async fn the_image_takes_the_place_of_registrators() {
             rest.find(line.as_str()).unwrap_or_else(|| panic!("{line:?} is not next in {logs}"));
         rest = &rest[at..];
     }
-
-    // Without -ip its host's name stands for a container, which others do not reach.
-    docker.run(&["run", "-d", "--name", "lost", "-v", &socket, IMAGE, "--control", "none", &uri]);
-    until(SOON, "the daemon doubts its address", async || {
-        let output = docker.docker(&["logs", "lost"]).output().map_err(|e| e.to_string())?;
-        let logs = String::from_utf8_lossy(&output.stderr).into_owned()
-            + &String::from_utf8_lossy(&output.stdout);
-        let doubt = "the daemon runs in a container whose name resolves to";
-        if logs.contains(doubt) { Ok(()) } else { Err(logs) }
-    })
-    .await;
-    docker.run(&["rm", "-f", "lost"]);
 
     let [port, other] = ports::free::<2>();
     let (publish, other) = (format!("{port}:80"), format!("{other}:80"));

@@ -39,7 +39,7 @@ impl Stage for Hostile {
             "big" => return Ok(tagged(services, 100 << 20)),
             "output" => return Ok(tagged(services, 8 << 20)),
             "tags" => return Ok(many_tags(services, 1_000)),
-            "services" => return Ok(added(services, |n| format!("added-{n}"), 1_000)),
+            "services" => return Ok(added(services, |n| format!("added-{n}"), 1_001)),
             "duplicate" => return Ok(added(services, |_| "the-same".into(), 2)),
             "foreign" => return Ok(added(services, |_| "otherhost:app:80".into(), 1)),
             "long-log" => logging::info("x".repeat(8 << 20)),

@@ -58,6 +58,27 @@ pub(crate) fn is_of_another_protocol(check: &Check, service: &Service) -> bool {
     own && wanted != service.protocol
 }
 
+/// Hold a field that the contract has no place for against what an agent refuses the whole service
+/// for. What no agent knows it does not mind.
+fn further(key: &str, value: &Value) -> Result<(), String> {
+    let right = match key.replace('_', "").to_lowercase().as_str() {
+        "http" | "tcp" | "udp" | "grpc" | "h2ping" | "ttl" | "args" | "scriptargs"
+        | "osservice" | "dockercontainerid" => {
+            return Err(format!("{key}: a check does one thing, and this is another one"));
+        }
+        "disableredirects" | "tcpusetls" | "tlsskipverify" | "grpcusetls" | "h2pingusetls" => {
+            value.is_boolean()
+        }
+        "outputmaxsize" => value.as_u64().is_some_and(|size| (1..=1 << 30).contains(&size)),
+        "failuresbeforewarning" => value.as_u64().is_some_and(|count| u32::try_from(count).is_ok()),
+        "method" | "body" | "shell" | "aliasnode" | "aliasservice" | "tlsservername"
+        | "proxyhttp" | "proxygrpc" => value.is_string(),
+        "header" => value.is_object(),
+        _ => true,
+    };
+    if right { Ok(()) } else { Err(format!("{key}: {value} is not what Consul reads there")) }
+}
+
 /// The fields of one definition that are not used yet.
 struct Fields<'a> {
     map: Map<String, Value>,
@@ -93,7 +114,8 @@ impl<'a> Fields<'a> {
             name: self.string("Name")?,
             notes: self.string("Notes")?,
             kind,
-            interval: interval.or_else(default),
+            // Consul refuses the service where a time to live has one.
+            interval: interval.or_else(default).filter(|_| !untimed),
             timeout: self.duration("Timeout")?,
             initial_status,
             deregister_after: self.duration("DeregisterCriticalServiceAfter")?,
@@ -101,13 +123,10 @@ impl<'a> Fields<'a> {
             failures_before_critical: self.number("FailuresBeforeCritical")?,
             attributes: Vec::new(),
         };
-        // What the contract has no field for is Consul's to judge, unless it would refuse the
-        // service for it.
-        check.attributes = self
-            .map
-            .into_iter()
-            .map(|(key, value)| Attribute::new(key, value.to_string()))
-            .collect();
+        for (key, value) in self.map {
+            further(&key, &value)?;
+            check.attributes.push(Attribute::new(key, value.to_string()));
+        }
         match mend_thresholds(&mut check) {
             Some(fault) => Err(format!("FailuresBeforeWarning: {fault}")),
             None => Ok(check),
@@ -270,7 +289,7 @@ mod tests {
              "Header": {"x-a": ["1", "2"]}, "SuccessBeforePassing": 2, "Shiny": {"New": 1}},
             {"tcp": "localhost:1", "deregister_critical_service_after": "1h30m"},
             {"args": ["/bin/true"], "status": "passing"},
-            {"TTL": "30s", "CheckID": "beat"}
+            {"TTL": "30s", "CheckID": "beat", "Interval": "5s"}
         ]"#;
         let checks = parse(text, &service()).expect("all is right");
         let CheckKind::Http(http) = &checks[0].kind else { panic!("{:?}", checks[0]) };
@@ -291,6 +310,16 @@ mod tests {
         assert!(fault(r#"[{"TTL": "1s"}, {"HTTP": 7}]"#).starts_with("check 2 of the array: HTTP"));
         assert!(fault(r#"[{"TTL": "soon"}]"#).contains("not a duration"));
         assert!(fault("[{}]").contains("none of HTTP"));
+        for definition in [
+            r#"{"HTTP": "http://a/", "TTL": "9s"}"#,
+            r#"{"TCP": "a:1", "DisableRedirects": "yes"}"#,
+            r#"{"TCP": "a:1", "output_max_size": -1}"#,
+            r#"{"TCP": "a:1", "FailuresBeforeWarning": "2"}"#,
+            r#"{"TCP": "a:1", "FailuresBeforeWarning": 2, "FailuresBeforeCritical": 1}"#,
+            r#"{"TCP": "a:1", "TLSServerName": 7}"#,
+        ] {
+            assert!(fault(&format!("[{definition}]")).starts_with("check 1"), "{definition}");
+        }
     }
 
     #[test]

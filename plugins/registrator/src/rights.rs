@@ -56,6 +56,10 @@ impl<'a> Rights<'a> {
     }
 
     fn fault(&self, check: &Check) -> Option<String> {
+        if matches!(check.kind, CheckKind::OsService(_)) {
+            let fault = "only an agent on Windows can run it, and others refuse the service for it";
+            return Some(fault.into());
+        }
         let script = matches!(check.kind, CheckKind::Script(_) | CheckKind::Docker(_));
         if script && self.scripts == Scripts::Drop {
             return Some("no checks that run programs are wanted (the setting scripts)".into());
@@ -74,6 +78,15 @@ impl<'a> Rights<'a> {
             CheckKind::Grpc(grpc) => {
                 let address = grpc.target.split('/').next().unwrap_or_default();
                 of_address(address).ok_or(&grpc.target)
+            }
+            CheckKind::Alias(alias) => {
+                // An agent of Consul 1.8 ends on one of a node, with all its services.
+                let node = alias.node.as_deref()?;
+                return Some(format!(
+                    "the node {:?} is not the container's, and nothing else may be checked (the \
+                     setting check-targets)",
+                    shown(node)
+                ));
             }
             CheckKind::Docker(docker) => {
                 // An agent takes the beginning of an identifier, or a name.

@@ -77,6 +77,12 @@ fn a_container_that_asks_for_too_much_is_told_what_and_by_which_key() {
         ),
         ("SERVICE_80_CHECKS", checks(4), Some("(limits.checks)")),
         ("SERVICE_CHECKS", "[{".into(), None),
+        ("SERVICE_CHECKS", "[{},{},{},{},".into(), Some("(limits.checks)")),
+        (
+            "SERVICE_CHECKS",
+            format!("[{{\"TTL\":\"1s\",\"x\":[{}]}}]", "[],".repeat(300)),
+            Some("(limits.bytes)"),
+        ),
         ("SERVICE_X", "y".repeat(3_000), None),
         ("SERVICE_X", "y".repeat(4_000), Some("of services; 8.0 KiB are allowed (limits.bytes)")),
         ("SERVICE_80_X", "y".repeat(4_000), None),

@@ -315,6 +315,34 @@ fn a_shared_network_is_that_of_its_owner() {
 }
 
 #[test]
+fn without_its_owner_nothing_of_a_shared_network_is_in_reach() {
+    let sharing = inspected(&format!("container:{}", "a".repeat(64)), &[]);
+    let exited = [("/State/Status", json!("exited"))];
+    let dead = "it shares the network of container cccccccccccc (web), which does not run";
+    let gone = "it shares the network of container aaaaaaaaaaaa, which is not there";
+    for (owner, expected) in [
+        (Some(attached()), "h:web:80 10.1.0.2 80"),
+        (Some(with(attached(), &exited)), dead),
+        (Some(with(attached(), &[("/State/Status", json!("paused"))])), "h:web:80 10.1.0.2 80"),
+        // The host's network outlives it.
+        (Some(with(inspected("host", &[]), &exited)), "h:web:80 192.0.2.10 80"),
+        (None, gone),
+    ] {
+        for internal in [false, true] {
+            assert_eq!(lines(&sharing, owner.as_ref(), &host(internal), ""), [expected]);
+        }
+        // An address that the container names itself needs no network.
+        let labelled = with(sharing.clone(), &[("/Config/Labels", json!({ "ip": "10.9.9.9" }))]);
+        let host = Host { address_label: Some("ip".into()), ..host(true) };
+        let found = lines(&labelled, owner.as_ref(), &host, "");
+        assert!(!found[0].contains("shares the network"), "{found:?}");
+    }
+    // Podman shows the owner's network as the container's own.
+    let podmans = inspected("container:abc", &[("bridge", "10.4.0.2", "")]);
+    assert_eq!(lines(&podmans, None, &host(true), ""), ["h:web:80 10.4.0.2 80"]);
+}
+
+#[test]
 fn the_hosts_network_is_reached_at_its_addresses() {
     let open = inspected("host", &[("host", "", "")]);
     for internal in [false, true] {

@@ -1,6 +1,10 @@
 //! IDs: of services, which stand in the path of a URL when they are
 //! deregistered, and of checks.
 
+use std::sync::LazyLock;
+
+use regex::Regex;
+
 use super::{Fault, line, shown, text};
 
 /// The check by which Consul notes that a node is alive.
@@ -10,6 +14,8 @@ const MAINTENANCE: [&str; 2] = ["_node_maintenance", "_service_maintenance"];
 /// The service that Consul's servers register themselves.
 pub(in crate::pipeline) const CONSUL: &str = "consul";
 
+/// What the daemon puts before a service's ID to name the check that says what Docker's says.
+const MIRRORED: &str = "wharfinger-health:";
 /// What Consul puts before a service's ID to name a check that was given none.
 const OF_SERVICE: &str = "service:";
 
@@ -23,7 +29,7 @@ pub(in crate::pipeline) fn service(host: &str, id: &str) -> Fault {
     let form = Form::of(id);
     // Put before a check's own ID, it would make one of Consul's names.
     if form.as_ref().is_none_or(|form| form.host != host) && is_consuls(&format!("{id}:")) {
-        return Err("it begins as names of Consul's own checks do".into());
+        return Err("it begins as names of Consul's or the daemon's own checks do".into());
     }
     match form {
         Some(form) if form.host != host => Err(format!(
@@ -53,7 +59,8 @@ pub(in crate::pipeline) fn addressable(id: &str) -> Fault {
     if id.trim() != id {
         return Err("it begins or ends with a space".into());
     }
-    in_path(id)
+    in_path(id)?;
+    printable(id)
 }
 
 /// An ID of a check of the service with this ID. It is one of the agent's and not of the
@@ -61,11 +68,15 @@ pub(in crate::pipeline) fn addressable(id: &str) -> Fault {
 pub(in crate::pipeline) fn check(service: &str, id: &str) -> Fault {
     text(id)?;
     in_path(id)?;
+    printable(id)?;
     undecoded(id)?;
+    // Consul's own for the service: without a number, or with the check's place behind a colon.
     let others = id.strip_prefix(OF_SERVICE).is_some_and(|rest| {
-        let place =
-            rest.strip_prefix(service).map(|place| place.strip_prefix(':').unwrap_or(place));
-        !place.is_some_and(|place| place.chars().all(|c| c.is_ascii_digit()))
+        let own = rest.strip_prefix(service).is_some_and(|place| {
+            let number = place.strip_prefix(':').unwrap_or("x");
+            place.is_empty() || !number.is_empty() && number.chars().all(|c| c.is_ascii_digit())
+        });
+        !own
     });
     if others || is_consuls(id) && !id.starts_with(OF_SERVICE) {
         return Err(format!("{:?}: it is that of a check of Consul's own", shown(id)));
@@ -73,23 +84,37 @@ pub(in crate::pipeline) fn check(service: &str, id: &str) -> Fault {
     Ok(())
 }
 
-/// Whether this is the ID of a check that Consul makes, or begins so.
+/// Whether this is the ID of a check that Consul or the daemon makes, or begins so.
 pub(in crate::pipeline) fn is_consuls(id: &str) -> bool {
     id == SERF_HEALTH
         || id.starts_with(OF_SERVICE)
+        || id.starts_with(MIRRORED)
         || MAINTENANCE.iter().any(|prefix| id.starts_with(prefix))
 }
 
 /// Consul tidies the path of a request up. What does not survive that could be registered and
 /// not be removed.
-fn in_path(id: &str) -> Fault {
+pub(in crate::pipeline) fn in_path(id: &str) -> Fault {
     line(id)?;
-    if id.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
-        return Err(
-            "it has an empty part, . or .. between slashes, which gets lost in a URL".into()
-        );
+    if id.ends_with('/') {
+        return Err("it ends with a slash, which gets lost in a URL".into());
     }
-    Ok(())
+    crate::service::in_path(id).map_err(Into::into)
+}
+
+/// An agent refuses a path with a character that Go's `unicode.IsPrint` does not know: of spaces
+/// only the ordinary one, and what Unicode had when an old agent was built. Seen with Consul 1.8.7.
+fn printable(id: &str) -> Fault {
+    static PRINTABLE: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"^(?:[[\p{L}\p{M}\p{N}\p{P}\p{S}]&&\p{Age=9.0}]| )*$")
+            .expect("a constant pattern")
+    });
+    match PRINTABLE.is_match(id) {
+        true => Ok(()),
+        false => {
+            Err("it has a character that cannot be printed, which Consul refuses in a URL".into())
+        }
+    }
 }
 
 /// Newer versions of Consul decode a path twice.

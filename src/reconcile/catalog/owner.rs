@@ -6,7 +6,7 @@ use super::{Catalog, slot::Entry};
 use crate::{
     container::ContainerId,
     reconcile::{
-        plan::{Old, is_same},
+        plan::{Old, is_same, retires},
         provenance::{META_CONTAINER, META_ENGINE, META_HOST, Owner},
     },
     registry::Registered,
@@ -15,16 +15,17 @@ use crate::{
 
 impl Catalog {
     /// Whose a registered service is. If the host's name was another one when a
-    /// service was registered, it is this daemon's nevertheless if it was there when
-    /// this daemon began, or once its container has ended on this very engine. What
-    /// comes later is that of a second daemon of another name.
+    /// service was registered, it is this daemon's nevertheless once its container has
+    /// ended on this very engine; or if it was there when this daemon began and the
+    /// container's own service takes its place. All else is that of a second daemon of
+    /// another name.
     ///
     /// What was registered under this host's name for another engine is that engine's,
     /// for as long as nothing tells that it is this one.
     pub(in crate::reconcile) fn owner(&self, registered: &Registered) -> Owner {
         match (self.provenance.owner(registered), self.marked_container(registered)) {
             (Owner::OtherHost(_), Some(container))
-                if self.ended.contains(&container) || self.former.contains(&registered.id) =>
+                if self.ended.contains(&container) || self.is_succeeded(&container, registered) =>
             {
                 Owner::Ours(container)
             }
@@ -46,19 +47,22 @@ impl Catalog {
         self.provenance.engine.as_deref()
     }
 
-    /// The IDs under which this host's name is with another engine, or another name with
-    /// this engine.
+    /// Whether a service has this host's name and another engine, or another name and this
+    /// engine.
+    pub(in crate::reconcile) fn is_neighbours(&self, one: &Registered) -> bool {
+        let (host, engine) = (one.meta.get(META_HOST), one.meta.get(META_ENGINE));
+        let named = host.is_some_and(|host| *host == self.provenance.host);
+        match engine {
+            None => false,
+            Some(engine) if self.engine() == Some(engine) => host.is_some() && !named,
+            Some(_) => named,
+        }
+    }
+
+    /// The IDs of such services, as far as is known.
     pub(in crate::reconcile) fn neighbours(&self) -> BTreeSet<String> {
-        let is_one = |one: &&Registered| {
-            let (host, engine) = (one.meta.get(META_HOST), one.meta.get(META_ENGINE));
-            let named = host.is_some_and(|host| *host == self.provenance.host);
-            match engine {
-                None => false,
-                Some(engine) if self.engine() == Some(engine) => host.is_some() && !named,
-                Some(_) => named,
-            }
-        };
-        self.all_registered().filter(is_one).map(|one| one.id.clone()).collect()
+        let all = self.all_registered().filter(|one| self.is_neighbours(one));
+        all.map(|one| one.id.clone()).collect()
     }
 
     /// Whether an engine is another one than this, as far as is known.
@@ -143,16 +147,36 @@ impl Catalog {
         registered.meta.get(META_HOST).map(String::as_str)
     }
 
+    /// Whether a service is the one that was registered for the same container under the
+    /// host's former name: it has the same ID but for that name, or the same place.
+    pub(in crate::reconcile) fn succeeds(&self, new: &Service, old: &Registered) -> bool {
+        let name = old.meta.get(META_HOST).filter(|_| self.former.contains(&old.id));
+        let Some(name) = name else { return false };
+        let rest = |id: &str, host: &str| id.strip_prefix(host).map(String::from);
+        let same_but_for_it = rest(&old.id, name)
+            .is_some_and(|old| rest(&new.id, &self.provenance.host) == Some(old));
+        let same = is_same(new, Old::of(old, self.written(&old.id)));
+        !retires(new) && (new.id == old.id || same_but_for_it || same)
+    }
+
+    fn is_succeeded(&self, container: &ContainerId, registered: &Registered) -> bool {
+        self.former.contains(&registered.id)
+            && self.wanted_by(container).into_iter().any(|new| self.succeeds(new, registered))
+    }
+
+    /// Whether a service was registered for a container, also under the host's former name.
+    pub(super) fn is_its(&self, container: &ContainerId, registered: &Registered) -> bool {
+        let former = self.former.contains(&registered.id);
+        self.owner(registered) == Owner::Ours(container.clone())
+            || (former && self.marked_container(registered).as_ref() == Some(container))
+    }
+
     /// Whether what takes the place of a service that was registered under the host's
     /// former name is found by the same name: then nobody misses anything.
     pub(in crate::reconcile) fn is_renamed_host(&self, container: &ContainerId, id: &str) -> bool {
-        let Some(registered) = self.registered(id).filter(|_| self.former.contains(id)) else {
-            return false;
-        };
+        let Some(old) = self.registered(id) else { return false };
         let wanted = self.wanted_by(container).into_iter();
-        wanted.filter(|new| new.name == registered.name).any(|new| {
-            new.id == registered.id || is_same(new, Old::of(registered, self.written(id)))
-        })
+        wanted.filter(|new| new.name == old.name).any(|new| self.succeeds(new, old))
     }
 
     /// The container of this host's engine that a service's mark names.

@@ -121,3 +121,105 @@ fn is_settled(slot: &Slot, asked: u64) -> bool {
     let old = slot.entry.as_ref().is_some_and(|entry| entry.since <= asked);
     old && !slot.is_uncertain()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{
+        container::Protocol,
+        reconcile::Provenance,
+        service::{Check, CheckKind},
+    };
+
+    fn service(id: &str) -> Service {
+        let check = Check {
+            id: None,
+            name: None,
+            notes: None,
+            kind: CheckKind::Ttl { ttl: "1m".into() },
+            interval: None,
+            timeout: None,
+            initial_status: None,
+            deregister_after: None,
+            success_before_passing: None,
+            failures_before_critical: None,
+            attributes: BTreeMap::new(),
+        };
+        Service {
+            id: id.into(),
+            name: "web".into(),
+            address: "10.0.0.1".into(),
+            port: 80,
+            protocol: Protocol::Tcp,
+            tags: Vec::new(),
+            meta: BTreeMap::new(),
+            checks: vec![check],
+            weights: None,
+            enable_tag_override: false,
+            tagged_addresses: BTreeMap::new(),
+            origin: None,
+            attributes: BTreeMap::new(),
+        }
+    }
+
+    /// A catalog with one service of one container, which is registered.
+    fn registered() -> (Catalog, ContainerId) {
+        let container = ContainerId("c".repeat(64));
+        let mut catalog = Catalog::new(Provenance::new("h", true));
+        catalog.claim(&container, "app", vec![service("s0")]);
+        write(&mut catalog, &container);
+        (catalog, container)
+    }
+
+    fn write(catalog: &mut Catalog, container: &ContainerId) {
+        let wanted = catalog.wanted("s0").cloned();
+        catalog.begin_write("s0", container, wanted.as_ref());
+        catalog.end_write("s0");
+    }
+
+    #[test]
+    fn a_finding_tells_nothing_of_what_was_written_since() {
+        let (mut catalog, container) = registered();
+        let asked = catalog.now();
+        assert_eq!(catalog.vanished(&BTreeSet::new(), asked), ["s0"]);
+        assert_eq!(catalog.vanished(&BTreeSet::from(["s0".into()]), asked), [""; 0]);
+        let wanted = catalog.checked(asked);
+        write(&mut catalog, &container);
+        assert!(catalog.note_gone("s0", asked).is_empty());
+        assert_eq!(catalog.note_lost_checks(&wanted[0], asked), None);
+        assert!(catalog.registered("s0").is_some() && !catalog.is_uncertain("s0"));
+        let asked = catalog.now();
+        assert_eq!(catalog.note_gone("s0", asked), [container].into());
+        assert!(catalog.registered("s0").is_none());
+        assert!(catalog.note_gone("s0", asked).is_empty());
+    }
+
+    #[test]
+    fn a_service_without_its_checks_is_to_be_written_again_once() {
+        let (mut catalog, container) = registered();
+        let (asked, wanted) = (catalog.now(), catalog.checked(catalog.now()));
+        assert_eq!(wanted.len(), 1);
+        assert_eq!(catalog.note_lost_checks(&wanted[0], asked), Some(container.clone()));
+        assert!(catalog.is_uncertain("s0"));
+        assert_eq!(catalog.note_lost_checks(&wanted[0], asked), None);
+        write(&mut catalog, &container);
+        assert!(!catalog.is_uncertain("s0"));
+    }
+
+    #[test]
+    fn what_a_lookup_does_not_tell_is_no_heir_until_it_does() {
+        let (mut catalog, container) = registered();
+        let all = HashSet::from(["s0".to_string()]);
+        catalog.begin_read();
+        catalog.see(&BTreeMap::new());
+        assert!(catalog.unseen().is_empty(), "a read is under way");
+        catalog.end_read(BTreeMap::new(), &all);
+        catalog.keep_unseen(&all);
+        assert!(!catalog.has_heir(&container, "s0"));
+        assert_eq!(catalog.unseen(), BTreeSet::from(["s0".to_string()]));
+        catalog.note_seen("s0");
+        assert!(catalog.has_heir(&container, "s0") && catalog.unseen().is_empty());
+    }
+}

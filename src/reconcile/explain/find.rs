@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, future, stream};
 
 use super::Explainer;
 use crate::{
@@ -45,7 +45,7 @@ impl Explainer {
         };
         let containers: Vec<_> = stream::iter(ids.into_iter().map(read))
             .buffered(AT_ONCE)
-            .filter_map(async |container| container.transpose())
+            .filter_map(|container| future::ready(container.transpose()))
             .collect()
             .await;
         // One that cannot be read may be the one that is meant, and may not.

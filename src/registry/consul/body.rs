@@ -103,7 +103,7 @@ struct Check<'a> {
     grpc_use_tls: bool,
     #[serde(rename = "H2PING", skip_serializing_if = "Option::is_none")]
     h2_ping: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "H2PingUseTLS", skip_serializing_if = "Option::is_none")]
     h2_ping_use_tls: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     alias_node: Option<&'a str>,
@@ -278,6 +278,17 @@ pub(super) fn registered(id: String, entry: Option<AgentService>) -> Registered 
             .map(|(tag, tagged)| (tag, (tagged.address, port(tagged.port))))
             .collect(),
     }
+}
+
+/// The memory that a service takes, about: short texts take more than they have bytes.
+pub(super) fn weight(service: &Registered) -> usize {
+    let texts =
+        |texts: &mut dyn Iterator<Item = usize>| texts.map(|length| 48 + length).sum::<usize>();
+    let pairs = service.meta.iter().map(|(key, value)| 48 + key.len() + value.len());
+    let addresses = service.tagged_addresses.iter().map(|(tag, (at, _))| 96 + tag.len() + at.len());
+    let own = 2 * service.id.len() + service.name.len() + service.address.len();
+    let all = service.tags.iter().map(String::len);
+    512 + own + texts(&mut all.chain(pairs).chain(addresses))
 }
 
 fn is_zero(port: &u16) -> bool {

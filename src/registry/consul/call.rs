@@ -63,13 +63,14 @@ impl Call<'_> {
         })
     }
 
-    fn too_long(self, most: usize) -> RegistryError {
+    pub(super) fn too_long(self, most: usize) -> RegistryError {
         RegistryError::Overlong { attempt: self.attempt(), most }
     }
 
     fn bad_list(self, fault: BadList) -> RegistryError {
         match fault {
             BadList::Long(most) => self.too_long(most),
+            BadList::Many(_) => self.impossible(fault.to_string()),
             BadList::Broken => self.unreachable(fault),
         }
     }

@@ -1,9 +1,11 @@
 //! A list as it arrives: each entry on its own, so that a long one is not held twice, one without
 //! end is given up, and an entry that cannot be understood costs nothing but itself.
 
-/// The most bytes of a list, and of one entry.
+/// The most bytes of a list and of one entry, and the most entries: short ones take more
+/// memory than they have bytes.
 pub(super) const MOST: usize = 64 << 20;
 const MOST_OF_ONE: usize = 4 << 20;
+const MOST_ENTRIES: usize = 100_000;
 
 /// Splits a JSON object or array into its entries. What is wrong inside an entry is
 /// for whoever reads it.
@@ -12,6 +14,7 @@ pub(super) struct Entries {
     /// An object or an array of the one entry that is being read.
     one: Vec<u8>,
     total: usize,
+    count: usize,
     place: Place,
     /// Of brackets within the entry.
     depth: usize,
@@ -41,6 +44,9 @@ pub(in crate::registry) enum BadList {
     /// It, or an entry of it, is too long.
     #[error("the list, or an entry of it, is too long: more than {0} bytes")]
     Long(usize),
+    /// It has too many entries.
+    #[error("the list has more than {0} entries")]
+    Many(usize),
     /// It is no list, or only a part of one.
     #[error("what came is no whole list in JSON")]
     Broken,
@@ -107,6 +113,10 @@ impl Entries {
         &mut self,
         each: &mut (dyn FnMut(&[u8]) -> Result<(), BadList> + Send),
     ) -> Result<(), BadList> {
+        self.count += 1;
+        if self.count > MOST_ENTRIES {
+            return Err(BadList::Many(MOST_ENTRIES));
+        }
         self.one.push(self.closing);
         each(&self.one)?;
         self.one.truncate(1);
@@ -175,8 +185,13 @@ mod tests {
         assert_eq!(fed, Err(BadList::Long(MOST_OF_ONE)));
         let mut entries = Entries::default();
         entries.feed(b"[", &mut |_| Ok(())).expect("a beginning");
-        let one = [b'1', b','].repeat(1 << 19);
+        let one = [b'1', b','].repeat(1 << 10);
         let fed = (0..100).try_for_each(|_| entries.feed(&one, &mut |_| Ok(())));
+        assert_eq!(fed, Err(BadList::Many(MOST_ENTRIES)));
+        let mut entries = Entries::default();
+        entries.feed(b"[", &mut |_| Ok(())).expect("a beginning");
+        let one = [vec![b'1'; 1 << 16], vec![b',']].concat();
+        let fed = (0..2_000).try_for_each(|_| entries.feed(&one, &mut |_| Ok(())));
         assert_eq!(fed, Err(BadList::Long(MOST)));
     }
 }

@@ -20,7 +20,9 @@ fn plan(lab: &Lab, docker: &str, name: &str) -> String {
     let mut command = Command::new(Daemon::binary());
     command.args(["plan", "--ip", IP, "--hostname", name, &lab.sink.uri()]);
     let output = command.env("DOCKER_HOST", docker).output().expect("the program runs");
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    // Lines are wrapped, with the tree's branches before each.
+    let text = String::from_utf8_lossy(&output.stdout).replace(['│', '├', '└', '─'], " ");
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn errors(daemon: &Daemon, part: &str) -> usize {

@@ -153,11 +153,6 @@ fn every_kind_of_check_has_a_key() {
         (vec![("CHECK_DOCKER_CONTAINER_ID", "true"), ("CHECK_ARGS", r#"["ls"]"#)], "docker ls"),
         (vec![("CHECK_DOCKER_CONTAINER_ID", id), ("CHECK_ARGS", r#"["ls"]"#)], "docker ls"),
         (vec![("CHECK_ALIAS_SERVICE", "db")], r#"alias None Some("db")"#),
-        (
-            vec![("CHECK_ALIAS_NODE", "n"), ("CHECK_ALIAS_SERVICE", "db")],
-            r#"alias Some("n") Some("db")"#,
-        ),
-        (vec![("CHECK_OS_SERVICE", "spooler")], "os spooler"),
     ] {
         let came = came(&env);
         assert_eq!(checks(&came.services[0]), expected, "{env:?}: {:?}", came.warnings);
@@ -220,6 +215,7 @@ fn a_value_that_cannot_be_used_costs_that_value() {
         (vec![("CHECK_HTTP", "/"), ("CHECK_PORT", "81")], "SERVICE_CHECK_PORT", true),
         (vec![("CHECK_TTL", "soon")], "SERVICE_CHECK_TTL", false),
         (vec![("CHECK_ARGS", "ls")], "SERVICE_CHECK_ARGS", false),
+        (vec![("CHECK_OS_SERVICE", "spooler")], "SERVICE_CHECK_OS_SERVICE", false),
         (vec![("CHECK_HTTP", "/"), ("CHECK_TOKEN", "c2VjcmV0")], "SERVICE_CHECK_TOKEN", true),
     ] {
         let came = came(&env);
@@ -247,6 +243,7 @@ fn checks_stay_with_the_container() {
         (r#"{"TCP": "192.0.2.1:8000"}"#, true),
         (r#"{"TTL": "10s"}"#, true),
         (r#"{"AliasService": "db"}"#, true),
+        (r#"{"AliasService": "db", "AliasNode": "n"}"#, false),
         (
             r#"{"HTTP": "http://127.0.0.1:8500/v1/agent/service/deregister/x", "Method": "PUT"}"#,
             false,
