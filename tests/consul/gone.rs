@@ -113,14 +113,15 @@ fn ids(numbers: impl Iterator<Item = usize>) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_or_check_that_is_gone_is_registered_again_and_nothing_else_is() {
     let lab = Lab::new().await;
-    for number in 0..20 {
+    let start = |number: usize| {
         let labels: &[_] = match number {
             0..5 => &[("SERVICE_CHECK_TTL", "60s")],
             5..10 => &[("SERVICE_CHECK_TCP", "true"), ("SERVICE_CHECK_INTERVAL", "60s")],
             _ => &[],
         };
         lab.start(&format!("c{number}"), number, labels);
-    }
+    };
+    start(0);
     // Others register what this daemon would not, and what it cannot ask for.
     lab.register(&json!({ "ID": "odd", "Name": "odd", "Port": 70000 })).await;
     lab.register(&json!({ "ID": "negative", "Name": "odd", "Port": -1 })).await;
@@ -130,6 +131,12 @@ async fn a_service_or_check_that_is_gone_is_registered_again_and_nothing_else_is
         lab.register(&json!({ "ID": id, "Name": "strange", "Meta": marks })).await;
     }
     let daemon = lab.daemon(&[], None);
+    // What was written first is looked up every other second, and if it is gone, all is read.
+    lab.has(&ids(0..1), SOON).await;
+    for number in 1..20 {
+        start(number);
+        lab.event(number, "start");
+    }
     lab.has(&ids(0..20), SOON).await;
     daemon.wait_for_log("cannot be asked for", SOON).await;
     let written = lab.proxy.count();
