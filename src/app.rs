@@ -104,18 +104,8 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let reconciler = Reconciler::new(source, registry, pipeline.clone(), host, options);
     let control = control(args.control.as_deref(), &reconciler, &stop).await;
     let handle = reconciler.handle();
-    let reload = args.offer.config.map(|path| Reload {
-        path,
-        config,
-        pipeline,
-        stages,
-        watched,
-        hand_over: move |pipeline| {
-            let handle = handle.clone();
-            // A loop that has ended needs no pipeline.
-            async move { drop(handle.replace_pipeline(pipeline).await) }
-        },
-    });
+    let reload =
+        args.offer.config.map(|path| Reload { path, config, pipeline, stages, watched, handle });
     let reloading = tokio::spawn(reload::run(reload, hangup, stop.clone()));
     reconciler.run(stop).await;
     if let Err(error) = reloading.await {

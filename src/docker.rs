@@ -7,6 +7,7 @@
 mod client;
 mod connect;
 mod inspect;
+mod life;
 mod odd;
 mod podman;
 mod ports;

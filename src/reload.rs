@@ -5,7 +5,8 @@
 //! swap of links by which Kubernetes updates a ConfigMap are all seen; SIGHUP
 //! asks for it at once. The new pipeline is loaded beside the one in force, and
 //! takes its place only when all of it is right: a fault of any stage changes
-//! nothing, and is said. A stage that could not be loaded at the start, and so is not
+//! nothing, and is said. So it is when it fails on containers of this host on which the
+//! one in force does not: that is foretold before it counts. A stage that could not be loaded at the start, and so is not
 //! part of what is in force, is tried again then, and now and then.
 //!
 //! Only the pipeline and its limits can be taken over. What else differs is said
@@ -13,7 +14,7 @@
 
 mod watched;
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use tokio::{
     signal::unix::Signal,
@@ -25,7 +26,9 @@ use tracing::{debug, error, info, warn};
 use crate::{
     app::{BadConfig, Loaded, Stages, say_broken},
     config::Config,
+    error::error_chain,
     pipeline::{Pipeline, Step},
+    reconcile::{Forecast, ForecastError, Handle, TroubleKind},
 };
 pub use watched::Watched;
 
@@ -42,7 +45,7 @@ const REST: Duration = Duration::from_millis(250);
 const MAX_RESTLESS: u32 = 20;
 
 /// What is in force, and how it is replaced.
-pub struct Reload<F> {
+pub struct Reload {
     /// The configuration file.
     pub path: PathBuf,
     /// What it said at the start; for all but the pipeline it still counts.
@@ -53,17 +56,13 @@ pub struct Reload<F> {
     pub stages: Stages,
     /// The files as they were before they were read.
     pub watched: Watched,
-    /// Takes the new pipeline.
-    pub hand_over: F,
+    /// The loop, which takes the new pipeline.
+    pub handle: Handle,
 }
 
 /// Take changed configurations over until `stop`; without a file there is
 /// nothing to take over, and SIGHUP says so.
-pub async fn run<F, D>(reload: Option<Reload<F>>, mut hangup: Signal, stop: CancellationToken)
-where
-    F: Fn(Pipeline) -> D + Send,
-    D: Future<Output = ()> + Send,
-{
+pub async fn run(reload: Option<Reload>, mut hangup: Signal, stop: CancellationToken) {
     match reload {
         Some(reload) => reload.run(hangup, stop).await,
         None => loop {
@@ -77,11 +76,7 @@ where
     }
 }
 
-impl<F, D> Reload<F>
-where
-    F: Fn(Pipeline) -> D + Send,
-    D: Future<Output = ()> + Send,
-{
+impl Reload {
     async fn run(mut self, mut hangup: Signal, stop: CancellationToken) {
         let started = self.config.clone();
         let mut clock = interval(PERIOD);
@@ -127,6 +122,22 @@ where
     }
 
     async fn reload(&mut self, started: &Config, asked: bool) {
+        let refused = self.take_over(started, asked).await.err();
+        let file = self.path.display().to_string();
+        if let Some(error) = &refused {
+            error!(file, error, "not reloaded; what was in force stays so");
+        }
+        let words = refused.map(|error| format!("{file} is not in force: {error}"));
+        let whole = words.is_none();
+        // A loop that has ended has no trouble.
+        let news = self.handle.note_trouble(TroubleKind::Reload, words).await.unwrap_or_default();
+        if whole && news {
+            info!(file, "the configuration file is whole again, and in force");
+        }
+    }
+
+    /// Read the configuration and, if it is another one and all of it is right, use it.
+    async fn take_over(&mut self, started: &Config, asked: bool) -> Result<(), String> {
         // Their state is noted before they are read: what changes meanwhile is
         // seen at the next look.
         let mut watched = Watched::default();
@@ -135,36 +146,84 @@ where
             Ok(config) => config,
             Err(error) => {
                 self.watched.take_over(watched);
-                let file = self.path.display().to_string();
-                let error = crate::error::error_chain(&error);
-                return error!(file, error, "not reloaded; what was in force stays so");
+                return Err(error_chain(&error));
             }
         };
         watched.add_plugins(&config);
         self.watched = watched;
         let file = self.path.display().to_string();
-        let Loaded { pipeline, broken } = match self.load(&config).await {
-            Ok(loaded) => loaded,
-            Err(error) => {
-                let error = format!("{error:#}");
-                return error!(file, error, "not reloaded; what was in force stays so");
-            }
-        };
-        warn_of_restart(started, &config);
+        let loaded = self.load(&config).await.map_err(|error| format!("{error:#}"))?;
+        let Loaded { pipeline, broken } = loaded;
+        self.note_restart(started, &config).await;
         if self.is_same(&config, &pipeline) {
             if asked {
                 info!(file, "read again; the pipeline is the same");
             } else {
                 debug!(file, "a file was written; the pipeline is the same");
             }
-            return;
+            return Ok(());
         }
-        say_broken(&pipeline, &broken);
         let pipeline = pipeline.succeeding(&self.pipeline);
+        self.try_out(&pipeline).await?;
+        say_broken(&pipeline, &broken);
         say_differences(&self.pipeline, &pipeline);
         (self.config, self.pipeline) = (config, pipeline.clone());
-        (self.hand_over)(pipeline).await;
+        // A loop that has ended needs no pipeline.
+        drop(self.handle.replace_pipeline(pipeline).await);
         info!(file, "reloaded; the new pipeline is in force");
+        Ok(())
+    }
+
+    /// Whether the containers of this host can be judged by a pipeline as well as by the one in
+    /// force. Where that cannot be foretold it is not known to be worse.
+    async fn try_out(&self, pipeline: &Pipeline) -> Result<(), String> {
+        let Ok(rehearsal) = self.handle.rehearsal().await else { return Ok(()) };
+        let (before, after) = async {
+            let before = rehearsal.forecast().await?;
+            rehearsal.replace_pipeline(pipeline.clone());
+            Ok((before, rehearsal.forecast().await?))
+        }
+        .await
+        .unwrap_or_else(|error: ForecastError| {
+            warn!(error = error_chain(&error), "the new pipeline could not be tried out");
+            Default::default()
+        });
+        let failing = |forecast: &Forecast| -> BTreeSet<String> {
+            let failing = forecast.containers.iter().filter(|one| one.failure.is_some());
+            failing.map(|one| one.container.id.clone()).collect()
+        };
+        let failed_before = failing(&before);
+        let with_services = after.containers.iter().filter(|one| one.has_services()).count();
+        let newly: Vec<_> = after
+            .containers
+            .iter()
+            .filter(|one| one.has_services() && !failed_before.contains(&one.container.id))
+            .filter_map(|one| Some((&one.container.name, one.failure.as_ref()?)))
+            .collect();
+        let Some((name, why)) = newly.first() else { return Ok(()) };
+        if newly.len() * 100 <= with_services * usize::from(self.config.guard.failing) {
+            return Ok(());
+        }
+        let names: Vec<_> = newly.iter().take(10).map(|(name, _)| name.as_str()).collect();
+        let more = newly.len().saturating_sub(names.len());
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        Err(format!(
+            "the new pipeline fails on {} of {with_services} containers with services on which the one \
+             in force does not ({}{more}; guard.failing): {name}: {why}",
+            newly.len(),
+            names.join(", ")
+        ))
+    }
+
+    /// Say what differs from the start and cannot be taken over.
+    async fn note_restart(&self, started: &Config, new: &Config) {
+        let keys = restart_keys(started, new);
+        let words = (!keys.is_empty())
+            .then(|| format!("{keys}: changed in the file, and needs a restart to take effect"));
+        let news = self.handle.note_trouble(TroubleKind::Restart, words).await;
+        if news.unwrap_or_default() && !keys.is_empty() {
+            warn!(keys, "changed in the configuration file, and needs a restart to take effect");
+        }
     }
 
     /// The pipeline of a configuration, of which all must be right but what is wrong
@@ -193,21 +252,16 @@ where
     }
 }
 
-/// Say what differs from the start and cannot be taken over.
-fn warn_of_restart(started: &Config, new: &Config) {
-    let keys: Vec<_> = [
+/// The keys that differ from the start and cannot be taken over.
+fn restart_keys(started: &Config, new: &Config) -> String {
+    let keys = [
         ("registry", started.registry != new.registry),
         ("compat", started.compat != new.compat),
         ("lifecycle", started.lifecycle != new.lifecycle),
         ("guard", started.guard != new.guard),
-    ]
-    .into_iter()
-    .filter_map(|(key, differs)| differs.then_some(key))
-    .collect();
-    if !keys.is_empty() {
-        let keys = keys.join(", ");
-        warn!(keys, "changed in the configuration file, and needs a restart to take effect");
-    }
+    ];
+    let keys = keys.into_iter().filter_map(|(key, differs)| differs.then_some(key));
+    keys.collect::<Vec<_>>().join(", ")
 }
 
 /// Say of each stage what it was and what it is.

@@ -3,16 +3,16 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use bollard::models::{
-    ContainerConfig, ContainerInspectResponse, ContainerState, ContainerStateStatusEnum,
-    EndpointSettings, HealthStatusEnum,
+    ContainerConfig, ContainerInspectResponse, ContainerState, EndpointSettings, HealthStatusEnum,
 };
 
 use super::{
+    life::{life, network_mode},
     ports::{exposed, pending, published},
     signal::{self, SIGTERM},
     template::{self, HttpGet, Template, TemplateError},
 };
-use crate::container::{Container, ContainerId, Health, Network, NetworkPeer, State};
+use crate::container::{Container, ContainerId, Health, Network, NetworkPeer};
 
 /// What is missing or makes no sense in Docker's answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -167,25 +167,6 @@ fn health(config: &ContainerConfig, state: &ContainerState) -> Health {
     }
 }
 
-/// Where a container is in its life.
-pub(super) fn life(state: &ContainerState) -> State {
-    match state.status {
-        Some(ContainerStateStatusEnum::CREATED) => State::Created,
-        // Podman says of a container that is being stopped what Docker does not:
-        // its processes are still there.
-        Some(ContainerStateStatusEnum::RUNNING | ContainerStateStatusEnum::STOPPING) => {
-            State::Running
-        }
-        Some(ContainerStateStatusEnum::PAUSED) => State::Paused,
-        Some(ContainerStateStatusEnum::RESTARTING) => State::Restarting,
-        Some(ContainerStateStatusEnum::REMOVING) => State::Removing,
-        Some(ContainerStateStatusEnum::EXITED) => State::Exited,
-        Some(ContainerStateStatusEnum::DEAD) => State::Dead,
-        _ if state.running == Some(true) => State::Running,
-        _ => State::Other,
-    }
-}
-
 fn id(response: &ContainerInspectResponse) -> Result<ContainerId, InspectFault> {
     response.id.clone().map(ContainerId).ok_or(InspectFault::Missing("Id"))
 }
@@ -193,11 +174,6 @@ fn id(response: &ContainerInspectResponse) -> Result<ContainerId, InspectFault> 
 fn name(response: &ContainerInspectResponse) -> Result<String, InspectFault> {
     let name = response.name.as_deref().ok_or(InspectFault::Missing("Name"))?;
     Ok(name.strip_prefix('/').unwrap_or(name).to_string())
-}
-
-pub(super) fn network_mode(response: &ContainerInspectResponse) -> &str {
-    let config = response.host_config.as_ref();
-    config.and_then(|config| config.network_mode.as_deref()).unwrap_or_default()
 }
 
 fn network_peer(response: &ContainerInspectResponse) -> Result<NetworkPeer, InspectFault> {

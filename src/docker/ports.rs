@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use bollard::models::ContainerInspectResponse;
 
-use super::inspect::{life, network_mode};
+use super::life::{life, network_mode};
 use crate::container::{ExposedPort, Protocol, PublishedPort};
 
 /// Ports that follow each other.

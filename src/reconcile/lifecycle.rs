@@ -169,7 +169,11 @@ impl Lifecycle {
     }
 
     /// What is to be reported for a container, if anything is.
-    pub(super) fn beat(&self, container: &Container, services: &[Arc<Service>]) -> Option<Beat> {
+    pub(super) fn heartbeat_of(
+        &self,
+        container: &Container,
+        services: &[Arc<Service>],
+    ) -> Option<Heartbeat> {
         let mirrored = self.healthcheck == Healthcheck::Check && container.health != Health::None;
         if !self.heartbeat && !mirrored {
             return None;
@@ -189,7 +193,7 @@ impl Lifecycle {
         let refresh = self.ttl.map_or(LONGEST_INTERVAL, |(_, refresh)| refresh);
         let every = (shortest / 3).min(refresh).clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL);
         let (status, output) = state(container);
-        Some(Beat { services: reported, status, output, every })
+        Some(Heartbeat { services: reported, status, output, every })
     }
 
     /// The TTL of a check to which the daemon reports.
@@ -225,7 +229,7 @@ fn ttl_check(id: Option<String>, name: &str, ttl: Duration) -> Check {
 
 /// A report to the TTL checks of a container's services.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Beat {
+pub(super) struct Heartbeat {
     /// The services, with the places of the checks among theirs.
     pub(super) services: Vec<(Arc<Service>, Vec<usize>)>,
     pub(super) status: CheckStatus,
@@ -234,7 +238,7 @@ pub(super) struct Beat {
     pub(super) every: Duration,
 }
 
-impl Beat {
+impl Heartbeat {
     /// The same report of what a container is like now.
     pub(super) fn now(&self, container: &Container) -> Self {
         let (status, output) = state(container);
@@ -266,8 +270,13 @@ pub(super) struct Ending {
 impl Ending {
     /// For how much longer the container counts as ending; none if the signal
     /// was not the one that ends it, or it has outlived it.
-    pub(super) fn left(&self, container: &Container, drain: Duration) -> Option<Duration> {
-        let left = drain.checked_sub(self.since.elapsed())?;
+    pub(super) fn left(
+        &self,
+        container: &Container,
+        drain: Duration,
+        now: Instant,
+    ) -> Option<Duration> {
+        let left = drain.checked_sub(now.saturating_duration_since(self.since))?;
         (self.signal == container.stop_signal && !left.is_zero()).then_some(left)
     }
 }

@@ -14,6 +14,8 @@
 
 mod agent;
 mod judge;
+mod oracle;
+mod probe;
 mod profile;
 mod run;
 mod saboteur;
@@ -32,7 +34,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::docker::Event;
 
-use agent::Agent;
+use agent::{Agent, Write};
 use judge::Judge;
 use profile::{Choices, Profile};
 use run::{Daemon, run, run_plain, run_with};
@@ -70,6 +72,9 @@ struct Sim {
     needs_resync: bool,
     /// Which rules the pipeline has.
     rules: u8,
+    /// What daemons have written since the last forecast, and how many forecasts were compared.
+    written: Vec<Write>,
+    forecasts: u32,
 }
 
 /// The run, shared by all who take part in it.
@@ -107,6 +112,8 @@ impl Ground {
                 happened: VecDeque::new(),
                 needs_resync,
                 rules: 0,
+                written: Vec::new(),
+                forecasts: 0,
             })
         }))
     }
@@ -280,6 +287,7 @@ fn sabotage_is_found_out() {
         (Sabotage::KeepsMaintenance, "is in maintenance"),
         (Sabotage::PlansRemovalsFirst, "goes before"),
         (Sabotage::PlansForeignRemovals, "is foreign and is written to"),
+        (Sabotage::ForecastsUnguarded, "foreseen"),
     ] {
         let told = |seed| run(seed, sabotage).violation.is_some_and(|what| what.contains(words));
         let seed = (0..300).find(|seed| told(*seed));

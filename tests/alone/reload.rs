@@ -223,6 +223,47 @@ async fn sighup_reads_again_and_what_needs_a_restart_is_said() {
     assert!(daemon.terminate().await.success());
 }
 
+/// A stage that answers for all containers but one, which it had not to judge before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipeline_that_fails_where_the_one_in_force_does_not_is_not_taken_over() {
+    let lab = Lab::new(4).await;
+    let mut odd = lab.docker.inspected("c3").expect("it is there");
+    odd["Config"]["Labels"]["hostile"] = json!("trap");
+    lab.docker.set("c3", Some(odd));
+    let mut daemon = lab.daemon();
+    lab.tagged(&json!(["v0"])).await;
+    let writes = lab.consul.writes(0).len();
+
+    // It keeps everything as it is but for that container.
+    lab.plug("hostile");
+    let line = daemon.wait_for_log("not reloaded", SOON).await;
+    for part in ["fails on 1 of 4 containers", "c3", "guard.failing", "stage \\\"convention\\\""] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    holds(Duration::from_secs(2), "nothing is written", async || {
+        let now = lab.consul.writes(0).len();
+        if now == writes { Ok(()) } else { Err(format!("{} more", now - writes)) }
+    })
+    .await;
+    // What is right again is said to be.
+    let seen = daemon.lines();
+    lab.plug("convention");
+    daemon.wait_for_log_after(seen, "is whole again", SOON).await;
+
+    // By the operator's word a quarter may fail; it keeps what it has.
+    assert!(daemon.terminate().await.success());
+    let text = fs::read_to_string(lab.folder.path().join("wharfinger.toml")).expect("the file");
+    lab.write(&format!("[guard]\nfailing = 25\n{text}"));
+    let mut daemon = lab.daemon();
+    daemon.wait_for_log("Listening for Docker events", SOON).await;
+    lab.tagged(&json!(["v0"])).await;
+    lab.plug("hostile");
+    daemon.wait_for_log("the new pipeline is in force", SOON).await;
+    daemon.wait_for_log("it keeps what it has", SOON).await;
+    assert_eq!(lab.consul.ids().into_iter().collect::<BTreeSet<_>>(), lab.ids);
+    assert!(daemon.terminate().await.success());
+}
+
 #[tokio::test]
 async fn sighup_ends_no_daemon() {
     let lab = Lab::new(1).await;

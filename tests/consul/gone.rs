@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::common::{
-    consul::{self, Consul},
-    daemon::Daemon,
-    fake_docker::FakeDocker,
-    http::{self, Activity, Answer},
-    proxy::{Kind, Proxy},
-    wait::until,
+use crate::{
+    common::{
+        daemon::Daemon,
+        http::{self, Answer},
+        proxy::Kind,
+        wait::until,
+    },
+    lab::Lab,
 };
 
 const SOON: Duration = Duration::from_secs(30);
@@ -21,89 +22,13 @@ const SOON: Duration = Duration::from_secs(30);
 const SERVICES: Duration = Duration::from_secs(10);
 const CHECKS: Duration = Duration::from_secs(20);
 
-/// A host whose containers are made up, with a real agent behind a proxy that counts.
-struct Lab {
-    docker: FakeDocker,
-    consul: Consul,
-    proxy: Proxy,
-}
-
-impl Lab {
-    async fn new() -> Self {
-        let docker = FakeDocker::start(Activity::default());
-        let consul = Consul::start(consul::Options::default()).await;
-        let proxy = Proxy::start(&consul.addr()).await;
-        Self { docker, consul, proxy }
-    }
-
-    /// A container in the host's network that serves on port 80, with these labels.
-    fn start(&self, name: &str, number: usize, labels: &[(&str, &str)]) {
-        let labels: Value =
-            labels.iter().map(|(key, value)| (key.to_string(), json!(value))).collect();
-        self.docker.set(
-            name,
-            Some(json!({
-                "Id": format!("{number:064x}"),
-                "Name": format!("/{name}"),
-                "Created": "2026-01-01T00:00:00Z",
-                "Image": "sha256:0",
-                "State": { "Status": "running", "Running": true, "StartedAt": "2026-01-01T00:00:01Z" },
-                "Config": {
-                    "Image": "web:1", "Hostname": name, "ExposedPorts": { "80/tcp": {} }, "Labels": labels,
-                },
-                "HostConfig": { "NetworkMode": "host" },
-                "NetworkSettings": { "Ports": {}, "Networks": { "host": { "IPAddress": "" } } },
-            })),
-        );
-    }
-
-    fn event(&self, number: usize, action: &str) {
-        self.docker.send(&json!({
-            "Type": "container", "Action": action, "status": action, "id": format!("{number:064x}"),
-            "Actor": { "ID": format!("{number:064x}"), "Attributes": {} }, "time": 1, "timeNano": 1,
-        }));
-    }
-
-    fn daemon(&self, flags: &[&str], config: Option<&str>) -> Daemon {
-        let uri = format!("consul://{}", self.proxy.addr());
-        let folder = tempfile::tempdir().expect("a folder").keep();
-        let file = folder.join("wharfinger.toml").display().to_string();
-        let mut args = vec!["run", "-ip", "192.0.2.10", "--hostname", "h"];
-        if let Some(config) = config {
-            std::fs::write(&file, config).expect("the file is written");
-            args.extend(["--config", &file]);
-        }
-        args.extend(flags);
-        args.push(&uri);
-        Daemon::start(&args, &[("DOCKER_HOST", &self.docker.host())])
-    }
-
-    async fn has(&self, ids: &[String], limit: Duration) {
-        until(limit, format!("{} services", ids.len()), async || {
-            let there = self.consul.services().await;
-            let missing: Vec<_> = ids.iter().filter(|id| !there.contains_key(*id)).collect();
-            if missing.is_empty() { Ok(()) } else { Err(format!("without {missing:?}")) }
-        })
-        .await;
-    }
-
-    async fn remove(&self, path: &str) {
-        self.consul.send(Method::PUT, path, &Value::Null).await.expect(path);
-    }
-
-    async fn register(&self, body: &Value) {
-        let path = "/v1/agent/service/register";
-        self.consul.send(Method::PUT, path, body).await.expect("a registration");
-    }
-
-    /// The IDs that the daemon has registered since so many writes; it did nothing else.
-    fn registered(&self, skip: usize) -> Vec<String> {
-        let id = |write: crate::common::proxy::Write| match write.kind {
-            Kind::Register(id) => id,
-            other => panic!("{other:?}"),
-        };
-        self.proxy.writes(skip).into_iter().map(id).collect()
-    }
+/// The IDs that the daemon has registered since so many writes; it did nothing else.
+fn registered(lab: &Lab, skip: usize) -> Vec<String> {
+    let id = |write: crate::common::proxy::Write| match write.kind {
+        Kind::Register(id) => id,
+        other => panic!("{other:?}"),
+    };
+    lab.proxy.writes(skip).into_iter().map(id).collect()
 }
 
 fn ids(numbers: impl Iterator<Item = usize>) -> Vec<String> {
@@ -149,7 +74,7 @@ async fn a_service_or_check_that_is_gone_is_registered_again_and_nothing_else_is
         let start = Instant::now();
         lab.has(&ids(number..=number), SERVICES).await;
         println!("a service was there again after {:?}", start.elapsed());
-        assert_eq!(lab.registered(before), ids(number..=number));
+        assert_eq!(registered(&lab, before), ids(number..=number));
     }
     // Its checks, of two kinds.
     for number in [3, 8] {
@@ -162,14 +87,14 @@ async fn a_service_or_check_that_is_gone_is_registered_again_and_nothing_else_is
         })
         .await;
         println!("a check was there again after {:?}", start.elapsed());
-        assert_eq!(lab.registered(before), ids(number..=number));
+        assert_eq!(registered(&lab, before), ids(number..=number));
     }
     // One removed and another one put in its place: the count stays the same.
     let before = lab.proxy.count();
     lab.remove("/v1/agent/service/deregister/h:c15:80").await;
     lab.register(&json!({ "ID": "theirs", "Name": "theirs" })).await;
     lab.has(&ids(15..16), SERVICES).await;
-    assert_eq!(lab.registered(before), ids(15..16));
+    assert_eq!(registered(&lab, before), ids(15..16));
 
     // Nothing else was looked at or written, and what is others' is as it was.
     assert_eq!(lab.docker.inspections(&format!("{:064x}", 1)), inspected);
@@ -255,7 +180,7 @@ async fn what_consul_itself_has_removed_is_registered_again() {
     })
     .await;
     lab.has(&ids(0..2), SERVICES).await;
-    assert_eq!(lab.registered(written), ids(1..2));
+    assert_eq!(registered(&lab, written), ids(1..2));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -389,7 +314,7 @@ async fn the_watch_of_a_thousand_services_costs_a_few_small_reads() {
     let start = Instant::now();
     lab.has(&ids(777..778), SERVICES).await;
     println!("one of a thousand was there again after {:?}", start.elapsed());
-    assert_eq!(lab.registered(before), ids(777..778));
+    assert_eq!(registered(&lab, before), ids(777..778));
 }
 
 /// The time that a process has used, in hundredths of a second.

@@ -8,6 +8,8 @@ mod common;
 mod gate;
 mod gone;
 mod grants;
+mod held;
 mod keys;
+mod lab;
 mod paths;
 mod strangers;

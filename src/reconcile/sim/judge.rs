@@ -17,10 +17,8 @@ use crate::{
     container::{Container, ContainerId, State},
     reconcile::{
         DrainBy, META_CONTAINER, OnExit, Provenance, Rename,
-        guard::Guard,
         lifecycle::MAINTENANCE,
-        look::lock,
-        plan::{retires, retires_at},
+        retire::{retires, retires_at},
     },
     service::Service,
 };
@@ -76,7 +74,7 @@ impl Sim {
     fn is_drained(&self, container: &Container) -> bool {
         let by = self.profile.choices.drain.map(|(_, by)| by);
         let daemon = self.daemon.as_ref().filter(|_| by == Some(DrainBy::Deregister));
-        daemon.is_some_and(|daemon| daemon.shared.ending(container).is_some())
+        daemon.is_some_and(|daemon| daemon.probe.is_ending(container))
     }
 
     /// What a container is to have in the registry but for marks, unless another one
@@ -90,7 +88,7 @@ impl Sim {
     /// The pipeline has decided on a container.
     pub(super) fn claimed(&mut self, container: &Container, services: Vec<Service>) {
         let services = self.by_life(container, services);
-        let engine = self.daemon.as_ref().and_then(|daemon| lock(&daemon.shared.engine).clone());
+        let engine = self.daemon.as_ref().and_then(|daemon| daemon.probe.engine());
         let services = self.stamp(container, services, engine.as_deref());
         self.judge.kept.remove(&container.id);
         self.judge.claims.insert(container.id.clone(), (Some(container.clone()), services));
@@ -119,31 +117,31 @@ impl Sim {
         let Some(container) = container.filter(|container| container.state.is_running()) else {
             return false;
         };
-        let held = self.guard(|guard| guard.held()).flatten();
+        let held = self.held();
         self.offered(container).iter().any(|service| {
             let holder = self.agent.entries.get(&service.id);
-            let is_held = held.as_ref().is_some_and(|held| held.services.contains(&service.id));
-            is_held || holder.is_none_or(|holder| holder.container.as_ref() != Some(&container.id))
+            held.contains(&service.id)
+                || holder.is_none_or(|holder| holder.container.as_ref() != Some(&container.id))
         })
     }
 
     /// Whether the bulk guard holds a container.
     fn waits(&self, container: &ContainerId) -> bool {
-        self.guard(|guard| guard.holds(container)).unwrap_or_default()
+        self.daemon.as_ref().is_some_and(|daemon| daemon.probe.holds(container))
     }
 
     /// Whether the daemon has noted that a container's plan waits.
     fn is_put_off(&self, container: &ContainerId) -> bool {
-        let daemon = self.daemon.as_ref();
-        daemon.is_some_and(|daemon| lock(&daemon.shared.catalog).waits(container))
+        self.daemon.as_ref().is_some_and(|daemon| daemon.probe.waits(container))
     }
 
     fn is_waiting(&self, service: &Service) -> bool {
         self.claimant(service).is_some_and(|container| self.waits(&container))
     }
 
-    fn guard<T>(&self, ask: impl FnOnce(&Guard) -> T) -> Option<T> {
-        Some(ask(&lock(&self.daemon.as_ref()?.shared.guard)))
+    /// The IDs of the services that the bulk guard holds.
+    fn held(&self) -> BTreeSet<String> {
+        self.daemon.as_ref().map(|daemon| daemon.probe.held()).unwrap_or_default()
     }
 
     /// Whether a change to the rules in force is more than the guard lets through;
@@ -163,15 +161,14 @@ impl Sim {
                 |new: &Service| (&new.id, &new.name) == (&entry.service.id, &entry.service.name);
             gone += usize::from(!offered.iter().any(stays));
         }
-        let rivals = self.expected().into_values().any(|all| all.len() > 1);
+        let rivals = self.has_rivals();
         let bulk = gone >= least && gone * 100 > of * usize::from(share);
         (!rivals && of > 0).then_some(bulk)
     }
 
     fn is_kept(&self, entry: &Entry) -> bool {
-        let held = self.guard(|guard| guard.held()).flatten();
         if entry.container.as_ref().is_some_and(|container| self.waits(container))
-            || held.is_some_and(|held| held.services.contains(&entry.service.id))
+            || self.held().contains(&entry.service.id)
         {
             return true;
         }
@@ -191,7 +188,7 @@ impl Sim {
     /// A read begins: whether it is one that is taken over. One that only tells whether
     /// something was lost teaches nothing else.
     pub(super) fn begins_to_read(&mut self) -> bool {
-        let reads = self.daemon.as_ref().map_or(0, |daemon| lock(&daemon.shared.catalog).reads());
+        let reads = self.daemon.as_ref().map_or(0, |daemon| daemon.probe.reads());
         std::mem::replace(&mut self.judge.reads, reads) != reads
     }
 
@@ -220,6 +217,7 @@ impl Sim {
     pub(super) fn judge_write(&mut self, write: &Write) {
         self.agent.writes += 1;
         self.judge.sent.push(write.id().to_string());
+        self.written.push(write.clone());
         let known_foreign = self.judge.foreign.contains(write.id());
         let entry = self.agent.entries.get(write.id());
         if known_foreign && entry.is_some_and(|entry| entry.writer == Writer::Foreign) {
@@ -300,8 +298,7 @@ impl Sim {
         let runs = [&self.world, &self.other_world]
             .into_iter()
             .any(|world| world.containers.get(container).is_some_and(|one| one.state.is_running()));
-        let held = self.guard(|guard| guard.held()).flatten();
-        if goes && runs && held.is_some_and(|held| held.services.contains(write.id())) {
+        if goes && runs && self.held().contains(write.id()) {
             self.violate(format_args!("{} is held and is taken out", write.id()));
         }
     }
@@ -379,6 +376,11 @@ impl Sim {
             }
         }
         expected
+    }
+
+    /// Whether several containers want one ID.
+    pub(super) fn has_rivals(&self) -> bool {
+        self.expected().into_values().any(|all| all.len() > 1)
     }
 
     /// Whether the catalog is what the running containers offer.

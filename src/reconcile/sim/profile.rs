@@ -172,7 +172,7 @@ impl Profile {
             provenance: self.provenance,
             grace: self.grace,
             guard: match self.choices.guard {
-                Some((share, least)) => GuardLimits { share, least, confirmed: false },
+                Some((share, least)) => GuardLimits { share, least, ..GuardLimits::default() },
                 None => GuardLimits { least: usize::MAX, ..GuardLimits::default() },
             },
             lifecycle: self.lifecycle(),

@@ -9,15 +9,17 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Ground, Sim,
     agent::Client,
+    oracle,
+    probe::Probe,
     profile::Choices,
     saboteur::{Sabotage, Saboteur, sabotage_plans},
     source::Source,
     stages, world,
 };
-use crate::reconcile::{Handle, Reconciler, look::Shared};
+use crate::reconcile::{Handle, Held, Reconciler};
 
 /// The longest time that it takes until what failed is tried again and done.
-const SETTLED: Duration = Duration::from_secs(150);
+pub(super) const SETTLED: Duration = Duration::from_secs(150);
 
 /// A daemon that runs, or is about to end.
 pub(super) struct Daemon {
@@ -25,7 +27,7 @@ pub(super) struct Daemon {
     stop: CancellationToken,
     pub(super) stopping: bool,
     handle: Handle,
-    pub(super) shared: Arc<Shared>,
+    pub(super) probe: Arc<Probe>,
 }
 
 /// What came of a run.
@@ -81,6 +83,7 @@ async fn live(ground: &Ground, sabotage: Sabotage) {
     ground.lock().judge_catalog();
     rest(ground).await;
     change_all(ground).await;
+    oracle::ask(ground, sabotage).await;
 }
 
 /// One thing happens.
@@ -101,8 +104,9 @@ fn step(ground: &Ground, sabotage: Sabotage) {
     }
     let (replacement, engine) = (sim.profile.choices.replacement, sim.profile.choices.other_engine);
     if sim.fault(replacement) {
+        let rules = sim.other_rules();
         drop(sim);
-        return replace(ground);
+        return replace(ground, rules);
     }
     if sim.fault(engine) {
         return sim.change_engine();
@@ -128,7 +132,7 @@ fn step(ground: &Ground, sabotage: Sabotage) {
     sim.befall();
 }
 
-fn start(ground: &Ground, sabotage: Sabotage) {
+pub(super) fn start(ground: &Ground, sabotage: Sabotage) {
     let mut sim = ground.lock();
     sim.incarnation += 1;
     let incarnation = sim.incarnation;
@@ -144,10 +148,11 @@ fn start(ground: &Ground, sabotage: Sabotage) {
         sim.profile.options(),
     );
     let stop = CancellationToken::new();
-    let (token, handle, shared) = (stop.clone(), reconciler.handle(), reconciler.shared.clone());
+    let (token, handle) = (stop.clone(), reconciler.handle());
+    let probe = Arc::new(Probe::of(reconciler.shared.clone()));
     let task = tokio::spawn(async move { reconciler.run(token).await });
     let abort = task.abort_handle();
-    sim.daemon = Some(Daemon { abort, stop, stopping: false, handle, shared });
+    sim.daemon = Some(Daemon { abort, stop, stopping: false, handle, probe });
     // Its end is seen by whoever comes first.
     let ground = ground.clone();
     tokio::spawn(async move {
@@ -163,10 +168,9 @@ fn start(ground: &Ground, sabotage: Sabotage) {
 }
 
 /// The pipeline gets other rules.
-fn replace(ground: &Ground) {
+fn replace(ground: &Ground, rules: u8) {
     let mut sim = ground.lock();
-    sim.rules = (sim.rules + 1 + sim.rng.u8(..stages::RULES - 1)) % stages::RULES;
-    let rules = sim.rules;
+    sim.rules = rules;
     sim.note(format_args!("the pipeline has rules {rules}"));
     let Some(handle) = sim.daemon.as_ref().map(|daemon| daemon.handle.clone()) else { return };
     let pipeline = stages::pipeline(ground, sim.incarnation, rules);
@@ -176,18 +180,22 @@ fn replace(ground: &Ground) {
 
 /// What the bulk guard holds is confirmed. Until then everything else must be as it
 /// is to be.
-async fn confirm(ground: &Ground) {
-    let Some(handle) = ground.lock().daemon.as_ref().map(|daemon| daemon.handle.clone()) else {
-        return;
-    };
-    let Ok(Some(held)) = handle.held().await else { return };
+pub(super) async fn confirm(ground: &Ground) {
+    let Some(held) = held(ground).await else { return };
+    let handle = ground.lock().daemon.as_ref().map(|daemon| daemon.handle.clone());
     {
         let mut sim = ground.lock();
         sim.note(format_args!("held: {held}: {:?}", held.services));
         sim.judge_catalog();
     }
-    drop(handle.confirm().await);
+    drop(handle.expect("it runs").confirm().await);
     sleep(SETTLED).await;
+}
+
+/// What the bulk guard of the daemon holds.
+pub(super) async fn held(ground: &Ground) -> Option<Held> {
+    let handle = ground.lock().daemon.as_ref().map(|daemon| daemon.handle.clone())?;
+    handle.held().await.ok().flatten()
 }
 
 /// All services get other names or IDs: that is held if it is too much, and done if
@@ -197,13 +205,17 @@ async fn change_all(ground: &Ground) {
         return;
     }
     let before = ground.lock().agent.entries.clone();
-    replace(ground);
+    let rules = ground.lock().other_rules();
+    let foreseen = oracle::foresee(ground, rules).await;
+    replace(ground, rules);
     let expected = ground.lock().is_held();
     sleep(SETTLED).await;
-    let handle = ground.lock().daemon.as_ref().map(|daemon| daemon.handle.clone());
-    let held = handle.expect("it runs").held().await.ok().flatten();
+    let held = held(ground).await;
     {
         let mut sim = ground.lock();
+        if let Some(foreseen) = foreseen {
+            sim.compare(&foreseen, held.as_ref());
+        }
         if expected.is_some_and(|expected| expected != held.is_some()) {
             sim.violate(format_args!("{expected:?} is to be held, and is: {held:?}"));
         }
@@ -236,6 +248,11 @@ fn stop(ground: &Ground) {
 }
 
 impl Sim {
+    /// Others than the rules in force.
+    fn other_rules(&mut self) -> u8 {
+        (self.rules + 1 + self.rng.u8(..stages::RULES - 1)) % stages::RULES
+    }
+
     /// The daemon is killed.
     pub(super) fn crash(&mut self) {
         if let Some(daemon) = self.daemon.take() {

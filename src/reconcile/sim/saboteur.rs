@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    reconcile::{Action, Plan, catalog::Catalog},
+    reconcile::{Action, Plan, state::catalog::Catalog},
     registry::{Registered, Registry, RegistryError},
     service::Service,
 };
@@ -39,6 +39,8 @@ pub(super) enum Sabotage {
     PlansRemovalsFirst,
     /// The planner does not ask whose an unwanted service is.
     PlansForeignRemovals,
+    /// The forecast knows no guard.
+    ForecastsUnguarded,
 }
 
 thread_local! {
@@ -67,6 +69,11 @@ pub(in crate::reconcile) fn removes_what_is_foreign(catalog: &Catalog, id: &str)
     PLANNER.get() == Sabotage::PlansForeignRemovals
         && catalog.wanted(id).is_none()
         && catalog.registered(id).is_some()
+}
+
+/// Whether the forecast is broken.
+pub(super) fn forecasts_unguarded() -> bool {
+    PLANNER.get() == Sabotage::ForecastsUnguarded
 }
 
 /// A registry that does what a broken loop would do.

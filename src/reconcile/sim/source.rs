@@ -114,7 +114,7 @@ impl docker::Source for Source {
 }
 
 impl Sim {
-    fn now(&self) -> Moment {
+    pub(super) fn now(&self) -> Moment {
         Moment(self.start.elapsed() + Duration::from_nanos(self.events))
     }
 

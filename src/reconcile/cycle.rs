@@ -1,0 +1,407 @@
+//! The one cycle: what is found out about a container, what follows from that, and what is done.
+//!
+//! The daemon walks its steps for many containers at once and for ever; a forecast walks the same
+//! steps one after the other, on a registry that is not written to. What is planned is what
+//! happens because there is nothing else that could happen.
+
+pub(super) mod agenda;
+mod compare;
+mod execute;
+mod neighbours;
+mod queue;
+mod sync;
+mod verify;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use tokio::time::Instant;
+use tracing::{debug, info};
+
+use super::{
+    job::{Job, LookError, Next, looks},
+    lifecycle::{DrainBy, MAINTENANCE},
+    options::{Options, Rules},
+    state::{
+        Offer, Planned, State, Wanted,
+        history::ChangeKind,
+        overview::Became,
+        plan::{Action, Plan},
+    },
+};
+use crate::{
+    container::{Container, ContainerId},
+    docker::Source,
+    error::error_chain,
+    host::Host,
+    pipeline::{Outcome, Pipeline},
+    registry::Registry,
+};
+
+/// What all jobs share.
+pub(super) struct Shared {
+    pub(super) source: Arc<dyn Source>,
+    pub(super) registry: Arc<dyn Registry>,
+    pipeline: RwLock<Pipeline>,
+    pub(super) rules: Rules,
+    state: Mutex<State>,
+    /// One write at a time for a service ID.
+    turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// One answer after the other to the question who the engine is.
+    identifying: tokio::sync::Mutex<()>,
+}
+
+/// What was found out about a container.
+pub(super) struct Observed {
+    pub(super) id: ContainerId,
+    /// None if it is not there, or could not be read.
+    pub(super) container: Option<Container>,
+    /// What became of it in the pipeline, if it runs.
+    pub(super) outcome: Option<Outcome>,
+    /// Why it could not be judged.
+    pub(super) failure: Option<LookError>,
+    /// In which pipeline it was judged.
+    pipeline: Pipeline,
+    /// When the source was asked.
+    asked: Instant,
+}
+
+/// What a look has decided, for those who show it.
+#[derive(Debug, Default)]
+pub(super) struct Record {
+    pub(super) plan: Plan,
+    /// The plan waits for the bulk guard.
+    pub(super) waits: bool,
+}
+
+/// When a container is looked at again of which the services are not what they
+/// should be, although nothing failed.
+const AGAIN: Duration = Duration::from_secs(15);
+
+impl Observed {
+    /// Why a service is deregistered for this container's sake, for people.
+    fn why_removed(&self, id: &str, offer: &Offer, plan: &Plan) -> String {
+        let Some(container) = &self.container else { return "its container is gone".into() };
+        if self.running().is_none() {
+            let state = format!("{:?}", container.state).to_lowercase();
+            return format!("its container is {state}, exit code {}", container.exit_code);
+        }
+        let renamed = plan.actions.iter().find_map(|action| match action {
+            Action::Deregister { id: other, heirs, .. } if other == id => heirs.first(),
+            _ => None,
+        });
+        if let Some((_, heir)) = renamed {
+            return format!("it is {heir} now");
+        }
+        if offer.ending.is_some() {
+            return "its container was told to end".into();
+        }
+        let Some(outcome) = &self.outcome else { return String::new() };
+        let vetoed = outcome.vetoed.iter().find(|veto| veto.service.id == id);
+        match vetoed {
+            Some(veto) => format!("vetoed by stage {}: {}", veto.stage, veto.reason),
+            None if outcome.unselected => "containers.select leaves its container out".into(),
+            None if offer.is_by_life() && outcome.services.is_empty() => {
+                container.cut_off().unwrap_or_else(|| "its container offers nothing now".into())
+            }
+            None if offer.is_by_life() => "its container's health check does not pass".into(),
+            None => "its container does not offer it any more".into(),
+        }
+    }
+
+    /// The container, if it runs.
+    pub(super) fn running(&self) -> Option<&Container> {
+        self.container.as_ref().filter(|container| container.state.is_running())
+    }
+}
+
+impl Shared {
+    pub(super) fn new(
+        source: Arc<dyn Source>,
+        registry: Arc<dyn Registry>,
+        pipeline: Pipeline,
+        host: Host,
+        options: &Options,
+    ) -> Self {
+        let rules = Rules::new(host, options);
+        let state = State::new(&rules, options).into();
+        Self {
+            source,
+            registry,
+            pipeline: RwLock::new(pipeline),
+            rules,
+            state,
+            turns: Mutex::default(),
+            identifying: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// The same loop at this moment, between other parts. What becomes of it bears on nothing here.
+    pub(super) fn fork(&self, source: Arc<dyn Source>, registry: Arc<dyn Registry>) -> Self {
+        Self {
+            source,
+            registry,
+            pipeline: RwLock::new(self.pipeline()),
+            rules: self.rules.clone(),
+            state: self.state().clone().into(),
+            turns: Mutex::default(),
+            identifying: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// The state, for as long as something is asked of it or noted in it: never across a wait.
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// The connection to the source was lost: it may be another one now.
+    pub(super) fn lose_engine(&self) {
+        let time = self.time();
+        let mut state = self.state();
+        state.engine.lose();
+        state.figures.note_docker(Some("the stream of events has ended".into()), time);
+    }
+
+    /// The time by the source's clock.
+    pub(super) fn time(&self) -> SystemTime {
+        UNIX_EPOCH + self.source.now().0
+    }
+
+    /// Use another pipeline from now on. What it would take out goes through the
+    /// bulk guard.
+    pub(super) fn replace_pipeline(&self, pipeline: Pipeline) {
+        self.state().guard.begin();
+        *self.pipeline.write().unwrap_or_else(PoisonError::into_inner) = pipeline;
+    }
+
+    pub(super) fn pipeline(&self) -> Pipeline {
+        self.pipeline.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A signal was sent to a container. Whether that is a reason to look at it.
+    pub(super) fn signalled(&self, container: &ContainerId, signal: i64) -> bool {
+        let mut state = self.state();
+        state.life.note_signal(&self.rules.lifecycle, container, signal, Instant::now())
+    }
+
+    /// For how much longer a container counts as ending, if it was told to end.
+    pub(super) fn ending(&self, container: &Container) -> Option<Duration> {
+        self.state().life.ending(&self.rules.lifecycle, container, Instant::now())
+    }
+
+    /// The trial of a change has seen every container.
+    pub(super) fn decide(&self) -> Next {
+        looks(self.state().decide(&self.rules))
+    }
+
+    /// Somebody confirms what is held.
+    pub(super) fn confirm(&self) -> Next {
+        looks(self.state().confirm())
+    }
+
+    /// Do a job.
+    pub(super) async fn work(&self, job: &Job) -> Result<Next, LookError> {
+        match job {
+            Job::Sync => self.sync().await,
+            Job::Look(id) => self.look(id).await,
+            Job::Heartbeat(id) => self.report_heartbeat(id).await,
+            Job::Watch => self.watch().await,
+            Job::Neighbours => self.neighbours().await,
+            Job::Compare => self.compare().await,
+            Job::CleanUp => self.clean_up().await,
+        }
+    }
+
+    /// Bring what is registered for a container up to date.
+    pub(super) async fn look(&self, id: &ContainerId) -> Result<Next, LookError> {
+        let mut observed = self.observe(id).await;
+        self.conclude(&mut observed, &mut Record::default()).await
+    }
+
+    /// Find out about a container. Nothing is decided.
+    pub(super) async fn observe(&self, id: &ContainerId) -> Observed {
+        let (asked, began) = (Instant::now(), self.state().life.sharing.begin());
+        let pipeline = self.pipeline();
+        let mut observed = Observed {
+            id: id.clone(),
+            container: None,
+            outcome: None,
+            failure: None,
+            pipeline,
+            asked,
+        };
+        match self.source.inspect(id).await {
+            Ok(container) => observed.container = container,
+            Err(error) => {
+                observed.failure = Some(error.into());
+                return observed;
+            }
+        }
+        self.state().note_container(&self.rules, id, observed.container.as_ref(), began);
+        if let Some(container) = observed.running() {
+            match observed.pipeline.evaluate(container, &self.rules.host).await {
+                Ok(outcome) => observed.outcome = Some(outcome),
+                Err(error) => observed.failure = Some(Box::new(error).into()),
+            }
+        }
+        observed
+    }
+
+    /// Do what follows from what was found out about a container.
+    pub(super) async fn conclude(
+        &self,
+        observed: &mut Observed,
+        record: &mut Record,
+    ) -> Result<Next, LookError> {
+        let concluded = match observed.failure.take() {
+            // What it keeps it keeps in use.
+            Some(failure) => match observed.running() {
+                Some(container) => {
+                    let ending = self.ending(container).is_some();
+                    self.maintain(&observed.id, ending).await.and(Err(failure))
+                }
+                None => Err(failure),
+            },
+            None => self.settle(observed, record).await,
+        };
+        if let Err(error) = &concluded {
+            let mut state = self.state();
+            state.guard.not_judged(&observed.id);
+            state.figures.note(&observed.id, Some(Became::Failed));
+            let reason = error_chain(error);
+            state.note_change(&observed.id, None, ChangeKind::Failed, reason, self.time());
+        }
+        concluded
+    }
+
+    /// Make what is registered for a container what it offers.
+    async fn settle(&self, observed: &Observed, record: &mut Record) -> Result<Next, LookError> {
+        let (id, container) = (&observed.id, observed.container.as_ref());
+        let offer = match (observed.running(), &observed.outcome) {
+            (Some(container), Some(outcome)) => {
+                let (pipeline, now) = (&observed.pipeline, Instant::now());
+                self.state().offer(&self.rules, container, pipeline, outcome, now)
+            }
+            _ if container.is_some_and(|container| self.rules.keeps(container)) => {
+                debug!(container = id.short(), "ended with a failure; it keeps its services");
+                self.forget(id);
+                let nothing = Offer::of_nothing();
+                self.state().note_outcome(id, container, None, &nothing, false, self.time());
+                let plan = self.state().plan_to_keep(id);
+                record.plan = plan.clone();
+                self.execute(id, plan, &|_| String::new()).await?;
+                self.maintain(id, false).await?;
+                return Ok(Next::new());
+            }
+            _ => {
+                self.forget(id);
+                Offer::of_nothing()
+            }
+        };
+        let Planned { plan, rival, waits } = self.plan(id, container, &offer);
+        (record.plan, record.waits) = (plan.clone(), waits);
+        let (outcome, time) = (observed.outcome.as_ref(), self.time());
+        if let Some(container) = container {
+            self.state().note_outcome(id, Some(container), outcome, &offer, waits, time);
+        }
+        let why = |removed: &str| observed.why_removed(removed, &offer, &record.plan);
+        let executed = if waits { Ok(()) } else { self.execute(id, plan, &why).await };
+        if container.is_none() {
+            self.state().note_outcome(id, None, None, &offer, waits, time);
+        }
+        // Whatever could not be done.
+        let maintained = match observed.running() {
+            Some(_) => self.maintain(id, offer.ending.is_some()).await,
+            None => Ok(()),
+        };
+        executed.and(maintained)?;
+        if let Some(service) = self.state().catalog.refused(id).filter(|_| !waits) {
+            return Err(LookError::Refused(service));
+        }
+        let Some(container) = observed.running() else { return Ok(Next::new()) };
+        Ok(self.again(container, &offer, observed.asked, rival, waits))
+    }
+
+    /// The plan for a container that offers this. The marks, which take a digest of each service, are
+    /// made while others may use the state.
+    fn plan(&self, id: &ContainerId, container: Option<&Container>, offer: &Offer) -> Planned {
+        let time = self.source.now().0;
+        let (marks, kept) = self.state().keep(&self.rules, id, container, offer, time);
+        let wanted = Wanted::new(marks, id, offer.services.clone(), kept);
+        self.state().plan(&self.rules, id, container, offer, wanted)
+    }
+
+    /// What is to be done for a running container although nothing happens to it.
+    fn again(
+        &self,
+        container: &Container,
+        offer: &Offer,
+        asked: Instant,
+        rival: bool,
+        waits: bool,
+    ) -> Next {
+        let (id, time) = (&container.id, self.source.now().0);
+        let mut state = self.state();
+        // What waits for the guard is looked at when it has decided.
+        let until = state.catalog.next_retirement(id).filter(|_| !waits);
+        let at_its_end = until.map(|until| until.saturating_sub(time));
+        let again = (offer.degraded || rival).then_some(AGAIN);
+        let late = state.life.late_ports(container, asked, Instant::now());
+        let pauses = offer.ending.into_iter().chain(late).chain(at_its_end).chain(again);
+        let mut next: Next = pauses.map(|pause| (Job::Look(id.clone()), pause)).collect();
+        let is_news = if waits {
+            state.life.keep_heartbeat(container)
+        } else {
+            let services = state.catalog.offered(id);
+            state.life.note_heartbeat(&self.rules.lifecycle, container, &services)
+        };
+        next.extend(is_news.then(|| (Job::Heartbeat(id.clone()), Duration::ZERO)));
+        next
+    }
+
+    fn forget(&self, id: &ContainerId) {
+        self.pipeline().forget(id);
+        self.state().life.forget(id);
+    }
+
+    /// Put the services of an ending container into maintenance, and those of
+    /// one that lives on out of it.
+    async fn maintain(&self, container: &ContainerId, ending: bool) -> Result<(), LookError> {
+        let wanted = ending && self.rules.lifecycle.drain_by == DrainBy::Maintenance;
+        let reason = format!("{MAINTENANCE}the container is ending");
+        let differing: Vec<_> = {
+            let catalog = &self.state().catalog;
+            let ids = catalog.had(container).into_iter();
+            ids.filter(|id| catalog.maintenance_differs(id, wanted)).collect()
+        };
+        let mut first = Ok(());
+        for id in differing {
+            let reason = wanted.then_some(reason.as_str());
+            let before = self.state().catalog.begin_maintenance(&id);
+            let result = self.registry.set_maintenance(&id, reason).await;
+            match &result {
+                Ok(()) => {
+                    self.state().catalog.note_maintenance(&id, wanted.then_some(true));
+                }
+                Err(error) if error.is_transient() => {}
+                Err(_) => self.state().catalog.note_maintenance(&id, before),
+            }
+            if let Err(error) = result {
+                first = first.and(Err(error.into()));
+                continue;
+            }
+            let words = if wanted { "in maintenance" } else { "out of maintenance" };
+            info!("{words}: {} {id}", container.short());
+        }
+        first
+    }
+}
+
+/// The state is whole whenever the lock is free; a panic elsewhere does not
+/// spoil it.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,181 @@
+//! Carrying a plan out.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt as _, stream};
+use tracing::{debug, error, info, warn};
+
+use super::{Shared, lock};
+use crate::{
+    container::ContainerId,
+    error::error_chain,
+    reconcile::{
+        job::LookError,
+        lifecycle::{MAINTENANCE, OnExit},
+        state::{
+            history::ChangeKind,
+            plan::{Action, Heir, Plan, Reason, is_due},
+        },
+    },
+    registry::RegistryError,
+    service::Service,
+};
+
+/// Says why a service is deregistered, for people.
+pub(super) type Why<'a> = dyn Fn(&str) -> String + Send + Sync + 'a;
+
+impl Shared {
+    /// Carry out a plan. An action that fails does not hold up the others.
+    pub(super) async fn execute(
+        &self,
+        container: &ContainerId,
+        plan: Plan,
+        why: &Why<'_>,
+    ) -> Result<(), LookError> {
+        for conflict in plan.conflicts {
+            error!(
+                container = container.short(),
+                service = conflict.id,
+                "not registered: the ID is taken by {}",
+                conflict.taken_by
+            );
+        }
+        let mut first = Ok(());
+        for action in plan.actions {
+            let id = action.id().to_string();
+            let turn = lock(&self.turns).entry(id.clone()).or_default().clone();
+            let result = {
+                let _turn = turn.lock().await;
+                self.act(container, action, why).await
+            };
+            drop(turn);
+            lock(&self.turns).retain(|other, turn| *other != id || Arc::strong_count(turn) > 1);
+            if let Err(error) = result {
+                first = first.and(Err(error));
+            }
+        }
+        first
+    }
+
+    async fn act(
+        &self,
+        container: &ContainerId,
+        action: Action,
+        why: &Why<'_>,
+    ) -> Result<(), LookError> {
+        let id = action.id();
+        let twins = {
+            let mut state = self.state();
+            if !is_due(&state.catalog, container, &action) {
+                debug!(service = id, "it is not to be done any more since the plan was made");
+                return Ok(());
+            }
+            if state.guard.reserves(id, container) {
+                return Err(LookError::Reserved(id.to_string()));
+            }
+            let missing = |(by, heir): &&Heir| !state.catalog.has_heir(by, heir);
+            if let Some((_, heir)) = action.heirs().find(missing) {
+                return Err(LookError::Held { id: id.to_string(), heir: heir.clone() });
+            }
+            state.catalog.begin_write(id, container, action.service());
+            state.catalog.overwritten(container, id)
+        };
+        self.act_on_overwritten(&action, &twins).await;
+        let result = match &action {
+            // Also what is new to this daemon may have checks in the registry: of
+            // a write that reached it late, or of a service that it did not show.
+            Action::Register { service, .. } => self.registry.replace(service).await,
+            Action::Deregister { id, .. } => self.registry.deregister(id).await,
+        };
+        self.note_write(&action, &result);
+        let short = container.short();
+        match (&result, &action) {
+            (Ok(()), Action::Register { reason: Reason::New, .. }) => info!("added: {short} {id}"),
+            (Ok(()), Action::Register { reason, .. }) => info!("{reason}: {short} {id}"),
+            (Ok(()), Action::Deregister { .. }) => {
+                let reason = why(id);
+                info!(reason, "removed: {short} {id}");
+            }
+            (Err(_), _) => {}
+        }
+        self.note_done(container, &action, &result, why);
+        result.map_err(LookError::from)
+    }
+
+    /// Note for those who ask afterwards what was done.
+    fn note_done(
+        &self,
+        container: &ContainerId,
+        action: &Action,
+        result: &Result<(), RegistryError>,
+        why: &Why<'_>,
+    ) {
+        let (kind, reason) = match (result, action) {
+            (Ok(()), Action::Register { reason, .. }) => {
+                (ChangeKind::Registered, reason.to_string())
+            }
+            (Ok(()), Action::Deregister { id, .. }) => (ChangeKind::Deregistered, why(id)),
+            (Err(error), _) => (ChangeKind::Failed, error_chain(error)),
+        };
+        let time = self.time();
+        self.state().note_change(container, Some(action.id()), kind, reason, time);
+    }
+
+    /// Note what became of a write.
+    fn note_write(&self, action: &Action, result: &Result<(), RegistryError>) {
+        let (id, catalog) = (action.id(), &mut self.state().catalog);
+        match result {
+            Ok(()) => catalog.end_write(id),
+            Err(error) if !error.is_transient() => {
+                catalog.refuse_write(id);
+                // A permission may be given at any time.
+                let refused = !matches!(error, RegistryError::Forbidden { .. });
+                if let Some(service) = action.service().filter(|_| refused) {
+                    catalog.note_refusal(service);
+                }
+            }
+            Err(_) => catalog.lose_write(id),
+        }
+    }
+
+    /// Do what registrator did to services of one container that have the same
+    /// ID: each was written. The last write counts, and it follows this one.
+    async fn act_on_overwritten(&self, action: &Action, twins: &[Arc<Service>]) {
+        for twin in twins {
+            let result = match action {
+                Action::Register { .. } => self.registry.register(twin).await,
+                Action::Deregister { id, .. } => self.registry.deregister(id).await,
+            };
+            if let Err(error) = result {
+                warn!(service = twin.id, error = error_chain(&error), "not written");
+            }
+        }
+    }
+
+    /// Do with all services what is to be done when the daemon ends.
+    pub(in crate::reconcile) async fn leave(&self, on_exit: OnExit) {
+        if on_exit == OnExit::Leave {
+            return;
+        }
+        let all = self.state().catalog.ours();
+        let count = all.len();
+        let reason = format!("{MAINTENANCE}the daemon has ended");
+        stream::iter(all)
+            .for_each_concurrent(16, async |id| {
+                let done = match on_exit {
+                    OnExit::Leave => return,
+                    OnExit::Maintenance => self.registry.set_maintenance(&id, Some(&reason)).await,
+                    OnExit::Deregister => self.registry.deregister(&id).await,
+                };
+                if let Err(error) = done {
+                    warn!(service = id, error = error_chain(&error), "left as it is");
+                }
+            })
+            .await;
+        let words = match on_exit {
+            OnExit::Deregister => "deregistered",
+            _ => "in maintenance",
+        };
+        info!("{words}: {count} services, as lifecycle.on-exit says");
+    }
+}

@@ -1,0 +1,289 @@
+//! Runs the loop: listens to the source's events and to orders, and works on what is due.
+
+mod jobs;
+mod listen;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, interval_at, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::{
+    cycle::Shared,
+    job::Job,
+    options::Options,
+    rehearse::Rehearsal,
+    state::{
+        guard::Held,
+        history::Change,
+        overview::{Overview, TroubleKind},
+    },
+    view::Explainer,
+};
+use crate::{docker::Source, host::Host, pipeline::Pipeline, registry::Registry};
+use jobs::Jobs;
+use listen::{News, listen};
+
+/// What others want of the loop.
+enum Order {
+    ReplacePipeline(Pipeline),
+    Pipeline(oneshot::Sender<Pipeline>),
+    Held(oneshot::Sender<Option<Held>>),
+    Confirm(oneshot::Sender<Option<Held>>),
+    Explainer(oneshot::Sender<Explainer>),
+    Rehearsal(oneshot::Sender<Rehearsal>),
+    Overview(oneshot::Sender<Overview>),
+    History(oneshot::Sender<Vec<Change>>),
+    Trouble(TroubleKind, Option<String>, oneshot::Sender<bool>),
+}
+
+/// A handle on a running loop, for those who change it or ask it. Cheap to
+/// clone.
+#[derive(Debug, Clone)]
+pub struct Handle(mpsc::Sender<Order>);
+
+/// The loop has ended, so that it can be asked nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("the daemon is stopping")]
+pub struct Stopped;
+
+impl Handle {
+    /// Use another pipeline from now on, and look at every container. What it
+    /// would take out goes through the bulk guard.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`].
+    pub async fn replace_pipeline(&self, pipeline: Pipeline) -> Result<(), Stopped> {
+        self.0.send(Order::ReplacePipeline(pipeline)).await.map_err(|_| Stopped)
+    }
+
+    /// The pipeline in force, which knows how its stages have fared.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`].
+    pub async fn pipeline(&self) -> Result<Pipeline, Stopped> {
+        self.ask(Order::Pipeline).await
+    }
+
+    /// What the bulk guard holds.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`].
+    pub async fn held(&self) -> Result<Option<Held>, Stopped> {
+        self.ask(Order::Held).await
+    }
+
+    /// Carry out what the bulk guard holds, and say what that was.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`].
+    pub async fn confirm(&self) -> Result<Option<Held>, Stopped> {
+        self.ask(Order::Confirm).await
+    }
+
+    /// What can say of a container why its services are what they are.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`].
+    pub async fn explainer(&self) -> Result<Explainer, Stopped> {
+        self.ask(Order::Explainer).await
+    }
+
+    /// What can say what the loop would do from now on, with this pipeline or another one.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`].
+    pub async fn rehearsal(&self) -> Result<Rehearsal, Stopped> {
+        self.ask(Order::Rehearsal).await
+    }
+
+    /// How the loop fares.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`].
+    pub async fn overview(&self) -> Result<Overview, Stopped> {
+        self.ask(Order::Overview).await
+    }
+
+    /// Note that there is this trouble, or none of its kind any more. Whether that is news.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`].
+    pub async fn note_trouble(
+        &self,
+        kind: TroubleKind,
+        words: Option<String>,
+    ) -> Result<bool, Stopped> {
+        self.ask(|answer| Order::Trouble(kind, words, answer)).await
+    }
+
+    /// What has happened of late, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`].
+    pub async fn history(&self) -> Result<Vec<Change>, Stopped> {
+        self.ask(Order::History).await
+    }
+
+    async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T, Stopped> {
+        let (sender, answer) = oneshot::channel();
+        self.0.send(order(sender)).await.map_err(|_| Stopped)?;
+        answer.await.map_err(|_| Stopped)
+    }
+}
+
+/// The control loop.
+pub struct Reconciler {
+    pub(super) shared: Arc<Shared>,
+    options: Options,
+    handle: Handle,
+    orders: tokio::sync::Mutex<mpsc::Receiver<Order>>,
+}
+
+impl Reconciler {
+    /// A loop between these parts. Nothing is done before [`Reconciler::run`].
+    pub fn new(
+        source: Arc<dyn Source>,
+        registry: Arc<dyn Registry>,
+        pipeline: Pipeline,
+        host: Host,
+        options: Options,
+    ) -> Self {
+        let shared = Shared::new(source, registry, pipeline, host, &options);
+        let (sender, orders) = mpsc::channel(16);
+        Self { shared: Arc::new(shared), options, handle: Handle(sender), orders: orders.into() }
+    }
+
+    /// A handle on the loop.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Run until `stop` is cancelled. Then nothing new is begun, what runs may
+    /// finish within the grace period, and services stay registered unless
+    /// [`Lifecycle::on_exit`] says otherwise.
+    pub async fn run(&self, stop: CancellationToken) {
+        let mut orders = self.orders.lock().await;
+        let time = self.shared.time();
+        self.shared.state().figures.note_start(time);
+        // Docker's events are listened to before the first list, so that
+        // nothing falls between.
+        let (sender, mut inbox) = mpsc::channel(1024);
+        let listener = tokio::spawn(listen(self.shared.source.clone(), sender, stop.clone()));
+
+        let mut jobs = Jobs::new(self.shared.clone(), &self.options);
+        let period = self.options.resync.unwrap_or(Duration::MAX / 4);
+        let first = Instant::now().checked_add(period);
+        let mut resync = first.map(|first| interval_at(first, period));
+        loop {
+            jobs.start_due();
+            let next_due = jobs.next_due();
+            // In a fixed order, so that a simulated run can be repeated. Work that
+            // has ended comes before new work, so that a flood of events cannot
+            // keep its place taken.
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                () = tick(&mut resync) => jobs.add(Job::Sync, Duration::ZERO),
+                Some(order) = orders.recv() => self.obey(&mut jobs, order),
+                Some(done) = jobs.running.join_next_with_id(), if !jobs.running.is_empty() => {
+                    jobs.finish(done);
+                }
+                Some(news) = inbox.recv() => self.note(&mut jobs, news),
+                () = sleep_until(next_due.unwrap_or_else(Instant::now)), if next_due.is_some() => {}
+            }
+        }
+        drop(inbox);
+        jobs.drain(self.options.grace).await;
+        if let Err(error) = listener.await {
+            error!(%error, "the listener to Docker's events ended badly");
+        }
+        let leave = self.shared.leave(self.options.lifecycle.on_exit);
+        if timeout(self.options.grace, leave).await.is_err() {
+            warn!("not all services could be treated as lifecycle.on-exit says");
+        }
+    }
+
+    fn note(&self, jobs: &mut Jobs, news: News) {
+        match news {
+            News::Changed(id) => jobs.add(Job::Look(id), Duration::ZERO),
+            News::Signalled(id, signal) => {
+                // If the signal ends the container, another event says so.
+                if self.shared.signalled(&id, signal) {
+                    jobs.add(Job::Look(id), Duration::ZERO);
+                }
+            }
+            News::Unknown => jobs.add(Job::Sync, Duration::ZERO),
+            News::Quiet => jobs.add(Job::Compare, Duration::ZERO),
+            News::Lost => {
+                self.shared.lose_engine();
+                // A stream that ends as soon as it is opened must not keep the engine unknown,
+                // and with it every container from being looked at, until it is opened again.
+                jobs.add(Job::Sync, ASK_ANEW);
+            }
+            News::Reconnected => jobs.add(Job::Sync, Duration::ZERO),
+        }
+    }
+
+    fn obey(&self, jobs: &mut Jobs, order: Order) {
+        // Whoever asked may have gone; that does not matter.
+        match order {
+            Order::ReplacePipeline(pipeline) => {
+                self.shared.replace_pipeline(pipeline);
+                jobs.begin_trial();
+            }
+            Order::Pipeline(answer) => drop(answer.send(self.shared.pipeline())),
+            Order::Held(answer) => drop(answer.send(self.shared.state().held())),
+            Order::Explainer(answer) => {
+                let explainer = Explainer::new(self.shared.clone(), jobs.faults());
+                drop(answer.send(explainer));
+            }
+            Order::Overview(answer) => drop(answer.send(self.shared.state().overview())),
+            Order::Trouble(kind, words, answer) => {
+                let time = self.shared.time();
+                let news = self.shared.state().figures.note_trouble(kind, words, time);
+                let _ = answer.send(news);
+            }
+            Order::History(answer) => drop(answer.send(self.shared.state().history.changes())),
+            Order::Rehearsal(answer) => {
+                let (source, registry) = (self.shared.source.clone(), self.shared.registry.clone());
+                let rehearsal = Rehearsal::of(&self.shared, source, registry, &self.options);
+                drop(answer.send(rehearsal));
+            }
+            Order::Confirm(answer) => {
+                let held = self.shared.state().held();
+                if let Some(held) = &held {
+                    info!("confirmed: {held}");
+                }
+                jobs.add_all(self.shared.confirm());
+                // What waited was not cleaned up after.
+                jobs.add(Job::CleanUp, Duration::ZERO);
+                drop(answer.send(held));
+            }
+        }
+    }
+}
+
+async fn tick(interval: &mut Option<tokio::time::Interval>) {
+    match interval {
+        Some(interval) => drop(interval.tick().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// The pause after the loss of a connection before the engine is asked who it is, if it is not
+/// asked before for the next connection.
+const ASK_ANEW: Duration = Duration::from_millis(200);

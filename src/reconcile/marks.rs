@@ -1,0 +1,125 @@
+//! The marks by which the daemon knows its own services again.
+
+use std::time::{Duration, SystemTime};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::{container::ContainerId, registry::Registered, service::Service};
+
+/// Meta key: the host name of the daemon that registered the service.
+pub const META_HOST: &str = "wharfinger-host";
+/// Meta key: the full identifier of the container that offers it.
+pub const META_CONTAINER: &str = "wharfinger-container";
+/// Meta key: a digest of everything that was registered. It tells a change of
+/// the checks, which an agent does not say of its services.
+pub const META_DIGEST: &str = "wharfinger-digest";
+/// Meta key: a digest of the container engine's identity. A container that is
+/// not here may still run on the engine that it was registered for.
+pub const META_ENGINE: &str = "wharfinger-engine";
+
+/// Meta key: until when a service is kept beside the one that has taken its place,
+/// in RFC 3339.
+pub const META_RETIRE: &str = "wharfinger-retire-at";
+
+/// Whose a registered service is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// This host's, for a container.
+    Ours(ContainerId),
+    /// This host's; the registry could not note for which container.
+    Host,
+    /// For this container, by a daemon of this host's name for another engine.
+    OtherEngine(ContainerId),
+    /// That of another host's daemon.
+    OtherHost(String),
+    /// It carries no mark.
+    Unmarked,
+}
+
+/// How services are marked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provenance {
+    /// This host's name.
+    pub host: String,
+    /// A digest of the container engine's identity, if it has one.
+    pub engine: Option<String>,
+    /// Whether marks are written.
+    pub enabled: bool,
+}
+
+impl Provenance {
+    /// The marks of a host whose engine is not known.
+    pub fn new(host: &str, enabled: bool) -> Self {
+        Self { host: host.to_string(), engine: None, enabled }
+    }
+
+    /// Note the container engine's identity.
+    pub fn set_engine(&mut self, identity: Option<&str>) {
+        self.engine = identity.map(|identity| short_digest(identity.as_bytes()));
+    }
+
+    /// The service with the marks, as it is to be registered. What looks like a
+    /// mark and is none would say that the service is somebody else's.
+    pub fn stamp(&self, container: &ContainerId, mut service: Service) -> Service {
+        for forged in [META_HOST, META_CONTAINER, META_DIGEST, META_ENGINE, META_RETIRE] {
+            service.meta.remove(forged);
+        }
+        if self.enabled {
+            let digest = digest(&service);
+            service.meta.insert(META_HOST.into(), self.host.clone());
+            service.meta.insert(META_CONTAINER.into(), container.0.clone());
+            service.meta.insert(META_DIGEST.into(), digest);
+            if let Some(engine) = &self.engine {
+                service.meta.insert(META_ENGINE.into(), engine.clone());
+            }
+        }
+        service
+    }
+
+    /// The service with the marks; if it is only kept until some time since 1970, with that, too.
+    pub(super) fn stamp_until(
+        &self,
+        container: &ContainerId,
+        service: Service,
+        until: Option<Duration>,
+    ) -> Service {
+        let mut service = self.stamp(container, service);
+        let until = until.map(|until| {
+            humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + until).to_string()
+        });
+        service.meta.extend(until.map(|until| (META_RETIRE.to_string(), until)));
+        service
+    }
+
+    /// A service that has marks already, with these.
+    pub(super) fn stamp_again(&self, container: &ContainerId, service: &Service) -> Service {
+        let until = service.meta.get(META_RETIRE).cloned();
+        let mut service = self.stamp(container, service.clone());
+        service.meta.extend(until.map(|until| (META_RETIRE.to_string(), until)));
+        service
+    }
+
+    pub(super) fn owner(&self, registered: &Registered) -> Owner {
+        match (registered.meta.get(META_HOST), registered.meta.get(META_CONTAINER)) {
+            (Some(host), Some(container)) if *host == self.host => {
+                Owner::Ours(ContainerId(container.clone()))
+            }
+            (Some(host), None) if *host == self.host => Owner::Host,
+            (Some(host), _) => Owner::OtherHost(host.clone()),
+            (None, _) => Owner::Unmarked,
+        }
+    }
+}
+
+fn digest(service: &Service) -> String {
+    short_digest(&serde_json::to_vec(service).expect("a service has only string keys"))
+}
+
+fn short_digest(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let digest = Sha256::digest(bytes);
+    digest.iter().take(8).fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

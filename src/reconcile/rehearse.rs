@@ -1,0 +1,494 @@
+//! What the daemon would do if it ran now: its own cycle, one step after the
+//! other, on a registry that only notes what would be written.
+//!
+//! Nothing is decided here. The agenda says what is due, as it does to the daemon, and each job
+//! is done by the code that the daemon runs. Here it is noted what came of it.
+
+mod dry_run;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::{StreamExt as _, stream};
+use serde::Serialize;
+use serde_json::Value;
+use tokio::time::Instant;
+use tracing::{instrument::WithSubscriber as _, subscriber::NoSubscriber};
+
+use super::{
+    absence::Fault,
+    cycle::{Observed, Record, Shared, agenda::Agenda},
+    job::{Job, LookError},
+    options::Options,
+    state::{
+        guard::Held,
+        plan::{Action, Conflict, Reason},
+    },
+    view::Explainer,
+};
+use crate::{
+    container::{Container, ContainerId},
+    docker::Source,
+    error::error_chain,
+    host::Host,
+    pipeline::{FieldChange, Finding, Lint, Outcome, Pipeline, Survey, Unsettled, lint},
+    registry::{Registry, body},
+    service::Service,
+};
+use dry_run::{DryRun, Write};
+
+/// Containers that are read at once.
+const AT_ONCE: usize = 16;
+/// How often containers are tried again that had to wait for others.
+const PASSES: usize = 4;
+
+/// Nothing could be foreseen; the words say what was attempted.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ForecastError(String);
+
+/// What would be done.
+#[derive(Debug, Default, Serialize)]
+pub struct Forecast {
+    /// The containers in the order of their identifiers: those that run, and
+    /// those that something is registered for.
+    pub containers: Vec<ForecastContainer>,
+    /// What is left of containers that are gone and would go.
+    pub dangling: Vec<ForecastWrite>,
+    /// What the bulk guard would hold.
+    pub held: Option<Held>,
+    /// What is wrong with all of it together.
+    pub findings: Vec<Finding>,
+}
+
+/// What is shown of a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Brief {
+    /// The full identifier.
+    pub id: String,
+    /// The name; empty if there is no such container any more.
+    pub name: String,
+    /// The image as it was given.
+    pub image: String,
+}
+
+/// What would become of a container.
+#[derive(Debug, Default, Serialize)]
+pub struct ForecastContainer {
+    /// Which it is.
+    pub container: Brief,
+    /// What would be written for it.
+    pub writes: Vec<ForecastWrite>,
+    /// Whether the bulk guard holds these writes.
+    pub held: bool,
+    /// What cannot be registered because the ID is somebody else's.
+    pub conflicts: Vec<Conflict>,
+    /// IDs and names of services that Consul's ACL will not let the token write.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub forbidden: Vec<(String, String)>,
+    /// Why it has no services at the moment although the pipeline lets them pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate: Option<String>,
+    /// Why it keeps what it has, if it could not be judged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// What became of it in the pipeline, if it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// What will not work although it can be registered.
+    pub warnings: Vec<String>,
+    /// Why something is written, or held, that has nothing to do with the pipeline.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// What changes each time the pipeline runs on its own result.
+    pub unsettled: Vec<Unsettled>,
+    /// What was planned for it last.
+    #[serde(skip)]
+    planned: Vec<Action>,
+    /// It has services now.
+    #[serde(skip)]
+    had: bool,
+}
+
+/// A write that would be made.
+#[derive(Debug, Clone, Serialize)]
+pub struct ForecastWrite {
+    /// The service's ID.
+    pub id: String,
+    /// The service's name.
+    pub name: String,
+    /// What would be done.
+    #[serde(flatten)]
+    pub kind: WriteKind,
+}
+
+/// What would be done with a service.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "action")]
+pub enum WriteKind {
+    /// It is registered.
+    Register {
+        /// Why.
+        reason: Reason,
+        /// What differs from what is registered.
+        changes: Vec<FieldChange>,
+        /// The body that Consul's agent would be sent.
+        body: Value,
+        /// The service.
+        #[serde(skip)]
+        service: Box<Service>,
+    },
+    /// It is deregistered.
+    Deregister,
+    /// It is put into maintenance, or taken out of it.
+    Maintenance {
+        /// Whether it is put into it.
+        enable: bool,
+    },
+}
+
+/// The loop's steps on a registry that is not written to.
+pub struct Rehearsal {
+    shared: Arc<Shared>,
+    dry: Arc<DryRun>,
+    options: Options,
+    lint: Lint,
+}
+
+/// A forecast that is being made.
+struct Run<'a> {
+    rehearsal: &'a Rehearsal,
+    /// What was found out about containers. It stays so for as long as the forecast is made.
+    observed: HashMap<ContainerId, Observed>,
+    all: BTreeMap<ContainerId, ForecastContainer>,
+    dangling: Vec<ForecastWrite>,
+    faults: BTreeMap<ContainerId, Fault>,
+    survey: Survey,
+}
+
+impl Rehearsal {
+    /// The daemon of these parts. Without a registry, nothing counts as
+    /// registered.
+    pub fn new(
+        source: Arc<dyn Source>,
+        registry: Option<Arc<dyn Registry>>,
+        pipeline: Pipeline,
+        host: Host,
+        options: &Options,
+    ) -> Self {
+        let dry = Arc::new(DryRun::of(registry));
+        let shared = Shared::new(source, dry.clone(), pipeline, host, options);
+        let lint = Lint { heartbeat: options.lifecycle.heartbeat, scripts: None };
+        Self { shared: Arc::new(shared), dry, options: options.clone(), lint }
+    }
+
+    /// What a running loop would do from this moment on.
+    pub(super) fn of(
+        running: &Shared,
+        source: Arc<dyn Source>,
+        registry: Arc<dyn Registry>,
+        options: &Options,
+    ) -> Self {
+        let dry = Arc::new(DryRun::of(Some(registry)));
+        let shared = Arc::new(running.fork(source, dry.clone()));
+        let lint = Lint { heartbeat: options.lifecycle.heartbeat, scripts: None };
+        Self { shared, dry, options: options.clone(), lint }
+    }
+
+    /// Use another pipeline from now on; what it does is compared with what the
+    /// last forecast said.
+    pub fn replace_pipeline(&self, pipeline: Pipeline) {
+        self.shared.replace_pipeline(pipeline);
+    }
+
+    /// What would be done now, after what was said before. The log is silent
+    /// meanwhile: what the loop says of its deeds would not be true.
+    ///
+    /// # Errors
+    ///
+    /// The registry, or the list of containers, cannot be read.
+    pub async fn forecast(&self) -> Result<Forecast, ForecastError> {
+        let forecast = self.run().with_subscriber(NoSubscriber::default()).await;
+        forecast.map(|(forecast, _)| forecast)
+    }
+
+    /// What can say why services are what they would be.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Rehearsal::forecast`].
+    pub async fn explainer(&self) -> Result<Explainer, ForecastError> {
+        let (_, faults) = self.run().with_subscriber(NoSubscriber::default()).await?;
+        Ok(Explainer::new(self.shared.clone(), faults).against(self.dry.real()))
+    }
+
+    async fn run(&self) -> Result<(Forecast, BTreeMap<ContainerId, Fault>), ForecastError> {
+        self.dry.take();
+        let mut run = Run {
+            rehearsal: self,
+            observed: HashMap::new(),
+            all: BTreeMap::new(),
+            dangling: Vec::new(),
+            faults: BTreeMap::new(),
+            survey: Survey::default(),
+        };
+        run.walk().await.map_err(|error| ForecastError(error_chain(&error)))?;
+        let Run { mut all, dangling, faults, survey, .. } = run;
+        self.forbidden(&mut all).await;
+        let forecast = Forecast {
+            containers: all.into_values().collect(),
+            dangling,
+            held: self.shared.state().held(),
+            findings: survey.findings(),
+        };
+        Ok((forecast, faults))
+    }
+
+    /// Note what Consul's ACL will not let pass.
+    async fn forbidden(&self, all: &mut BTreeMap<ContainerId, ForecastContainer>) {
+        let is_write =
+            |write: &&ForecastWrite| !matches!(write.kind, WriteKind::Maintenance { .. });
+        let writes = all.values().flat_map(|one| &one.writes).filter(is_write);
+        let names = writes.map(|write| write.name.clone()).collect();
+        let denied = self.dry.not_writable(&names).await;
+        for one in all.values_mut() {
+            let writes = one.writes.iter().filter(|write| denied.contains(&write.name));
+            one.forbidden = writes.map(|write| (write.id.clone(), write.name.clone())).collect();
+        }
+    }
+
+    /// What other daemons, or other names of this host, have to do with these actions.
+    fn notes(&self, container: &ContainerId, actions: &[Action], waits: bool) -> Vec<String> {
+        let catalog = &self.shared.state().catalog;
+        let former = actions.iter().filter_map(|action| {
+            let (id, name) = (action.id(), catalog.former_name(action.id())?);
+            Some(format!("{id}: this host was called {name} when it was registered"))
+        });
+        let elsewhere = catalog.elsewhere(container).filter(|_| waits).map(|(engine, _)| {
+            format!(
+                "it was registered under this host's name for another container engine ({engine}); \
+                 it stays until somebody confirms that this engine is no more"
+            )
+        });
+        former.chain(elsewhere).collect()
+    }
+
+    /// The writes of actions that are held.
+    async fn imagine(&self, actions: &[Action]) -> Vec<ForecastWrite> {
+        let imagined = DryRun::of(Some(self.dry.clone()));
+        // The copy cannot fail: it is in memory.
+        let _ = imagined.read().await;
+        for action in actions {
+            let _ = match action {
+                Action::Register { service, .. } => imagined.replace(service).await,
+                Action::Deregister { id, .. } => imagined.deregister(id).await,
+            };
+        }
+        imagined.take().into_iter().map(|write| written(write, actions)).collect()
+    }
+
+    /// What of the services to be registered will not work.
+    async fn warn(&self, forecast: &mut ForecastContainer) {
+        forecast.warnings.clear();
+        for write in &forecast.writes {
+            let WriteKind::Register { service, body: sent, .. } = &write.kind else { continue };
+            // The body lacks what the agent is known to refuse.
+            let scripts = (*sent != body::register(service)).then_some(false);
+            let found = lint(service, Lint { scripts, ..self.lint });
+            forecast
+                .warnings
+                .extend(found.into_iter().map(|words| format!("{}: {words}", write.id)));
+        }
+    }
+}
+
+impl Run<'_> {
+    /// Do what is due, and what follows from that, until nothing is left that could be done now.
+    async fn walk(&mut self) -> Result<(), LookError> {
+        let shared = self.rehearsal.shared.clone();
+        let mut now = Instant::now();
+        let mut agenda = Agenda::new(shared.clone(), &self.rehearsal.options, now);
+        let mut passes = PASSES;
+        loop {
+            while let Some(job) = agenda.start(now) {
+                let result = match &job {
+                    Job::Sync => {
+                        let next = shared.work(&job).await?;
+                        let looks = next.iter().filter_map(|(job, _)| match job {
+                            Job::Look(id) => Some(id.clone()),
+                            _ => None,
+                        });
+                        self.observe(looks.collect()).await;
+                        Ok(next)
+                    }
+                    Job::Look(id) => self.look(id).await,
+                    Job::CleanUp => {
+                        let next = shared.work(&job).await?;
+                        let writes = self.rehearsal.dry.take().into_iter();
+                        self.dangling.extend(writes.map(|write| written(write, &[])));
+                        Ok(next)
+                    }
+                    // What comes later is not foreseen, and to nobody is anything reported.
+                    Job::Heartbeat(_) | Job::Watch | Job::Neighbours | Job::Compare => {
+                        Ok(Vec::new())
+                    }
+                };
+                agenda.finish(&job, result, now);
+            }
+            match agenda.next_retry().filter(|_| passes > 0) {
+                Some(later) => now = later,
+                None => break,
+            }
+            passes -= 1;
+        }
+        self.hold().await;
+        Ok(())
+    }
+
+    /// Find out about containers, several at once.
+    async fn observe(&mut self, ids: Vec<ContainerId>) {
+        let shared = &self.rehearsal.shared;
+        let observed = stream::iter(ids.into_iter().map(async |id| shared.observe(&id).await));
+        let observed: Vec<_> = observed.buffered(AT_ONCE).collect().await;
+        for one in observed {
+            self.note(one).await;
+        }
+    }
+
+    async fn note(&mut self, observed: Observed) {
+        let mut forecast = ForecastContainer::of(&observed);
+        let (shared, id) = (&self.rehearsal.shared, observed.id.clone());
+        forecast.had = !shared.state().catalog.had(&id).is_empty();
+        if let (Some(container), Some(outcome)) = (observed.running(), &observed.outcome) {
+            let (pipeline, host) = (shared.pipeline(), &shared.rules.host);
+            forecast.unsettled = pipeline.run_again(container, host, outcome).await;
+            forecast.gate = shared.rules.lifecycle.gate(container);
+            self.survey.note(container, &outcome.services);
+        }
+        if let Some(failure) = &observed.failure {
+            self.faults.insert(id.clone(), Fault::of(failure, 1));
+        }
+        self.all.insert(id.clone(), forecast);
+        self.observed.insert(id, observed);
+    }
+
+    /// Look at a container, as the loop does, and note what that does.
+    async fn look(&mut self, id: &ContainerId) -> Result<Vec<(Job, Duration)>, LookError> {
+        if !self.observed.contains_key(id) {
+            self.observe(vec![id.clone()]).await;
+        }
+        let rehearsal = self.rehearsal;
+        let (Some(mut observed), Some(forecast)) = (self.observed.remove(id), self.all.get_mut(id))
+        else {
+            return Ok(Vec::new());
+        };
+        let failed = observed.failure.is_some();
+        let mut record = Record::default();
+        let result = rehearsal.shared.conclude(&mut observed, &mut record).await;
+        let Record { plan, waits } = record;
+        forecast.conflicts.clone_from(&plan.conflicts);
+        forecast.held = waits;
+        let cut_off = observed.container.as_ref().and_then(Container::cut_off);
+        let notes = rehearsal.notes(id, &plan.actions, waits).into_iter();
+        // Why it offers nothing any more.
+        for note in notes.chain(cut_off.filter(|_| !plan.actions.is_empty())) {
+            if !forecast.notes.contains(&note) {
+                forecast.notes.push(note);
+            }
+        }
+        let writes = rehearsal.dry.take().into_iter();
+        forecast.writes.extend(writes.map(|write| written(write, &plan.actions)));
+        forecast.planned = plan.actions;
+        forecast.rivals(&rehearsal.shared, id);
+        // Of one that could not be judged it is asked again.
+        if !failed {
+            self.observed.insert(id.clone(), observed);
+        }
+        result
+    }
+
+    /// Say what is held, and what of all this will not work.
+    async fn hold(&mut self) {
+        for forecast in self.all.values_mut() {
+            if forecast.held {
+                // Only to say what is held: a copy of the registry would be written to.
+                let imagined = self.rehearsal.imagine(&forecast.planned).await;
+                forecast.writes.extend(imagined);
+            }
+            self.rehearsal.warn(forecast).await;
+        }
+    }
+}
+
+impl ForecastContainer {
+    fn of(observed: &Observed) -> Self {
+        let container = observed.container.as_ref();
+        let brief = Brief {
+            id: observed.id.0.clone(),
+            name: container.map(|container| container.name.clone()).unwrap_or_default(),
+            image: container.map(|container| container.image.clone()).unwrap_or_default(),
+        };
+        let failed = match &observed.failure {
+            Some(LookError::Pipeline(error)) => Some(*error.so_far.clone()),
+            _ => None,
+        };
+        Self {
+            container: brief,
+            failure: observed.failure.as_ref().map(|error| error_chain(error)),
+            outcome: observed.outcome.clone().or(failed),
+            ..Self::default()
+        }
+    }
+
+    /// Note the IDs that another container has.
+    fn rivals(&mut self, shared: &Shared, own: &ContainerId) {
+        let catalog = &shared.state().catalog;
+        let ids = catalog.wanted_by(own).into_iter().map(|service| service.id.clone());
+        let lost = ids.filter(|id| catalog.rivals(id).contains(&own));
+        let conflict = |id| Conflict { id, taken_by: "another container".into() };
+        self.conflicts.extend(lost.map(conflict));
+    }
+
+    /// Whether it has services now.
+    pub fn has_services(&self) -> bool {
+        self.had
+    }
+
+    /// Whether something would be done.
+    pub fn changes(&self) -> bool {
+        !self.writes.is_empty()
+    }
+}
+
+/// A write with the reason that the plan gave.
+fn written(write: Write, actions: &[Action]) -> ForecastWrite {
+    match write {
+        Write::Register { service, sent, changes } => {
+            let reason = actions.iter().find_map(|action| match action {
+                Action::Register { service: planned, reason, .. } if planned.id == service.id => {
+                    Some(reason.clone())
+                }
+                _ => None,
+            });
+            ForecastWrite {
+                id: service.id.clone(),
+                name: service.name.clone(),
+                kind: WriteKind::Register {
+                    reason: reason.unwrap_or(Reason::New),
+                    changes,
+                    body: body::register(&sent),
+                    service,
+                },
+            }
+        }
+        Write::Deregister { was } => {
+            ForecastWrite { id: was.id, name: was.name, kind: WriteKind::Deregister }
+        }
+        Write::Maintenance { id, enable } => {
+            ForecastWrite { id, name: String::new(), kind: WriteKind::Maintenance { enable } }
+        }
+    }
+}

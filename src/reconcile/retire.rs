@@ -1,0 +1,125 @@
+//! Renames without an outage: under what a container offered its services before,
+//! they can still be found for a while beside what it offers now.
+//!
+//! What retires is claimed like any other service, with the time of its end among
+//! its marks, so that a daemon that is killed meanwhile goes on where it was. All
+//! of it but the ID, the name, the tags and the metadata is that of the service
+//! that takes its place: it is the same container, and so is its health.
+
+use std::{
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use super::marks::META_RETIRE;
+use crate::{
+    container::Protocol,
+    registry::Registered,
+    service::{Check, Service},
+};
+
+/// The port inside the container that a service stands for.
+pub(super) type Port = (u16, Protocol);
+
+/// Where something is reached that is registered for a container, and the port for
+/// which it is, if this daemon remembers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Old<'a> {
+    pub(super) address: &'a str,
+    pub(super) port: u16,
+    pub(super) origin: Option<Port>,
+}
+
+impl<'a> Old<'a> {
+    /// What is registered, of which this daemon wrote `written`, if it remembers.
+    pub(super) fn of(registered: &'a Registered, written: Option<&Arc<Service>>) -> Self {
+        let origin = written.and_then(|written| port(written));
+        Self { address: &registered.address, port: registered.port, origin }
+    }
+}
+
+/// The port that a service stands for.
+pub(super) fn port(service: &Service) -> Option<Port> {
+    service.origin.as_ref().map(|origin| (origin.container_port, origin.protocol))
+}
+
+/// Whether a service stands for the same port of the container as what is
+/// registered; where that is not remembered, whether it is reached at the same
+/// address and port.
+pub(super) fn is_same(new: &Service, old: Old<'_>) -> bool {
+    match old.origin {
+        Some(origin) => port(new) == Some(origin),
+        None => new.port != 0 && (old.address, old.port) == (&new.address, new.port),
+    }
+}
+
+/// What of a container's registered services stays for a while, and until when, in
+/// time since 1970: what has another ID or name now. Nothing stays of a service
+/// that the container does not offer any more.
+pub(super) fn retirees(
+    olds: &[(&Registered, Option<&Arc<Service>>)],
+    offered: &[Service],
+    now: Duration,
+    overlap: Duration,
+) -> Vec<(Service, Duration)> {
+    let taken = |id: &str| offered.iter().any(|service| service.id == id);
+    let longest = Duration::from_secs((now + overlap).as_secs());
+    let mut all = Vec::new();
+    for (old, written) in olds {
+        let own = offered.iter().find(|service| service.id == old.id);
+        let same = |new: &&Service| is_same(new, Old::of(old, *written));
+        let heir = own.or_else(|| offered.iter().find(same));
+        let Some(heir) = heir.filter(|heir| heir.id != old.id || heir.name != old.name) else {
+            continue;
+        };
+        let until = retires_at(old).map_or(longest, |until| until.min(longest));
+        let id = if own.is_some() { beside(old) } else { old.id.clone() };
+        let registered = olds.iter().any(|(other, _)| other.id == id) && own.is_some();
+        if until > now && !taken(&id) && !registered {
+            all.push((retiree(old, heir, id), until));
+        }
+    }
+    all
+}
+
+/// The ID of a service that keeps its ID and changes its name, under which its old
+/// name stays.
+fn beside(old: &Registered) -> String {
+    format!("{}:was:{}", old.id, old.name)
+}
+
+/// Whether a service is kept beside the one that has taken its place.
+pub(super) fn retires(service: &Service) -> bool {
+    service.meta.contains_key(META_RETIRE)
+}
+
+/// When a service retires, by its mark.
+pub(super) fn retires_at(registered: &Registered) -> Option<Duration> {
+    let at = humantime::parse_rfc3339(registered.meta.get(META_RETIRE)?).ok()?;
+    at.duration_since(UNIX_EPOCH).ok()
+}
+
+fn retiree(old: &Registered, heir: &Service, id: String) -> Service {
+    let checks = heir.checks.iter().map(|check| own_check(check, &heir.id, &id)).collect();
+    Service {
+        name: old.name.clone(),
+        tags: old.tags.clone(),
+        meta: old.meta.clone(),
+        weights: Some(old.weights),
+        enable_tag_override: old.enable_tag_override,
+        attributes: Default::default(),
+        checks,
+        id,
+        ..heir.clone()
+    }
+}
+
+/// A check of the one service as a check of the other. An agent has no two checks of
+/// one ID.
+fn own_check(check: &Check, heir: &str, id: &str) -> Check {
+    let own = |given: &String| match given.strip_suffix(heir) {
+        Some(rest) => format!("{rest}{id}"),
+        None => format!("{given}:{id}"),
+    };
+    Check { id: check.id.as_ref().map(own), ..check.clone() }
+}

@@ -1,0 +1,418 @@
+//! What is wanted and what is registered, as far as this daemon knows.
+//!
+//! A value without I/O with one owner. Everything it knows of the registry
+//! comes from a whole read and from its own writes since.
+
+mod entries;
+mod gone;
+mod original;
+mod owner;
+mod slot;
+mod writes;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::{
+    container::ContainerId,
+    reconcile::{
+        marks::Provenance,
+        retire::{retirees, retires, retires_at},
+    },
+    registry::Registered,
+    service::Service,
+};
+use original::Original;
+use slot::Slot;
+
+#[derive(Debug, Clone)]
+pub(in crate::reconcile) struct Catalog {
+    provenance: Provenance,
+    /// Who wants which service, by service ID.
+    claims: HashMap<String, BTreeMap<ContainerId, Arc<Service>>>,
+    /// Of those who want a service, the one that has wanted it the longest.
+    firsts: HashMap<String, ContainerId>,
+    by_container: HashMap<ContainerId, BTreeSet<String>>,
+    /// The names of the containers that want something.
+    names: HashMap<ContainerId, String>,
+    /// What is known of each ID in the registry.
+    slots: HashMap<String, Slot>,
+    /// The IDs under which there is, or may be, something for a container, wanted or
+    /// not.
+    held: HashMap<ContainerId, BTreeSet<String>>,
+    /// Containers whose plans wait for the bulk guard.
+    waiting: HashSet<ContainerId>,
+    /// Containers of this engine that were looked at and do not run.
+    ended: HashSet<ContainerId>,
+    /// The IDs of services that this engine's containers had under another host's name
+    /// when this daemon began.
+    former: HashSet<String>,
+    /// Whether a read has been taken over.
+    begun: bool,
+    /// Other engines' identities that stand for this one, or for one that is no more.
+    met: HashSet<String>,
+    /// The IDs of services of another engine of which this daemon's took the place.
+    overtaken: HashSet<String>,
+    /// Services that this host's daemon has put into maintenance; false if that
+    /// may have been undone since.
+    maintained: HashMap<String, bool>,
+    /// Counts the writes.
+    clock: u64,
+    /// Whether what is read now will be taken over.
+    reading: bool,
+    /// How many reads were begun.
+    #[cfg(test)]
+    reads: u64,
+    /// What only registrator did, if that is to be done.
+    original: Option<Original>,
+}
+
+/// How a read differs from what this daemon left in the registry.
+#[derive(Debug, Default, PartialEq)]
+pub(in crate::reconcile) struct Drift {
+    /// The IDs of services that are gone.
+    pub(in crate::reconcile) gone: Vec<String>,
+    /// The IDs of services that are different, and in which fields.
+    pub(in crate::reconcile) changed: Vec<(String, Vec<&'static str>)>,
+}
+
+impl Catalog {
+    pub(in crate::reconcile) fn new(provenance: Provenance) -> Self {
+        Self {
+            provenance,
+            claims: HashMap::new(),
+            firsts: HashMap::new(),
+            by_container: HashMap::new(),
+            names: HashMap::new(),
+            slots: HashMap::new(),
+            held: HashMap::new(),
+            waiting: HashSet::new(),
+            ended: HashSet::new(),
+            former: HashSet::new(),
+            begun: false,
+            met: HashSet::new(),
+            overtaken: HashSet::new(),
+            maintained: HashMap::new(),
+            clock: 0,
+            reading: false,
+            #[cfg(test)]
+            reads: 0,
+            original: None,
+        }
+    }
+
+    /// Do what registrator did.
+    pub(in crate::reconcile) fn mimicking(self) -> Self {
+        Self { original: Some(Original::default()), ..self }
+    }
+
+    pub(in crate::reconcile) fn host(&self) -> &str {
+        &self.provenance.host
+    }
+
+    /// Note which container engine this is; before the first read.
+    pub(in crate::reconcile) fn set_engine(&mut self, identity: Option<&str>) {
+        self.provenance.set_engine(identity);
+        // What was known of others was known of the engine before.
+        self.met.clear();
+        self.held.clear();
+        for (id, slot) in std::mem::take(&mut self.slots) {
+            self.put_back(&id, slot);
+        }
+    }
+
+    /// Whether a container runs, as far as it was looked at.
+    pub(in crate::reconcile) fn note_life(&mut self, container: &ContainerId, runs: bool) {
+        if !runs && self.held.contains_key(container) {
+            self.ended.insert(container.clone());
+        } else {
+            self.ended.remove(container);
+        }
+    }
+
+    /// The marks of this daemon.
+    pub(in crate::reconcile) fn marks(&self) -> &Provenance {
+        &self.provenance
+    }
+
+    /// Note what a container offers now.
+    #[cfg(test)]
+    pub(in crate::reconcile) fn claim(
+        &mut self,
+        container: &ContainerId,
+        name: &str,
+        services: Vec<Service>,
+    ) -> BTreeSet<String> {
+        self.claim_with(container, name, services, Vec::new())
+    }
+
+    /// Note what a container offers now, and what is kept for it until these times.
+    #[cfg(test)]
+    pub(in crate::reconcile) fn claim_with(
+        &mut self,
+        container: &ContainerId,
+        name: &str,
+        services: Vec<Service>,
+        kept: Vec<(Service, Duration)>,
+    ) -> BTreeSet<String> {
+        let services = services.into_iter().map(|service| (service, None));
+        let kept = kept.into_iter().map(|(service, until)| (service, Some(until)));
+        let marked =
+            |(service, until)| Arc::new(self.provenance.stamp_until(container, service, until));
+        let services = services.chain(kept).map(marked).collect();
+        self.claim_marked(container, name, services)
+    }
+
+    /// Note what a container wants now: what it offers and what is kept for it, with the marks. Say
+    /// which IDs that concerns: those it wanted before, those it wants now, and those under which
+    /// there is, or may be, something for it.
+    pub(super) fn claim_marked(
+        &mut self,
+        container: &ContainerId,
+        name: &str,
+        services: Vec<Arc<Service>>,
+    ) -> BTreeSet<String> {
+        let mut concerned = self.by_container.remove(container).unwrap_or_default();
+        if let Some(original) = &mut self.original {
+            original.note_offer(container, &services);
+        }
+        let wanted: BTreeMap<_, _> =
+            services.into_iter().map(|service| (service.id.clone(), service)).collect();
+        for id in concerned.iter().filter(|id| !wanted.contains_key(*id)) {
+            self.drop_claim(id, container);
+        }
+        if wanted.is_empty() {
+            self.names.remove(container);
+        } else {
+            self.by_container.insert(container.clone(), wanted.keys().cloned().collect());
+            self.names.insert(container.clone(), name.to_string());
+        }
+        for (id, service) in wanted {
+            concerned.insert(id.clone());
+            self.firsts.entry(id.clone()).or_insert_with(|| container.clone());
+            self.claims.entry(id.clone()).or_default().insert(container.clone(), service);
+            self.inherit(&id, container);
+        }
+        concerned.extend(self.held.get(container).into_iter().flatten().cloned());
+        concerned
+    }
+
+    /// The IDs that a container wants, or under which there is, or may be, something for it.
+    pub(super) fn concerned(&self, container: &ContainerId) -> BTreeSet<String> {
+        let wanted = self.by_container.get(container).into_iter().flatten();
+        wanted.chain(self.held.get(container).into_iter().flatten()).cloned().collect()
+    }
+
+    /// A container has ended and keeps what it has. It wants no more than that. Say
+    /// which IDs that concerns.
+    pub(in crate::reconcile) fn keep(&mut self, container: &ContainerId) -> BTreeSet<String> {
+        let concerned = self.by_container.remove(container).unwrap_or_default();
+        let kept = |id: &&String| self.holders(id).contains(container);
+        let kept: BTreeSet<_> = concerned.iter().filter(kept).cloned().collect();
+        for id in concerned.difference(&kept) {
+            self.drop_claim(id, container);
+        }
+        if kept.is_empty() {
+            self.names.remove(container);
+        } else {
+            self.by_container.insert(container.clone(), kept);
+        }
+        concerned
+    }
+
+    /// A container does not want a service any more.
+    fn drop_claim(&mut self, id: &str, container: &ContainerId) {
+        if let Some(original) = &mut self.original {
+            original.allow(Some(id));
+        }
+        let Some(claims) = self.claims.get_mut(id) else { return };
+        claims.remove(container);
+        if self.firsts.get(id) == Some(container) {
+            self.firsts.remove(id);
+            let next = claims.keys().next().cloned();
+            self.firsts.extend(next.map(|next| (id.to_string(), next)));
+        }
+        if claims.is_empty() {
+            self.claims.remove(id);
+        }
+    }
+
+    /// The service that is wanted under an ID. Where several containers want
+    /// it, the one that has it keeps it; else it is that of the first who wanted
+    /// it, so that it does not go back and forth between them. What is only kept
+    /// for a while gives way to what is offered.
+    pub(in crate::reconcile) fn wanted(&self, id: &str) -> Option<&Arc<Service>> {
+        self.winner(id).map(|(_, service)| service)
+    }
+
+    /// The container that is given an ID of those that want it, and its service.
+    fn winner(&self, id: &str) -> Option<(&ContainerId, &Arc<Service>)> {
+        let claims = self.claims.get(id)?;
+        let holder = self.slots.get(id).and_then(|slot| self.has(slot));
+        let active =
+            |container: &ContainerId| holder.as_ref() == Some(container) || !self.waits(container);
+        let mut all = claims.iter().filter(|(container, _)| active(container));
+        let offered = all.any(|(_, service)| !retires(service));
+        let counts = |(container, service): &(&ContainerId, &Arc<Service>)| {
+            active(container) && (!offered || !retires(service))
+        };
+        let of = |container: &ContainerId| claims.get_key_value(container).filter(counts);
+        let first = || self.firsts.get(id).and_then(of);
+        holder.as_ref().and_then(of).or_else(first).or_else(|| claims.iter().find(counts))
+    }
+
+    /// Note whether a container's plan waits for the bulk guard. Then it wants nothing
+    /// that it does not have, so that it neither keeps an ID from others nor another
+    /// one's service in the registry.
+    pub(in crate::reconcile) fn note_waiting(&mut self, container: &ContainerId, waits: bool) {
+        if waits {
+            self.waiting.insert(container.clone());
+        } else {
+            self.waiting.remove(container);
+        }
+    }
+
+    /// Whether a container's plan waits for the bulk guard.
+    pub(in crate::reconcile) fn waits(&self, container: &ContainerId) -> bool {
+        self.waiting.contains(container)
+    }
+
+    /// Whether the service that is wanted under an ID is this container's.
+    pub(in crate::reconcile) fn is_given(&self, id: &str, container: &ContainerId) -> bool {
+        self.winner(id).is_some_and(|(winner, _)| winner == container)
+    }
+
+    /// Containers that want an ID which another one has.
+    pub(in crate::reconcile) fn rivals(&self, id: &str) -> Vec<&ContainerId> {
+        let Some((winner, _)) = self.winner(id) else { return Vec::new() };
+        let claims = self.claims.get(id).into_iter().flatten();
+        let rivals = claims.filter(|(other, service)| *other != winner && !retires(service));
+        rivals.map(|(id, _)| id).collect()
+    }
+
+    /// What of a container's services is to be kept for a while now that it offers
+    /// these, and until when.
+    pub(in crate::reconcile) fn retirees(
+        &self,
+        container: &ContainerId,
+        offered: &[Service],
+        now: Duration,
+        overlap: Duration,
+    ) -> Vec<(Service, Duration)> {
+        let ids = self.held.get(container).into_iter().flatten();
+        let olds: Vec<_> = ids
+            .filter_map(|id| {
+                let registered = self.registered(id)?;
+                let its = self.is_its(container, registered);
+                its.then_some((registered, self.written(id)))
+            })
+            .collect();
+        retirees(&olds, offered, now, overlap)
+    }
+
+    /// When the next of a container's services has been kept for long enough.
+    pub(in crate::reconcile) fn next_retirement(
+        &self,
+        container: &ContainerId,
+    ) -> Option<Duration> {
+        let kept = self.wanted_by(container).into_iter();
+        kept.filter_map(|service| retires_at(&Registered::from(&**service))).min()
+    }
+
+    /// The container that is given an ID of those that want it, with its name.
+    pub(in crate::reconcile) fn holder(&self, id: &str) -> Option<(&ContainerId, &str)> {
+        let (container, _) = self.winner(id)?;
+        Some((container, self.names.get(container).map_or("", String::as_str)))
+    }
+
+    /// The name of a container that wants something.
+    pub(super) fn name(&self, container: &ContainerId) -> Option<&str> {
+        self.names.get(container).map(String::as_str)
+    }
+
+    /// The containers that want a service of this ID or name.
+    pub(in crate::reconcile) fn wanting(&self, what: &str) -> BTreeSet<ContainerId> {
+        let claims = self.claims.iter().flat_map(|(id, claims)| {
+            claims.iter().filter(move |(_, service)| id == what || service.name == what)
+        });
+        claims.map(|(container, _)| container.clone()).collect()
+    }
+
+    /// The IDs of the services that are registered for a container.
+    pub(in crate::reconcile) fn had(&self, container: &ContainerId) -> Vec<String> {
+        let ids = self.held.get(container).into_iter().flatten();
+        let has = |id: &&String| {
+            self.slots.get(*id).and_then(|slot| self.has(slot)).as_ref() == Some(container)
+        };
+        ids.filter(has).cloned().collect()
+    }
+
+    /// Note which services are in maintenance, and whether it is this host's daemon that
+    /// has put them there, as a read shows. Of what it does not show it is not known
+    /// whether it was put there since.
+    pub(in crate::reconcile) fn see_maintained(
+        &mut self,
+        read: impl IntoIterator<Item = (String, bool)>,
+    ) {
+        self.maintained.values_mut().for_each(|sure| *sure = false);
+        for (id, ours) in read {
+            self.note_maintenance(&id, ours.then_some(true));
+        }
+    }
+
+    /// A service is about to be put into maintenance or taken out of it. What was
+    /// known of it.
+    pub(in crate::reconcile) fn begin_maintenance(&mut self, id: &str) -> Option<bool> {
+        self.maintained.insert(id.to_string(), false)
+    }
+
+    /// Note what is known of a service's maintenance: whether that is sure of one that
+    /// is, or may be, in it.
+    pub(in crate::reconcile) fn note_maintenance(&mut self, id: &str, maintained: Option<bool>) {
+        match maintained {
+            Some(sure) => self.maintained.insert(id.to_string(), sure),
+            None => self.maintained.remove(id),
+        };
+    }
+
+    /// Whether a service has to be put into maintenance, or taken out of it, to
+    /// be as it is wanted.
+    pub(in crate::reconcile) fn maintenance_differs(&self, id: &str, wanted: bool) -> bool {
+        match self.maintained.get(id) {
+            None => wanted,
+            Some(sure) => !wanted || !sure,
+        }
+    }
+
+    /// The services that a container wants.
+    pub(in crate::reconcile) fn wanted_by(&self, container: &ContainerId) -> Vec<&Arc<Service>> {
+        let ids = self.by_container.get(container).into_iter().flatten();
+        ids.filter_map(|id| self.claims.get(id)?.get(container)).collect()
+    }
+
+    /// Whether a container of this name wants a service of this name.
+    pub(in crate::reconcile) fn offers(&self, container: &str, service: &str) -> bool {
+        self.names.iter().filter(|(_, name)| *name == container).any(|(id, _)| {
+            let ids = self.by_container.get(id).into_iter().flatten();
+            let mut wanted = ids.filter_map(|id| self.wanted(id));
+            wanted.any(|wanted| wanted.name == service && !retires(wanted))
+        })
+    }
+
+    /// The services that a container is given, of those that it wants.
+    pub(in crate::reconcile) fn offered(&self, container: &ContainerId) -> Vec<Arc<Service>> {
+        let wanted = self.wanted_by(container).into_iter();
+        let given = wanted.filter(|service| {
+            self.is_given(&service.id, container) && self.registered(&service.id).is_some()
+        });
+        given.cloned().collect()
+    }
+
+    /// Containers that have services or want some.
+    pub(in crate::reconcile) fn containers(&self) -> BTreeSet<ContainerId> {
+        self.by_container.keys().chain(self.held.keys()).cloned().collect()
+    }
+}

@@ -1,0 +1,146 @@
+//! What is known of the IDs in the registry, and for which containers.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::{
+    Catalog,
+    slot::{Entry, Slot, Written},
+};
+use crate::{
+    container::ContainerId,
+    reconcile::{
+        marks::Owner,
+        retire::{self, Old},
+    },
+    registry::Registered,
+    service::Service,
+};
+
+impl Catalog {
+    pub(super) fn entry(&self, id: &str) -> Option<&Entry> {
+        self.slots.get(id)?.entry.as_ref()
+    }
+
+    /// What is, or was when it was last known, registered under an ID.
+    pub(in crate::reconcile) fn registered(&self, id: &str) -> Option<&Registered> {
+        self.entry(id).map(|entry| &entry.registered)
+    }
+
+    /// What this daemon registered under an ID, if nobody has changed it since.
+    pub(in crate::reconcile) fn written(&self, id: &str) -> Option<&Arc<Service>> {
+        self.entry(id)?.written.as_ref().map(|written| &written.service)
+    }
+
+    /// Whether this daemon has, or may have, registered what is under an ID.
+    pub(in crate::reconcile) fn may_have_written(&self, id: &str) -> bool {
+        self.slots.get(id).is_some_and(|slot| slot.perhaps_written().next().is_some())
+    }
+
+    /// What a container has, or may have, under an ID.
+    pub(in crate::reconcile) fn had_by(&self, container: &ContainerId, id: &str) -> Vec<Old<'_>> {
+        let Some(slot) = self.slots.get(id) else { return Vec::new() };
+        let mut olds = Vec::new();
+        if let Some(entry) =
+            slot.entry.as_ref().filter(|_| self.has(slot).as_ref() == Some(container))
+        {
+            let written = entry.written.as_ref().map(|written| &written.service);
+            olds.push(Old::of(&entry.registered, written));
+        }
+        let perhaps = slot.perhaps_written().filter(|written| written.container == *container);
+        olds.extend(perhaps.map(|written| {
+            let Service { address, port, .. } = &*written.service;
+            Old { address, port: *port, origin: retire::port(&written.service) }
+        }));
+        olds
+    }
+
+    /// Everything that is registered.
+    pub(in crate::reconcile) fn all_registered(&self) -> impl Iterator<Item = &Registered> {
+        self.slots.values().filter_map(|slot| Some(&slot.entry.as_ref()?.registered))
+    }
+
+    /// Whether the last write of an ID may or may not have been carried out.
+    pub(in crate::reconcile) fn is_uncertain(&self, id: &str) -> bool {
+        self.slots.get(id).is_some_and(Slot::is_uncertain)
+    }
+
+    /// How many services may or may not be as they were last written.
+    pub(in crate::reconcile) fn uncertain(&self) -> usize {
+        self.slots.values().filter(|slot| slot.is_uncertain()).count()
+    }
+
+    /// The container that has what is registered.
+    pub(super) fn has(&self, slot: &Slot) -> Option<ContainerId> {
+        let entry = slot.entry.as_ref()?;
+        match self.owner(&entry.registered) {
+            Owner::Ours(container) | Owner::OtherEngine(container) => Some(container),
+            Owner::OtherHost(_) => None,
+            Owner::Host | Owner::Unmarked => {
+                entry.written.as_ref().map(|written| written.container.clone())
+            }
+        }
+    }
+
+    /// The containers for which there is, or may be, something under an ID, if
+    /// there are marks that say so, or this daemon remembers.
+    pub(in crate::reconcile) fn holders(&self, id: &str) -> BTreeSet<ContainerId> {
+        let Some(slot) = self.slots.get(id) else { return BTreeSet::new() };
+        let doubted = slot.doubts.iter().flatten();
+        let writing = slot.writing.as_ref().and_then(|writing| writing.what.as_ref());
+        let perhaps = doubted.chain(writing).map(|written| written.container.clone());
+        self.has(slot).into_iter().chain(perhaps).collect()
+    }
+
+    /// What stays the same under an ID is from now on this container's if it is the
+    /// one that is given it. Where there are marks, it does not stay the same.
+    pub(super) fn inherit(&mut self, id: &str, container: &ContainerId) {
+        let Some((heir, service)) = self.winner(id) else { return };
+        let of =
+            |written: &Written| written.container != *container && *written.service == **service;
+        let written = self.entry(id).and_then(|entry| entry.written.as_ref());
+        if heir == container && written.is_some_and(of) {
+            self.change(id, |slot| {
+                let written = slot.entry.as_mut().and_then(|entry| entry.written.as_mut());
+                if let Some(written) = written {
+                    written.container = container.clone();
+                }
+            });
+        }
+    }
+
+    /// Change what is known of an ID.
+    pub(super) fn change<T>(&mut self, id: &str, change: impl FnOnce(&mut Slot) -> T) -> T {
+        let mut slot = self.slots.remove(id).unwrap_or_default();
+        let before = self.index(&slot);
+        for container in &before {
+            if let Some(ids) = self.held.get_mut(container) {
+                ids.remove(id);
+            }
+        }
+        let changed = change(&mut slot);
+        self.put_back(id, slot);
+        for container in before {
+            if self.held.get(&container).is_some_and(BTreeSet::is_empty) {
+                self.held.remove(&container);
+                self.ended.remove(&container);
+            }
+        }
+        changed
+    }
+
+    pub(super) fn put_back(&mut self, id: &str, slot: Slot) {
+        for container in self.index(&slot) {
+            self.held.entry(container).or_default().insert(id.to_string());
+        }
+        if !slot.is_empty() {
+            self.slots.insert(id.to_string(), slot);
+        }
+    }
+
+    /// The containers whose look is concerned with what is there.
+    fn index(&self, slot: &Slot) -> BTreeSet<ContainerId> {
+        let marked = slot.entry.as_ref().and_then(|entry| self.marked_container(&entry.registered));
+        let written = slot.perhaps_written().map(|written| written.container.clone());
+        marked.into_iter().chain(written).collect()
+    }
+}

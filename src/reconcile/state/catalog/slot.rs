@@ -1,0 +1,133 @@
+//! What is known of one ID in the registry: what was there when it was last known,
+//! and what writes may have made of it since.
+
+use std::sync::Arc;
+
+use crate::{
+    container::ContainerId, reconcile::difference::differences, registry::Registered,
+    service::Service,
+};
+
+/// More lost writes than this are not remembered for an ID. With marks the registry
+/// itself says what came of them.
+const MOST_DOUBTS: usize = 16;
+
+/// What is known of one ID.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Slot {
+    /// What was there when it was last known.
+    pub(super) entry: Option<Entry>,
+    /// Writes since then of which it is not known whether they were carried out,
+    /// the last one last.
+    pub(super) doubts: Vec<Write>,
+    /// The write under way. Few are at any time, and there are many slots.
+    pub(super) writing: Option<Box<Writing>>,
+    /// What this daemon has done to it since the current read began.
+    pub(super) since_read: SinceRead,
+    /// The current read does not show it, and it is not known yet whether it may.
+    pub(super) unseen: bool,
+}
+
+/// A service as the registry has it.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) registered: Registered,
+    /// What this daemon wrote, if it was this daemon.
+    pub(super) written: Option<Written>,
+    /// Since when it has been there without being written again, by the count of
+    /// writes.
+    pub(super) since: u64,
+}
+
+/// A service that this daemon has written, and for which container. Without marks
+/// nothing else tells.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Written {
+    pub(super) service: Arc<Service>,
+    pub(super) container: ContainerId,
+}
+
+/// A registration, or with none a deregistration.
+pub(super) type Write = Option<Written>;
+
+/// A write that has not been answered.
+#[derive(Debug, Clone)]
+pub(super) struct Writing {
+    pub(super) what: Write,
+    /// The count of writes when it was sent.
+    pub(super) began: u64,
+    /// What a read showed that overlaps nothing else.
+    pub(super) shown: Option<Option<Registered>>,
+}
+
+/// What this daemon has done to an ID since the current read began.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SinceRead {
+    #[default]
+    Nothing,
+    /// It has begun to write it, which may have changed nothing.
+    Began,
+    /// It has, or may have, changed it.
+    Changed,
+}
+
+impl Slot {
+    /// Whether it is not known what is there.
+    pub(super) fn is_uncertain(&self) -> bool {
+        !self.doubts.is_empty() || self.writing.is_some()
+    }
+
+    /// Whether this daemon's own knowledge is newer than the current read's.
+    pub(super) fn is_newer(&self) -> bool {
+        self.since_read == SinceRead::Changed || self.writing.is_some()
+    }
+
+    /// Whether nothing is known that is worth keeping.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entry.is_none() && !self.is_uncertain() && self.since_read == SinceRead::Nothing
+    }
+
+    /// All that this daemon has, or may have, registered.
+    pub(super) fn perhaps_written(&self) -> impl Iterator<Item = &Written> {
+        let written = self.entry.as_ref().and_then(|entry| entry.written.as_ref());
+        let writing = self.writing.as_ref().and_then(|writing| writing.what.as_ref());
+        written.into_iter().chain(self.doubts.iter().flatten()).chain(writing)
+    }
+
+    /// It is not known whether this was carried out.
+    pub(super) fn doubt(&mut self, write: Write) {
+        self.doubts.retain(|other| *other != write);
+        self.doubts.push(write);
+        if self.doubts.len() > MOST_DOUBTS {
+            self.doubts.remove(0);
+        }
+    }
+
+    /// This is what is there. What was written is remembered for as long as nobody
+    /// changed it; so is what may have been, and shows. Checks do not show: of
+    /// several services that would look the same it stays unknown which it is.
+    pub(super) fn resolve(&mut self, registered: Registered, now: u64) {
+        let since = self.entry.as_ref().map_or(now, |entry| entry.since);
+        let fits = |one: &&Written| differences(&one.service, &registered).is_empty();
+        let mut fitting: Vec<Written> = Vec::new();
+        for one in self.perhaps_written().filter(fits) {
+            if !fitting.contains(one) {
+                fitting.push(one.clone());
+            }
+        }
+        let written = fitting.last().cloned();
+        self.doubts.clear();
+        if fitting.len() > 1 {
+            self.doubts = fitting.into_iter().map(Some).collect();
+        }
+        self.entry = Some(Entry { registered, written, since });
+        self.unseen = false;
+    }
+
+    /// Nothing is there.
+    pub(super) fn clear(&mut self) {
+        self.entry = None;
+        self.doubts.clear();
+        self.unseen = false;
+    }
+}

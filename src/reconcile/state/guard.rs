@@ -1,0 +1,482 @@
+//! The bulk guard: what a change of the configuration, of a plugin or of the
+//! connection would take out of the catalog is counted before anything is done,
+//! and held if it is too much to be meant.
+//!
+//! A change begins a trial. During the trial every container is looked at; a
+//! plan that would take out a service of a container that still runs waits. Then
+//! the guard decides on all of them together: either they are carried out, or
+//! they are held until somebody confirms, and until then the containers keep
+//! what they have. Once a trial has been passed, nothing waits any more: what is
+//! taken out from then on, events of containers have caused.
+//!
+//! That containers end is no such change. But if the container engine is another
+//! one than that for which services were registered, and none of its containers
+//! is here, then either the connection has changed or there is a second daemon with
+//! this host's name. Neither is a reason to take anything out: it is always held.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::container::ContainerId;
+
+/// How much may be taken out at once.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct GuardLimits {
+    /// The percentage of the host's services that may go without confirmation.
+    pub share: u8,
+    /// Fewer services than this may always go.
+    pub least: usize,
+    /// The percentage of the containers with services on which a changed pipeline may fail where
+    /// the one in force does not, and take its place all the same.
+    pub failing: u8,
+    /// What would be held is confirmed beforehand.
+    #[serde(skip)]
+    pub confirmed: bool,
+}
+
+impl Default for GuardLimits {
+    fn default() -> Self {
+        Self { share: 50, least: 5, failing: 0, confirmed: false }
+    }
+}
+
+impl GuardLimits {
+    /// What makes no sense in them, with the key's name.
+    pub fn fault(&self) -> Option<String> {
+        let keys = [("guard.share", self.share), ("guard.failing", self.failing)];
+        let wrong = keys.into_iter().find(|(_, percentage)| *percentage > 100);
+        wrong.map(|(key, percentage)| format!("{key}: {percentage} is no percentage"))
+    }
+}
+
+/// What is held until somebody confirms it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The IDs of the services that would go.
+    pub services: BTreeSet<String>,
+    /// How many services the host had when that was decided.
+    pub of: usize,
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} of {} services would be deregistered or renamed",
+            self.services.len(),
+            self.of
+        )
+    }
+}
+
+/// Why a service would be taken out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::reconcile) enum Cause {
+    /// Its container runs, but no longer offers it.
+    Pipeline,
+    /// Its container is not here, and it was registered for this other engine.
+    Engine(String),
+}
+
+#[derive(Debug, Clone)]
+pub(in crate::reconcile) struct Guard {
+    limits: GuardLimits,
+    phase: Phase,
+    /// Whose plans wait: the services that would go, and why.
+    waiting: BTreeMap<ContainerId, (Cause, Vec<String>)>,
+    /// Containers that could not be judged in the trial.
+    unjudged: BTreeSet<ContainerId>,
+    /// Containers that want what waits for the sake of another one.
+    put_off: BTreeSet<ContainerId>,
+    /// What went by the trial's decision, and since for containers that could
+    /// only be judged later.
+    gone: usize,
+    services: usize,
+    /// How many services there were when the trial began to look.
+    before: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    Trial,
+    Held,
+}
+
+/// What the guard decided on a trial.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::reconcile) enum Verdict {
+    /// These containers are to be looked at again, now for good.
+    Go(Vec<ContainerId>),
+    /// It is too much.
+    Hold(Held),
+    /// These are to be looked at again for good, and this is not to be done.
+    Part(Vec<ContainerId>, Held),
+}
+
+impl Guard {
+    /// A guard that begins with a trial: what changed while no daemon ran is not
+    /// known.
+    pub(in crate::reconcile) fn new(limits: GuardLimits) -> Self {
+        Self {
+            limits,
+            phase: Phase::Trial,
+            waiting: BTreeMap::new(),
+            unjudged: BTreeSet::new(),
+            put_off: BTreeSet::new(),
+            gone: 0,
+            services: 0,
+            before: None,
+        }
+    }
+
+    /// Something has changed that may change everything. A confirmation was for
+    /// what was known then.
+    pub(in crate::reconcile) fn begin(&mut self) {
+        let limits = GuardLimits { confirmed: false, ..self.limits };
+        *self = Self::new(limits);
+    }
+
+    /// Whether a plan that takes these services out has to wait.
+    pub(in crate::reconcile) fn waits(
+        &mut self,
+        container: &ContainerId,
+        cause: Cause,
+        ids: Vec<String>,
+    ) -> bool {
+        if ids.is_empty() {
+            self.forget(container);
+            return false;
+        }
+        match self.phase {
+            Phase::Trial => {}
+            Phase::Held if self.waiting.contains_key(container) => {}
+            Phase::Open | Phase::Held if matches!(cause, Cause::Engine(_)) => {
+                self.phase = Phase::Held;
+            }
+            Phase::Open | Phase::Held => {
+                if !self.unjudged.remove(container) {
+                    return false;
+                }
+                self.gone += ids.len();
+                if self.limits.confirmed || !self.is_bulk(self.gone) {
+                    return false;
+                }
+                self.phase = Phase::Held;
+            }
+        }
+        self.waiting.insert(container.clone(), (cause, ids));
+        true
+    }
+
+    /// The containers whose plans wait for what the pipeline says of them.
+    pub(super) fn waiting_by_pipeline(&self) -> Vec<ContainerId> {
+        let by = self.waiting.iter().filter(|(_, (cause, _))| *cause == Cause::Pipeline);
+        by.map(|(container, _)| container.clone()).collect()
+    }
+
+    /// Whether a container's plan waits.
+    pub(super) fn is_waiting(&self, container: &ContainerId) -> bool {
+        self.waiting.contains_key(container)
+    }
+
+    /// What a waiting container's plan takes out, now that more is known. Whether something waits
+    /// for it no longer.
+    pub(super) fn recount(&mut self, container: &ContainerId, ids: Vec<String>) -> bool {
+        let Some((_, waiting)) = self.waiting.get_mut(container) else { return false };
+        let freed = waiting.iter().any(|id| !ids.contains(id));
+        if ids.is_empty() {
+            self.forget(container);
+        } else {
+            *waiting = ids;
+        }
+        freed
+    }
+
+    /// The containers that were put off, which may be looked at again: if what they want still
+    /// waits, they are put off once more.
+    pub(super) fn take_put_off(&mut self) -> BTreeSet<ContainerId> {
+        std::mem::take(&mut self.put_off)
+    }
+
+    /// A container takes nothing out.
+    pub(in crate::reconcile) fn forget(&mut self, container: &ContainerId) {
+        self.waiting.remove(container);
+        self.unjudged.remove(container);
+        if self.phase == Phase::Held && self.waiting.is_empty() {
+            self.phase = Phase::Open;
+        }
+    }
+
+    /// A container is to be looked at again when nothing waits any more.
+    pub(in crate::reconcile) fn put_off(&mut self, container: &ContainerId) {
+        self.put_off.insert(container.clone());
+    }
+
+    /// Whether a service waits for the sake of another container than this one.
+    pub(in crate::reconcile) fn reserves(&self, id: &str, container: &ContainerId) -> bool {
+        let others = self.waiting.iter().filter(|(other, _)| *other != container);
+        others.flat_map(|(_, (_, ids))| ids).any(|reserved| reserved == id)
+    }
+
+    /// The host has so many services before the trial looks at its containers. What
+    /// the trial adds to them must not make little of what would go.
+    pub(in crate::reconcile) fn count(&mut self, services: usize) {
+        self.before = Some(services);
+    }
+
+    /// Whether a trial has begun that was not decided yet.
+    pub(in crate::reconcile) fn is_trial(&self) -> bool {
+        self.phase == Phase::Trial
+    }
+
+    /// A container could not be judged: it is judged when it can be.
+    pub(in crate::reconcile) fn not_judged(&mut self, container: &ContainerId) {
+        if self.phase == Phase::Trial && !self.waiting.contains_key(container) {
+            self.unjudged.insert(container.clone());
+        }
+    }
+
+    /// The trial has seen all containers of a host with so many `services`.
+    /// `is_absent` says of another engine whether none of its containers is here.
+    pub(in crate::reconcile) fn decide(
+        &mut self,
+        services: usize,
+        is_absent: impl Fn(&str) -> bool,
+    ) -> Option<Verdict> {
+        if self.phase != Phase::Trial {
+            return None;
+        }
+        let is_elsewhere = |cause: &Cause| match cause {
+            Cause::Pipeline => false,
+            Cause::Engine(engine) => is_absent(engine),
+        };
+        self.services = self.before.take().unwrap_or(services);
+        let counted = self.waiting.values().filter(|(cause, _)| *cause == Cause::Pipeline);
+        self.gone = counted.map(|(_, ids)| ids.len()).sum();
+        if self.limits.confirmed {
+            self.phase = Phase::Open;
+            return Some(Verdict::Go(self.release()));
+        }
+        let bulk = self.is_bulk(self.gone);
+        let stays = |cause: &Cause| bulk || is_elsewhere(cause);
+        if self.waiting.values().all(|(cause, _)| !stays(cause)) {
+            self.phase = Phase::Open;
+            return Some(Verdict::Go(self.release()));
+        }
+        self.phase = Phase::Held;
+        let goes = self.waiting.iter().filter(|(_, (cause, _))| !stays(cause));
+        let goes: Vec<_> = goes.map(|(container, _)| container.clone()).collect();
+        self.waiting.retain(|_, (cause, _)| stays(cause));
+        let held = self.held()?;
+        Some(if goes.is_empty() { Verdict::Hold(held) } else { Verdict::Part(goes, held) })
+    }
+
+    /// A service is no longer another container's, whatever waits.
+    pub(in crate::reconcile) fn let_go(&mut self, id: &str) {
+        for (_, ids) in self.waiting.values_mut() {
+            ids.retain(|other| other != id);
+        }
+        let empty = self.waiting.iter().filter(|(_, (_, ids))| ids.is_empty());
+        let empty: Vec<_> = empty.map(|(container, _)| container.clone()).collect();
+        empty.iter().for_each(|container| self.forget(container));
+    }
+
+    /// The other engines for whose sake something waits.
+    pub(in crate::reconcile) fn engines(&self) -> BTreeSet<String> {
+        let engine = |(cause, _): &(Cause, Vec<String>)| match cause {
+            Cause::Engine(engine) => Some(engine.clone()),
+            Cause::Pipeline => None,
+        };
+        self.waiting.values().filter_map(engine).collect()
+    }
+
+    /// Whether what a trial takes out is confirmed beforehand.
+    pub(in crate::reconcile) fn is_confirmed(&self) -> bool {
+        self.limits.confirmed
+    }
+
+    /// Somebody confirms what is held: the containers to be looked at again.
+    pub(in crate::reconcile) fn confirm(&mut self) -> Vec<ContainerId> {
+        if self.phase != Phase::Held {
+            return Vec::new();
+        }
+        self.phase = Phase::Open;
+        self.unjudged.clear();
+        self.release()
+    }
+
+    /// The containers whose plans wait.
+    pub(in crate::reconcile) fn waiting(&self) -> impl Iterator<Item = ContainerId> {
+        self.waiting.keys().cloned()
+    }
+
+    /// Whether it is this container's plan that is held.
+    pub(in crate::reconcile) fn holds(&self, container: &ContainerId) -> bool {
+        self.phase == Phase::Held && self.waiting.contains_key(container)
+    }
+
+    /// What is held now.
+    pub(in crate::reconcile) fn held(&self) -> Option<Held> {
+        let services: BTreeSet<_> =
+            self.waiting.values().flat_map(|(_, ids)| ids.clone()).collect();
+        let held = self.phase == Phase::Held && !services.is_empty();
+        held.then_some(Held { services, of: self.services })
+    }
+
+    fn release(&mut self) -> Vec<ContainerId> {
+        let waiting = std::mem::take(&mut self.waiting).into_keys();
+        let mut all: BTreeSet<_> = waiting.collect();
+        all.append(&mut self.put_off);
+        all.into_iter().collect()
+    }
+
+    fn is_bulk(&self, gone: usize) -> bool {
+        gone >= self.limits.least.max(1)
+            && gone * 100 > self.services * usize::from(self.limits.share)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn container(n: usize) -> ContainerId {
+        ContainerId(format!("{n:064}"))
+    }
+
+    fn removal(n: usize) -> Vec<String> {
+        vec![format!("s{n}")]
+    }
+
+    /// A trial in which so many of so many services would go.
+    fn trial(gone: usize, of: usize, cause: &Cause) -> (Guard, Option<Verdict>) {
+        let mut guard = Guard::new(GuardLimits::default());
+        for n in 0..gone {
+            assert!(guard.waits(&container(n), cause.clone(), removal(n)));
+        }
+        let verdict = guard.decide(of, |engine| engine == "absent");
+        (guard, verdict)
+    }
+
+    #[test]
+    fn what_is_more_than_the_share_and_not_few_is_held() {
+        for (gone, of, held) in [
+            (0, 0, false),
+            (4, 4, false),
+            (5, 9, true),
+            (5, 10, false),
+            (6, 10, true),
+            (50, 50, true),
+        ] {
+            let (_, verdict) = trial(gone, of, &Cause::Pipeline);
+            assert_eq!(matches!(verdict, Some(Verdict::Hold(_))), held, "{gone} of {of}");
+        }
+    }
+
+    #[test]
+    fn what_is_held_waits_until_it_is_confirmed_and_the_rest_does_not() {
+        let (mut guard, _) = trial(6, 6, &Cause::Pipeline);
+        assert!(guard.waits(&container(1), Cause::Pipeline, removal(1)));
+        assert!(!guard.waits(&container(9), Cause::Pipeline, removal(9)));
+        assert_eq!(guard.held().map(|held| held.services.len()), Some(6));
+        assert_eq!(guard.confirm().len(), 6);
+        assert_eq!(guard.held(), None);
+        assert!(!guard.waits(&container(1), Cause::Pipeline, removal(1)));
+    }
+
+    #[test]
+    fn a_container_that_offers_again_what_it_has_is_no_longer_held() {
+        let (mut guard, _) = trial(6, 6, &Cause::Pipeline);
+        for n in 0..6 {
+            assert!(!guard.waits(&container(n), Cause::Pipeline, Vec::new()));
+        }
+        assert_eq!(guard.held(), None);
+    }
+
+    #[test]
+    fn the_containers_of_an_engine_that_is_not_here_count_and_others_do_not() {
+        let (_, verdict) = trial(6, 6, &Cause::Engine("absent".into()));
+        assert!(matches!(verdict, Some(Verdict::Hold(_))));
+        let (_, verdict) = trial(6, 6, &Cause::Engine("renamed".into()));
+        assert!(matches!(verdict, Some(Verdict::Go(containers)) if containers.len() == 6));
+    }
+
+    #[test]
+    fn what_could_not_be_judged_in_the_trial_is_counted_afterwards() {
+        let mut guard = Guard::new(GuardLimits::default());
+        for n in 0..8 {
+            guard.not_judged(&container(n));
+        }
+        assert_eq!(guard.decide(8, |_| false), Some(Verdict::Go(Vec::new())));
+        let waits: Vec<_> =
+            (0..8).map(|n| guard.waits(&container(n), Cause::Pipeline, removal(n))).collect();
+        assert_eq!(waits, [false, false, false, false, true, true, true, true]);
+    }
+
+    #[test]
+    fn who_wants_what_is_held_for_another_one_is_looked_at_with_it() {
+        let (mut guard, _) = trial(6, 6, &Cause::Pipeline);
+        assert!(guard.reserves("s1", &container(9)));
+        assert!(!guard.reserves("s1", &container(1)));
+        guard.put_off(&container(9));
+        let released = guard.confirm();
+        assert_eq!((released.len(), released.contains(&container(9))), (7, true));
+    }
+
+    #[test]
+    fn a_container_that_keeps_what_it_has_holds_nothing_any_more() {
+        let (mut guard, _) = trial(6, 6, &Cause::Pipeline);
+        guard.forget(&container(1));
+        assert!(!guard.reserves("s1", &container(9)));
+        assert_eq!(guard.held().map(|held| held.services.len()), Some(5));
+    }
+
+    #[test]
+    fn what_a_trial_adds_makes_what_goes_no_smaller_a_share() {
+        let mut guard = Guard::new(GuardLimits::default());
+        guard.count(6);
+        for n in 0..6 {
+            guard.waits(&container(n), Cause::Pipeline, removal(n));
+        }
+        assert!(matches!(guard.decide(60, |_| false), Some(Verdict::Hold(_))));
+    }
+
+    #[test]
+    fn what_is_another_engines_is_held_however_little_it_is_and_holds_up_nothing_else() {
+        let mut guard = Guard::new(GuardLimits::default());
+        let theirs = Cause::Engine("absent".into());
+        assert!(guard.waits(&container(1), theirs.clone(), removal(1)));
+        assert!(guard.waits(&container(2), Cause::Pipeline, removal(2)));
+        let verdict = guard.decide(9, |engine| engine == "absent");
+        assert!(matches!(verdict, Some(Verdict::Part(goes, _)) if goes == [container(2)]));
+        assert!(!guard.waits(&container(2), Cause::Pipeline, removal(2)));
+        // So is what comes later.
+        assert!(guard.waits(&container(3), theirs.clone(), removal(3)));
+        assert_eq!(guard.held().map(|held| held.services.len()), Some(2));
+        // What has taken its place is not waited for.
+        guard.let_go("s3");
+        assert_eq!(guard.engines(), ["absent".to_string()].into());
+        assert_eq!(guard.confirm(), [container(1)]);
+        assert_eq!((guard.held(), guard.engines()), (None, BTreeSet::new()));
+    }
+
+    #[test]
+    fn a_confirmation_beforehand_is_for_one_change() {
+        let mut guard = Guard::new(GuardLimits { confirmed: true, ..GuardLimits::default() });
+        for n in 0..6 {
+            guard.waits(&container(n), Cause::Pipeline, removal(n));
+        }
+        assert!(matches!(guard.decide(6, |_| false), Some(Verdict::Go(_))));
+        guard.begin();
+        for n in 0..6 {
+            guard.waits(&container(n), Cause::Pipeline, removal(n));
+        }
+        assert!(matches!(guard.decide(6, |_| false), Some(Verdict::Hold(_))));
+    }
+}

@@ -1,0 +1,62 @@
+//! What `plan` says is held is what the daemon holds, also where the same change adds much.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::{
+    common::{daemon::Daemon, wait::until},
+    lab::Lab,
+};
+
+const SOON: Duration = Duration::from_secs(30);
+
+const PIPELINE: &str = "[[pipeline]]\nname = 'registrator'\nbuiltin = 'registrator'\n";
+
+fn ids(numbers: std::ops::Range<usize>) -> Vec<String> {
+    numbers.map(|number| format!("h:c{number}:80")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_is_counted_against_what_was_there_and_not_against_what_comes() {
+    let lab = Lab::new().await;
+    for number in 0..6 {
+        lab.start(&format!("c{number}"), number, &[("tier", "old")]);
+    }
+    let mut first = lab.daemon(&[], Some(PIPELINE));
+    lab.has(&ids(0..6), SOON).await;
+    assert!(first.terminate().await.success());
+
+    for number in 6..60 {
+        lab.start(&format!("c{number}"), number, &[("tier", "new")]);
+    }
+    let changed = format!("[containers]\nselect = \"labels['tier'] != 'old'\"\n{PIPELINE}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("wharfinger.toml");
+    std::fs::write(&file, &changed).expect("it is written");
+    let uri = format!("consul://{}", lab.consul.addr());
+    let file = file.to_str().expect("a path");
+    let host = ["-ip", "192.0.2.10", "--hostname", "h"];
+    let plan = std::process::Command::new(Daemon::binary())
+        .arg("plan")
+        .args(host)
+        .args(["--output", "json", "--config", file, &uri])
+        .env("DOCKER_HOST", lab.docker.host())
+        .output()
+        .expect("the program can be run");
+    let plan = String::from_utf8_lossy(&plan.stdout).into_owned();
+    let plan: Value = serde_json::from_str(&plan).expect("JSON");
+    let foreseen: Vec<String> =
+        serde_json::from_value(plan["plan"]["held"]["services"].clone()).expect("what is held");
+    assert_eq!((foreseen, &plan["plan"]["held"]["of"]), (ids(0..6), &Value::from(6)), "{plan:#}");
+
+    let daemon = lab.daemon(&[], Some(&changed));
+    daemon.wait_for_log("held: 6 of 6 services would be deregistered or renamed", SOON).await;
+    // All the rest comes, and what is held stays.
+    lab.has(&ids(0..60), SOON).await;
+    until(SOON, "nothing else is there", async || {
+        let there = lab.consul.services().await.len();
+        if there == 60 { Ok(()) } else { Err(format!("{there} services")) }
+    })
+    .await;
+}
