@@ -1,5 +1,6 @@
 //! The daemon, built from its parts.
 
+mod fits;
 mod parts;
 mod stages;
 mod whereabouts;
@@ -7,7 +8,6 @@ mod whereabouts;
 use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow};
-use reqwest::Url;
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinHandle,
@@ -23,12 +23,13 @@ use crate::{
     error::error_chain,
     host::{Compat, Host},
     pipeline::Pipeline,
-    reconcile::{Deregister, DrainBy, GuardLimits, Lifecycle, OnExit, Options, Reconciler, Rename},
-    registry::{Consul, ConsulConfig, ConsulKv, Memory, Registry},
+    reconcile::{Deregister, GuardLimits, Lifecycle, OnExit, Options, Reconciler},
+    registry::{Place, PlaceError, Registry},
     reload::{self, Reload, Watched},
     text,
 };
 
+pub use fits::Asked;
 pub use parts::Parts;
 pub(crate) use stages::cache;
 pub(crate) use stages::say_broken;
@@ -64,9 +65,11 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let Some(host) = unless(&stop, host(&args.offer, config.compat)).await? else {
         return Ok(());
     };
-    let (adapter, registry) = registry(&uri, &host)?;
-    check_maintenance(&config.lifecycle, adapter)?;
-    check_rename(&config.lifecycle, adapter, !args.offer.no_provenance)?;
+    let options = options(&args, &config);
+    let place = place(&uri)?;
+    let registry = open(&place, &host)?;
+    let adapter = place.adapter();
+    Asked::of(&options, &config, compat).hold_against(adapter, registry.capabilities())?;
     let mut stages = Stages::with_registry(&uri).compiled_by_children();
     let loaded = async {
         if config.strict_start {
@@ -99,7 +102,6 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     } else {
         Arc::new(Recorded::read(&args.containers, &tags)?)
     };
-    let options = options(&args, &config);
     let on_exit = config.lifecycle.on_exit;
     let reconciler = Reconciler::new(source, registry, pipeline.clone(), host, options);
     let control = control(args.control.as_deref(), &reconciler, &stop).await;
@@ -161,35 +163,6 @@ async fn control(
             None
         }
     }
-}
-
-/// What the file asks of a registry that cannot do it.
-fn check_maintenance(lifecycle: &Lifecycle, adapter: &str) -> Result<(), BadConfig> {
-    let by_drain = lifecycle.drain.is_some() && lifecycle.drain_by == DrainBy::Maintenance;
-    let key = match lifecycle.on_exit {
-        OnExit::Maintenance => "lifecycle.on-exit",
-        _ if by_drain => "lifecycle.drain-by",
-        _ => return Ok(()),
-    };
-    if matches!(adapter, "consul" | "consul-tls" | "consul-unix") {
-        return Ok(());
-    }
-    Err(BadConfig(anyhow!("{key}: the registry {adapter} knows no maintenance")))
-}
-
-/// What is kept for a while beside what takes its place is known by its marks.
-fn check_rename(lifecycle: &Lifecycle, adapter: &str, marks: bool) -> Result<(), BadConfig> {
-    let fault = match lifecycle.rename {
-        Rename::Swap => return Ok(()),
-        Rename::Overlap(_) if !marks => {
-            "an overlap needs the marks that --no-provenance leaves out"
-        }
-        Rename::Overlap(_) if adapter.starts_with("consulkv") => {
-            "an overlap needs metadata, for which the KV store has no place"
-        }
-        Rename::Overlap(_) => return Ok(()),
-    };
-    Err(BadConfig(anyhow!("lifecycle.rename: {fault}")))
 }
 
 /// The run's `-tags`; its template is wrong at the start or never.
@@ -280,35 +253,24 @@ pub async fn pipeline(config: &Config) -> anyhow::Result<Pipeline> {
     Ok(pipeline)
 }
 
-/// The registry of a URI, and the name of its adapter. The words of the errors
-/// are registrator's.
-fn registry(uri: &str, host: &Host) -> anyhow::Result<(&'static str, Arc<dyn Registry>)> {
-    let shown = text::without_secrets(uri);
-    if !uri.contains("://") {
-        return Err(anyhow!("bad adapter uri: {shown}"));
-    }
-    let url = Url::parse(uri).with_context(|| format!("bad adapter uri: {shown}"))?;
-    let env = |name: &str| std::env::var(name).ok();
+/// Where the registry of a URI is.
+fn place(uri: &str) -> anyhow::Result<Place> {
+    Place::parse(uri).map_err(with_code)
+}
+
+/// The registry that is there.
+fn open(place: &Place, host: &Host) -> anyhow::Result<Arc<dyn Registry>> {
     let original = host.compat == Compat::Registrator;
-    let kv = || match ConsulKv::new(&url, env, &host.hostname) {
-        Ok(store) if original => Ok(store.mimicking()),
-        store => store.map_err(|error| BadConfig(error.into())),
-    };
-    let adapter = match url.scheme() {
-        "consul" => "consul",
-        "consul-tls" => "consul-tls",
-        "consul-unix" => "consul-unix",
-        "consulkv" => return Ok(("consulkv", Arc::new(kv()?))),
-        "consulkv-unix" => return Ok(("consulkv-unix", Arc::new(kv()?))),
-        "memory" => return Ok(("memory", Arc::new(Memory::default()))),
-        _ => return Err(anyhow!("unrecognized adapter: {shown}")),
-    };
-    let config = ConsulConfig::new(&url, env)?;
-    let mut consul = Consul::new(config)?;
-    if original {
-        consul = consul.mimicking();
+    place.open(|name| std::env::var(name).ok(), &host.hostname, original).map_err(with_code)
+}
+
+/// A prefix of keys that is none is a fault of the configuration; for the others the exit code
+/// is registrator's.
+fn with_code(error: PlaceError) -> anyhow::Error {
+    match error {
+        PlaceError::Kv(error) => BadConfig(error.into()).into(),
+        error => error.into(),
     }
-    Ok((adapter, Arc::new(consul)))
 }
 
 /// Wait until the registry is there, as often as the flags say.

@@ -47,7 +47,7 @@ pub use target::TargetArgs;
 )]
 pub struct Cli {
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<Invocation>,
 
     #[command(flatten)]
     run: RunArgs,
@@ -57,16 +57,20 @@ pub struct Cli {
     version: bool,
 }
 
+/// What to do: the commands, which are told apart here and carried out in [`run`].
 #[derive(Debug, Subcommand)]
-enum Command {
+pub enum Invocation {
+    /// Print the version.
+    #[command(skip)]
+    Version,
     /// Run with a configuration file; what the plain command does otherwise.
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Show what the daemon would do, without doing it.
-    Plan(PlanArgs),
+    Plan(Box<PlanArgs>),
     /// Say why a container's services are what they are, or why there are none.
-    Explain(ExplainArgs),
+    Explain(Box<ExplainArgs>),
     /// Write the running containers with what becomes of them to a file.
-    Record(RecordArgs),
+    Record(Box<RecordArgs>),
     /// Show what another pipeline would make of recorded containers.
     Replay(ReplayArgs),
     /// Show what the bulk guard of the running daemon holds, or carry it out.
@@ -74,7 +78,7 @@ enum Command {
     /// Show how the stages of the running daemon fare.
     Status(StatusArgs),
     /// Load a configuration and say what is wrong with it.
-    Check(CheckArgs),
+    Check(Box<CheckArgs>),
     /// Make, look at, test and measure plugins.
     Plugin(Box<PluginArgs>),
     /// Print a script by which a shell completes the words of this program.
@@ -82,35 +86,6 @@ enum Command {
     /// Compile a component from the standard input to the standard output; the
     /// daemon's own.
     #[command(name = crate::plugin::COMPILE_COMMAND, hide = true)]
-    Compile,
-}
-
-/// What to do.
-#[derive(Debug)]
-pub enum Invocation {
-    /// Print the version.
-    Version,
-    /// Run the daemon.
-    Run(Box<RunArgs>),
-    /// Show what would be done.
-    Plan(Box<PlanArgs>),
-    /// Say why services are what they are.
-    Explain(Box<ExplainArgs>),
-    /// Record containers.
-    Record(Box<RecordArgs>),
-    /// Run recorded containers through another pipeline.
-    Replay(ReplayArgs),
-    /// Show or carry out what the bulk guard holds.
-    Apply(ApplyArgs),
-    /// Show how the running daemon fares.
-    Status(StatusArgs),
-    /// Say whether a configuration can be used.
-    Check(Box<CheckArgs>),
-    /// Do something for the author of a plugin.
-    Plugin(Box<PluginArgs>),
-    /// Print the completions of a shell.
-    Completions(CompletionsArgs),
-    /// Compile a component for the daemon that started this process.
     Compile,
 }
 
@@ -299,20 +274,9 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, Us
         return Ok(Invocation::Version);
     }
     let args = match cli.command {
-        Some(Command::Plan(args)) => {
-            return Ok(Invocation::Plan(Box::new(args)));
-        }
-        Some(Command::Explain(args)) => return Ok(Invocation::Explain(Box::new(args))),
-        Some(Command::Record(args)) => return Ok(Invocation::Record(Box::new(args))),
-        Some(Command::Replay(args)) => return Ok(Invocation::Replay(args)),
-        Some(Command::Apply(args)) => return Ok(Invocation::Apply(args)),
-        Some(Command::Status(args)) => return Ok(Invocation::Status(args)),
-        Some(Command::Check(args)) => return Ok(Invocation::Check(Box::new(args))),
-        Some(Command::Plugin(args)) => return Ok(Invocation::Plugin(args)),
-        Some(Command::Completions(args)) => return Ok(Invocation::Completions(args)),
-        Some(Command::Compile) => return Ok(Invocation::Compile),
-        Some(Command::Run(args)) => args,
-        None => cli.run,
+        None => Box::new(cli.run),
+        Some(Invocation::Run(args)) => args,
+        Some(other) => return Ok(other),
     };
     if args.uri.is_none() && args.offer.config.is_none() {
         let usage = Cli::command().render_help();
@@ -320,7 +284,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, Us
         return Err(UsageError::new(message, 2));
     }
     args.check().map_err(|message| UsageError::new(message, 1))?;
-    Ok(Invocation::Run(Box::new(args)))
+    Ok(Invocation::Run(args))
 }
 
 impl RunArgs {

@@ -16,7 +16,7 @@ macro_rules! adapter {
             use crate::{
                 container as c,
                 host::Host,
-                pipeline::{Decision, Level, Verdict},
+                pipeline::{Decision, Level, Verdict, veto_reason},
                 service as s,
             };
 
@@ -136,54 +136,75 @@ macro_rules! adapter {
             }
 
             pub(in super::super) fn service(service: &s::Service) -> t::Service {
+                let s::Service {
+                    id,
+                    name,
+                    address,
+                    port,
+                    protocol: spoken,
+                    tags,
+                    meta,
+                    checks,
+                    weights,
+                    enable_tag_override,
+                    tagged_addresses,
+                    origin,
+                    attributes: notes,
+                } = service;
+                let tagged = |(tag, (address, port)): (&String, &(String, u16))| {
+                    t::TaggedAddress { tag: tag.clone(), address: address.clone(), port: *port }
+                };
                 t::Service {
-                    id: service.id.clone(),
-                    name: service.name.clone(),
-                    address: service.address.clone(),
-                    port: service.port,
-                    protocol: protocol(service.protocol),
-                    tags: service.tags.clone(),
-                    meta: attributes(&service.meta),
-                    checks: service.checks.iter().map(check).collect(),
-                    weights: service
-                        .weights
-                        .map(|w| t::Weights { passing: w.passing, warning: w.warning }),
-                    enable_tag_override: service.enable_tag_override,
-                    tagged_addresses: service
-                        .tagged_addresses
-                        .iter()
-                        .map(|(tag, (address, port))| t::TaggedAddress {
-                            tag: tag.clone(),
-                            address: address.clone(),
-                            port: *port,
-                        })
-                        .collect(),
-                    origin: service.origin.as_ref().map(|origin| t::Origin {
+                    id: id.clone(),
+                    name: name.clone(),
+                    address: address.clone(),
+                    port: *port,
+                    protocol: protocol(*spoken),
+                    tags: tags.clone(),
+                    meta: attributes(meta),
+                    checks: checks.iter().map(check).collect(),
+                    weights: weights.map(|w| t::Weights { passing: w.passing, warning: w.warning }),
+                    enable_tag_override: *enable_tag_override,
+                    tagged_addresses: tagged_addresses.iter().map(tagged).collect(),
+                    origin: origin.as_ref().map(|origin| t::Origin {
                         container_port: origin.container_port,
                         protocol: protocol(origin.protocol),
                         published: origin.published.as_ref().map(published_port),
                     }),
-                    attributes: attributes(&service.attributes),
+                    attributes: attributes(notes),
                 }
             }
 
             fn check(check: &s::Check) -> t::Check {
+                let s::Check {
+                    id,
+                    name,
+                    notes,
+                    kind,
+                    interval,
+                    timeout,
+                    initial_status,
+                    deregister_after,
+                    success_before_passing,
+                    failures_before_critical,
+                    attributes: further,
+                } = check;
                 t::Check {
-                    id: check.id.clone(),
-                    name: check.name.clone(),
-                    notes: check.notes.clone(),
-                    kind: check_kind(check.kind.clone()),
-                    interval: check.interval.clone(),
-                    timeout: check.timeout.clone(),
-                    initial_status: check.initial_status.map(|status| match status {
+                    id: id.clone(),
+                    name: name.clone(),
+                    notes: notes.clone(),
+                    kind: check_kind(kind.clone()),
+                    interval: interval.clone(),
+                    timeout: timeout.clone(),
+                    initial_status: initial_status.map(|status| match status {
                         s::CheckStatus::Passing => t::CheckStatus::Passing,
                         s::CheckStatus::Warning => t::CheckStatus::Warning,
                         s::CheckStatus::Critical => t::CheckStatus::Critical,
                     }),
-                    deregister_after: check.deregister_after.clone(),
-                    success_before_passing: check.success_before_passing,
-                    failures_before_critical: check.failures_before_critical,
-                    attributes: attributes(&check.attributes),
+                    deregister_after: deregister_after.clone(),
+                    success_before_passing: *success_before_passing,
+                    failures_before_critical: *failures_before_critical,
+                    attributes: attributes(further),
                 }
             }
 
@@ -243,7 +264,7 @@ macro_rules! adapter {
                             t::Verdict::Replace(service) => {
                                 Verdict::Replace(Box::new(service_back(service)))
                             }
-                            t::Verdict::Veto(reason) => Verdict::Veto(reason),
+                            t::Verdict::Veto(reason) => Verdict::Veto(veto_reason(&reason)),
                         })
                         .collect(),
                     added: outcome.added.into_iter().map(service_back).collect(),
@@ -252,46 +273,69 @@ macro_rules! adapter {
 
             /// The service without its origin, which is not the stage's to say.
             fn service_back(service: t::Service) -> s::Service {
+                let t::Service {
+                    id,
+                    name,
+                    address,
+                    port,
+                    protocol,
+                    tags,
+                    meta,
+                    checks,
+                    weights,
+                    enable_tag_override,
+                    tagged_addresses,
+                    origin: _,
+                    attributes,
+                } = service;
+                let tagged = |tagged: t::TaggedAddress| (tagged.tag, (tagged.address, tagged.port));
                 s::Service {
-                    id: service.id,
-                    name: service.name,
-                    address: service.address,
-                    port: service.port,
-                    protocol: protocol_back(service.protocol),
-                    tags: service.tags,
-                    meta: pairs(service.meta),
-                    checks: service.checks.into_iter().map(check_back).collect(),
-                    weights: service
-                        .weights
-                        .map(|w| s::Weights { passing: w.passing, warning: w.warning }),
-                    enable_tag_override: service.enable_tag_override,
-                    tagged_addresses: service
-                        .tagged_addresses
-                        .into_iter()
-                        .map(|tagged| (tagged.tag, (tagged.address, tagged.port)))
-                        .collect(),
+                    id,
+                    name,
+                    address,
+                    port,
+                    protocol: protocol_back(protocol),
+                    tags,
+                    meta: pairs(meta),
+                    checks: checks.into_iter().map(check_back).collect(),
+                    weights: weights.map(|w| s::Weights { passing: w.passing, warning: w.warning }),
+                    enable_tag_override,
+                    tagged_addresses: tagged_addresses.into_iter().map(tagged).collect(),
                     origin: None,
-                    attributes: pairs(service.attributes),
+                    attributes: pairs(attributes),
                 }
             }
 
             fn check_back(check: t::Check) -> s::Check {
+                let t::Check {
+                    id,
+                    name,
+                    notes,
+                    kind,
+                    interval,
+                    timeout,
+                    initial_status,
+                    deregister_after,
+                    success_before_passing,
+                    failures_before_critical,
+                    attributes,
+                } = check;
                 s::Check {
-                    id: check.id,
-                    name: check.name,
-                    notes: check.notes,
-                    kind: check_kind_back(check.kind),
-                    interval: check.interval,
-                    timeout: check.timeout,
-                    initial_status: check.initial_status.map(|status| match status {
+                    id,
+                    name,
+                    notes,
+                    kind: check_kind_back(kind),
+                    interval,
+                    timeout,
+                    initial_status: initial_status.map(|status| match status {
                         t::CheckStatus::Passing => s::CheckStatus::Passing,
                         t::CheckStatus::Warning => s::CheckStatus::Warning,
                         t::CheckStatus::Critical => s::CheckStatus::Critical,
                     }),
-                    deregister_after: check.deregister_after,
-                    success_before_passing: check.success_before_passing,
-                    failures_before_critical: check.failures_before_critical,
-                    attributes: pairs(check.attributes),
+                    deregister_after,
+                    success_before_passing,
+                    failures_before_critical,
+                    attributes: pairs(attributes),
                 }
             }
 

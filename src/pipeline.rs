@@ -62,6 +62,7 @@ pub use outcome::{Change, Failure, Outcome, Trace, Veto};
 pub use step::{Made, Mode, OnError, Rules, Selects, StageNote, Step};
 pub use survey::{Finding, Survey};
 pub use unloaded::Unloaded;
+pub(crate) use validate::veto_reason;
 
 /// What stands in the place of a stage's name where a container asks for too much.
 const LIMITS: &str = "limits";
@@ -382,8 +383,8 @@ impl Pipeline {
         let Candidates { services, ignored, mut warnings } =
             candidates(container, host, &self.address)
                 .map_err(|fault| before("address", StageError::Label(fault)))?;
-        // A stage of the daemon's own puts what the container says into each of them.
-        if self.steps.iter().any(Step::is_builtin) {
+        // The stage `registrator` puts what the container says into each of them.
+        if self.steps.iter().any(Step::is_registrator) {
             self.bounds.product(container, host, services.len()).map_err(bounded)?;
         }
         let services = Gate::of(container, host).candidates(services, &mut warnings);
@@ -488,4 +489,4 @@ fn failed(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,23 +1,28 @@
 //! The sink: a registry of services, and what is registered in it.
 
+mod capabilities;
 mod consul;
 mod consul_kv;
 mod consul_reader;
 mod memory;
+mod place;
+mod registered;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     sync::Arc,
 };
 
-use serde::{Deserialize, Serialize};
+use crate::service::{CheckStatus, Service};
 
-use crate::service::{CheckStatus, Service, Weights};
-
+pub use capabilities::{Capabilities, Marks};
 pub use consul::{Consul, ConsulConfig, ConsulError, body};
 pub use consul_kv::{ConsulKv, ConsulKvError};
 pub use consul_reader::ConsulReader;
 pub use memory::Memory;
+pub use place::{Place, PlaceError};
+pub use registered::Registered;
 
 /// Where services are registered. A seam: tests put their own in its place.
 ///
@@ -25,6 +30,9 @@ pub use memory::Memory;
 /// cancelled or fails may have been carried out.
 #[async_trait::async_trait]
 pub trait Registry: Send + Sync {
+    /// What it can do beyond being written to and read. What it cannot is not asked of it.
+    fn capabilities(&self) -> Capabilities;
+
     /// Whether the registry is there; the words are for people.
     ///
     /// # Errors
@@ -32,7 +40,8 @@ pub trait Registry: Send + Sync {
     /// It is not, or is not ready.
     async fn probe(&self) -> Result<String, RegistryError>;
 
-    /// Everything that is registered, by ID, whoever registered it.
+    /// Everything that is registered, by ID, whoever registered it. What the registry has no
+    /// place for is as this process wrote it last, so that it does not differ from that.
     ///
     /// # Errors
     ///
@@ -63,9 +72,9 @@ pub trait Registry: Send + Sync {
         BTreeSet::new()
     }
 
-    /// The service in the form in which it would be sent, where that is another
-    /// one: without what this registry is known to refuse.
-    async fn as_sent(&self, service: &Service) -> Option<Service> {
+    /// The service in the form in which it would be sent, where that is another one, and what
+    /// it lacks then: what this registry is known to refuse or has no place for.
+    async fn as_sent(&self, service: &Service) -> Option<Sent> {
         let _ = service;
         None
     }
@@ -118,17 +127,6 @@ pub trait Registry: Send + Sync {
         Ok(BTreeSet::new())
     }
 
-    /// Whether the registry may lose everything at once, as a Consul agent does
-    /// that is started again without its data. Such a registry is watched.
-    fn may_forget(&self) -> bool {
-        false
-    }
-
-    /// Whether [`Registry::neighbours`] tells anything.
-    fn tells_neighbours(&self) -> bool {
-        false
-    }
-
     /// What is marked with this host's name and another engine, or with another name
     /// and this engine, by ID: at little cost, and so far as the token may read it.
     ///
@@ -150,7 +148,7 @@ pub trait Registry: Send + Sync {
     /// # Errors
     ///
     /// As for [`Registry::register`]; [`RegistryError::Impossible`] if the
-    /// registry knows no such thing.
+    /// registry knows no such thing ([`Capabilities::maintenance`]).
     async fn set_maintenance(&self, id: &str, reason: Option<&str>) -> Result<(), RegistryError> {
         let _ = reason;
         Err(RegistryError::Impossible {
@@ -183,6 +181,30 @@ pub trait Registry: Send + Sync {
     ) -> Result<(), RegistryError> {
         let _ = (service, checks, status, output);
         Ok(())
+    }
+}
+
+/// A service as it is sent, where that is less than was wanted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sent {
+    /// What is sent.
+    pub service: Service,
+    /// What that lacks.
+    pub dropped: Vec<Dropped>,
+}
+
+/// A part of a service that is not sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dropped {
+    /// The part, such as `its script check`.
+    pub what: String,
+    /// Why the registry does not get it.
+    pub why: String,
+}
+
+impl fmt::Display for Dropped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: it is registered without {}", self.why, self.what)
     }
 }
 
@@ -259,38 +281,5 @@ impl RegistryError {
     /// Whether the same call may succeed soon without anyone doing anything.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Unavailable { .. })
-    }
-}
-
-/// A service as the registry has it. Checks are not part of what a Consul agent
-/// says of a service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub struct Registered {
-    pub id: String,
-    pub name: String,
-    pub address: String,
-    pub port: u16,
-    pub tags: Vec<String>,
-    pub meta: BTreeMap<String, String>,
-    pub weights: Weights,
-    pub enable_tag_override: bool,
-    pub tagged_addresses: BTreeMap<String, (String, u16)>,
-}
-
-impl From<&Service> for Registered {
-    /// What the registry has once it has registered the service.
-    fn from(service: &Service) -> Self {
-        Self {
-            id: service.id.clone(),
-            name: service.name.clone(),
-            address: service.address.clone(),
-            port: service.port,
-            tags: service.tags.clone(),
-            meta: service.meta.clone(),
-            weights: service.weights.unwrap_or(Weights { passing: 1, warning: 1 }),
-            enable_tag_override: service.enable_tag_override,
-            tagged_addresses: service.tagged_addresses.clone(),
-        }
     }
 }

@@ -1,14 +1,16 @@
 //! A service as it is to be registered, and its checks: values without I/O.
 
 mod addressable;
+mod fields;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use crate::container::{Protocol, PublishedPort};
 
 pub use addressable::{LONGEST_ID, addressable, in_path};
+pub use fields::{Field, FieldValue};
 
 /// A service as it is to be registered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,12 +54,22 @@ pub struct Origin {
     pub published: Option<PublishedPort>,
 }
 
+/// A duration in Consul's syntax, which is Go's; none if it is none, or below zero.
+pub fn duration(text: &str) -> Option<Duration> {
+    wharfinger_plugin::duration::parse(text)
+}
+
 /// How much of the traffic a service gets by its state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Weights {
     pub passing: u32,
     pub warning: u32,
+}
+
+impl Weights {
+    /// What Consul gives a service that says nothing.
+    pub const DEFAULT: Self = Self { passing: 1, warning: 1 };
 }
 
 /// A health check, as the Consul agent runs it. Durations are in Consul's

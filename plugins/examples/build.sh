@@ -25,7 +25,12 @@ digest() {
         -o -type f -exec sha256sum {} + | sort | sha256sum
 }
 
-[ $# -gt 0 ] || set -- rust javascript typescript python c
+if [ $# -eq 0 ]; then
+    # The languages are the folders with a build script.
+    for script in "$examples"/*/build.sh; do
+        set -- "$@" "$(basename "${script%/build.sh}")"
+    done
+fi
 mkdir -p "$dist"
 for language; do
     component=$dist/example_$language.wasm

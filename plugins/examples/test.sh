@@ -8,7 +8,12 @@ set -eu
 cd "$(dirname "$0")"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/../target}"
 
-[ $# -gt 0 ] || set -- rust javascript typescript python c
+if [ $# -eq 0 ]; then
+    # The languages are the folders with a build script.
+    for script in */build.sh; do
+        set -- "$@" "${script%/build.sh}"
+    done
+fi
 for language; do
     echo "== $language"
     case $language in

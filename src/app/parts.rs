@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 
-use super::{BadConfig, Stages, config, host, options, registry, tags};
+use super::{Asked, BadConfig, Stages, config, host, open, options, place, tags};
 use crate::{
     cli::RunArgs,
     config::Config,
@@ -51,8 +51,15 @@ impl Parts {
         let recorded = !args.containers.is_empty();
         let of_file = config.registry.uri.clone().filter(|_| !recorded);
         let uri = args.uri.clone().or(of_file);
+        let options = options(args, &config);
         let registry = match &uri {
-            Some(uri) => Some(registry(uri, &host)?.1),
+            Some(uri) => {
+                let place = place(uri)?;
+                let registry = open(&place, &host)?;
+                let asked = Asked::of(&options, &config, host.compat);
+                asked.hold_against(place.adapter(), registry.capabilities())?;
+                Some(registry)
+            }
             None => None,
         };
         let stages = match &uri {
@@ -66,7 +73,6 @@ impl Parts {
         } else {
             Arc::new(Docker::connect(std::env::var("DOCKER_HOST").ok().as_deref(), tags).await?)
         };
-        let options = options(args, &config);
         Ok(Self { config, host, source, registry, uri, pipeline, stages, options })
     }
 

@@ -6,8 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Context as _, anyhow, bail};
-use reqwest::Url;
+use anyhow::{anyhow, bail};
 use tracing::{error, info, warn};
 
 use super::BadConfig;
@@ -16,7 +15,7 @@ use crate::{
     error::error_chain,
     pipeline::{Builtin, Made, Pipeline, Rules, Selects, Step, Unloaded},
     plugin::{Cache, Compiler, ComponentSpec, HostOptions, KvReader, Limits, PluginHost},
-    registry::ConsulReader,
+    registry::Place,
 };
 
 /// Makes pipelines of configurations. What can be used again of one for the next
@@ -177,7 +176,7 @@ impl Stages {
         {
             return Ok(plugins.host.clone());
         }
-        let uri = self.registry.as_deref().or(config.registry.uri.as_deref()).unwrap_or_default();
+        let uri = self.registry.as_deref().or(config.registry.uri.as_deref());
         let options = HostOptions {
             concurrency: config.limits.concurrency,
             largest,
@@ -232,16 +231,17 @@ pub(crate) fn cache(config: &Config) -> Option<Cache> {
     }
 }
 
-/// What stages read of Consul's KV store, if any is granted a part of it.
-fn kv_reader(config: &Config, uri: &str) -> anyhow::Result<Option<Arc<dyn KvReader>>> {
-    if !uri.starts_with("consul") || config.pipeline.iter().all(|stage| stage.grant.kv.is_none()) {
+/// What stages read of the key-value store beside the registry, if any is granted a part of it
+/// and there is one.
+fn kv_reader(config: &Config, uri: Option<&str>) -> anyhow::Result<Option<Arc<dyn KvReader>>> {
+    let Some(uri) = uri else { return Ok(None) };
+    if config.pipeline.iter().all(|stage| stage.grant.kv.is_none()) {
         return Ok(None);
     }
-    let url = Url::parse(uri)
-        .with_context(|| format!("bad adapter uri: {}", crate::text::without_secrets(uri)))?;
-    let reader = ConsulReader::new(&url, |name| std::env::var(name).ok())
-        .map_err(|error| BadConfig(error.into()))?;
-    Ok(Some(Arc::new(reader)))
+    let store =
+        Place::parse(uri).and_then(|place| place.key_values(|name| std::env::var(name).ok()));
+    let store = store.map_err(|error| BadConfig(error.into()))?;
+    Ok(store.map(|store| Arc::new(store) as Arc<dyn KvReader>))
 }
 
 fn bad(faults: &[String]) -> anyhow::Error {

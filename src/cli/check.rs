@@ -5,15 +5,17 @@ use std::{fmt::Write as _, path::PathBuf};
 
 use anyhow::anyhow;
 use clap::Args;
-use tracing::error;
+use tracing::{error, warn};
 
 use super::{OfferArgs, Printed};
 use crate::{
-    app::{self, BadConfig, Stages},
+    app::{self, Asked, BadConfig, Stages},
     config::Config,
     docker::Recorded,
     error::error_chain,
     pipeline::{Lint, Pipeline, Step, Survey, lint},
+    reconcile::Options,
+    registry::Place,
     text,
 };
 
@@ -44,6 +46,7 @@ pub async fn check(args: &CheckArgs) -> anyhow::Result<Printed> {
     if let Some(folder) = &args.offer.cache_dir {
         config.cache.dir = Some(folder.clone());
     }
+    faults.extend(of_registry(args, &config));
     // A stage is loaded also where the file has a fault elsewhere, so that one
     // run tells all of them.
     let config = if faults.is_empty() { config } else { config.loadable() };
@@ -66,6 +69,26 @@ pub async fn check(args: &CheckArgs) -> anyhow::Result<Printed> {
     Err(BadConfig(anyhow!("{file}: {count}")).into())
 }
 
+/// What the file asks of its registry that this one cannot do, without a word with it.
+fn of_registry(args: &CheckArgs, config: &Config) -> Vec<String> {
+    let Some(uri) = &config.registry.uri else { return Vec::new() };
+    let place = match Place::parse(uri) {
+        Ok(place) => place,
+        Err(fault) => return vec![format!("registry.uri: {}", error_chain(&fault))],
+    };
+    let options = Options {
+        lifecycle: config.lifecycle.clone(),
+        provenance: !args.offer.no_provenance,
+        ..Options::default()
+    };
+    let compat = args.offer.compat.or(config.compat).unwrap_or_default();
+    let asked = Asked::of(&options, config, compat);
+    for remark in asked.remarks(place.adapter(), place.capabilities()) {
+        warn!("{remark}");
+    }
+    asked.faults(place.adapter(), place.capabilities())
+}
+
 /// What running the recorded containers through the pipeline shows to be wrong.
 async fn tried(
     args: &CheckArgs,
@@ -80,7 +103,7 @@ async fn tried(
     let tags = app::tags(&args.offer, host.compat)?;
     let recorded = Recorded::read(&args.containers, &tags)?;
     let pipeline = app::choosing(config, pipeline)?;
-    let facts = Lint { heartbeat: config.lifecycle.heartbeat, scripts: None };
+    let facts = Lint { heartbeat: config.lifecycle.heartbeat };
     let (mut survey, mut found) = (Survey::default(), Vec::new());
     for container in recorded.containers().filter(|container| container.state.is_running()) {
         let name = &container.name;

@@ -72,3 +72,21 @@ fn a_configuration_file_makes_the_uri_optional() {
     assert_eq!(run(&["run", "--config", "x.toml"]).uri, None);
     assert_eq!(run(&["--config", "x.toml", "consul://"]).uri.as_deref(), Some("consul://"));
 }
+
+/// What is told apart in one enum is described to people as well, and nothing else is.
+#[test]
+fn every_command_is_in_the_readme() {
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+    let readme = std::fs::read_to_string(readme).expect("it is there");
+    let command = Cli::command();
+    let names: Vec<_> = command
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set())
+        .map(|command| command.get_name().to_string())
+        .collect();
+    assert_eq!(names.len(), 10, "{names:?}");
+    for name in names {
+        let named = [format!("wharfinger {name}"), format!("`{name}`")];
+        assert!(named.iter().any(|named| readme.contains(named)), "{name}");
+    }
+}

@@ -1,14 +1,19 @@
 //! The keys of `[limits]`: what a container may ask for, what a stage may use, and
 //! those by which a stage has its own.
 
-use std::{fmt::Display, ops::RangeInclusive, time::Duration};
+use std::{ops::RangeInclusive, time::Duration};
 
 use bytesize::ByteSize;
 use serde::Deserialize;
 
 use super::StageConfig;
-use crate::{pipeline::Bounds, plugin::Limits};
+use crate::{
+    pipeline::Bounds,
+    plugin::{Limits, every_limit, outside},
+};
 
+/// The bounds of the calls at once.
+const CONCURRENCY: RangeInclusive<usize> = 1..=256;
 /// The bounds of the keys by which a container is limited.
 const PORTS: RangeInclusive<usize> = 1..=65_535;
 const CHECKS: RangeInclusive<usize> = 1..=1_000;
@@ -16,99 +21,79 @@ const BYTES: RangeInclusive<ByteSize> = ByteSize::kib(64)..=ByteSize::gib(1);
 const ALL_SERVICES: RangeInclusive<usize> = 1..=1_000_000;
 const ALL_BYTES: RangeInclusive<ByteSize> = ByteSize::mib(1)..=ByteSize::gib(16);
 
-/// What a stage may use unless it says otherwise, and what all stages share.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct DefaultLimits {
-    /// The time of one call.
-    #[serde(with = "humantime_serde")]
-    pub timeout: Duration,
-    /// The memory of one call, all memories and tables together.
-    pub memory: ByteSize,
-    /// How many calls of components may run at once.
-    pub concurrency: usize,
-    /// The stack of a call.
-    pub stack: ByteSize,
-    /// The elements of all tables of one call together.
-    pub table_elements: u32,
-    /// Core instances, and tables, of a component.
-    pub instances: u32,
-    /// The services that one call may add, and that one container may have.
-    pub services: u32,
-    /// The tags that one service may get.
-    pub tags: u32,
-    /// The ports that one container may offer.
-    pub ports: usize,
-    /// The checks that one service may have.
-    pub checks: usize,
-    /// The bytes of one container's labels and variables, and of its services.
-    pub bytes: ByteSize,
-    /// The services of all containers.
-    pub all_services: usize,
-    /// The bytes of the services of all containers.
-    pub all_bytes: ByteSize,
-    /// The bytes of an answer.
-    pub output: ByteSize,
-    /// The messages of one call.
-    pub log_lines: u32,
-    /// The messages of all calls in a second.
-    pub log_rate: u32,
-    /// The time of one request that a component makes.
-    #[serde(with = "humantime_serde")]
-    pub request_timeout: Duration,
-}
-
-/// The limits of one stage beside its `timeout` and `memory`.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-#[allow(missing_docs)] // They are those of `DefaultLimits`.
-pub struct StageLimits {
-    pub table_elements: Option<u32>,
-    pub instances: Option<u32>,
-    pub services: Option<u32>,
-    pub tags: Option<u32>,
-    pub output: Option<ByteSize>,
-    pub log_lines: Option<u32>,
-    pub log_rate: Option<u32>,
-    #[serde(with = "humantime_serde")]
-    pub request_timeout: Option<Duration>,
-}
-
-impl Default for DefaultLimits {
-    fn default() -> Self {
-        let Limits {
-            timeout,
-            memory,
-            table_elements,
-            instances,
-            services,
-            tags,
-            output,
-            log_lines,
-            log_rate,
-            request_timeout,
-        } = Limits::DEFAULT;
-        Self {
-            timeout,
-            memory,
-            concurrency: 8,
-            stack: Limits::DEFAULT_STACK,
-            table_elements,
-            instances,
-            services,
-            tags,
-            output,
-            log_lines,
-            log_rate,
-            request_timeout,
-            ports: Bounds::DEFAULT.ports,
-            checks: Bounds::DEFAULT.checks,
-            bytes: ByteSize::b(Bounds::DEFAULT.bytes as u64),
-            all_services: Bounds::DEFAULT.all_services,
-            all_bytes: ByteSize::b(Bounds::DEFAULT.all_bytes as u64),
+macro_rules! tables {
+    (
+        $($(#[$doc:meta])* $own:ident: $own_type:ty $(where $own_with:literal)?, $own_key:literal,
+            $own_default:expr, $own_bounds:ident;)*
+        => limits
+        $($(#[$more_doc:meta])* $more:ident: $more_type:ty $(where $with:literal)?, $key:literal,
+            $default:expr, $bounds:ident;)*
+    ) => {
+        /// What a stage may use unless it says otherwise, and what all stages share.
+        #[derive(Debug, Clone, PartialEq, Deserialize)]
+        #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+        pub struct DefaultLimits {
+            $($(#[$doc])* $(#[serde(with = $own_with)])? pub $own: $own_type,)*
+            $($(#[$more_doc])* $(#[serde(with = $with)])? pub $more: $more_type,)*
+            /// How many calls of components may run at once.
+            pub concurrency: usize,
+            /// The stack of a call.
+            pub stack: ByteSize,
+            /// The ports that one container may offer.
+            pub ports: usize,
+            /// The checks that one service may have.
+            pub checks: usize,
+            /// The bytes of one container's labels and variables, and of its services.
+            pub bytes: ByteSize,
+            /// The services of all containers.
+            pub all_services: usize,
+            /// The bytes of the services of all containers.
+            pub all_bytes: ByteSize,
         }
-    }
+
+        /// The limits of one stage beside its `timeout` and `memory`.
+        #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+        #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+        pub struct StageLimits {
+            $($(#[$more_doc])* $(#[serde(with = $with)])? pub $more: Option<$more_type>,)*
+        }
+
+        impl Default for DefaultLimits {
+            fn default() -> Self {
+                Self {
+                    $($own: Limits::DEFAULT.$own,)*
+                    $($more: Limits::DEFAULT.$more,)*
+                    concurrency: 8,
+                    stack: Limits::DEFAULT_STACK,
+                    ports: Bounds::DEFAULT.ports,
+                    checks: Bounds::DEFAULT.checks,
+                    bytes: ByteSize::b(Bounds::DEFAULT.bytes as u64),
+                    all_services: Bounds::DEFAULT.all_services,
+                    all_bytes: ByteSize::b(Bounds::DEFAULT.all_bytes as u64),
+                }
+            }
+        }
+
+        impl DefaultLimits {
+            /// What a stage may use in one call.
+            pub(super) fn of(&self, stage: &StageConfig) -> Limits {
+                Limits {
+                    $($own: stage.$own.unwrap_or(self.$own),)*
+                    $($more: stage.limits.$more.unwrap_or(self.$more),)*
+                }
+            }
+
+            /// What holds for a stage that says nothing.
+            fn limits(&self) -> Limits {
+                Limits { $($own: self.$own,)* $($more: self.$more,)* }
+            }
+
+            /// The keys that a stage has in its own table and not in `limits`.
+            const OWN: &[&str] = &[$($own_key),*];
+        }
+    };
 }
+every_limit!(tables);
 
 impl DefaultLimits {
     /// What containers may ask for. What a stage may give a service by limits of its own, a
@@ -130,47 +115,10 @@ impl DefaultLimits {
         }
     }
 
-    /// What a stage may use in one call.
-    pub(super) fn of(&self, stage: &StageConfig) -> Limits {
-        let own = &stage.limits;
-        Limits {
-            timeout: stage.timeout.unwrap_or(self.timeout),
-            memory: stage.memory.unwrap_or(self.memory),
-            table_elements: own.table_elements.unwrap_or(self.table_elements),
-            instances: own.instances.unwrap_or(self.instances),
-            services: own.services.unwrap_or(self.services),
-            tags: own.tags.unwrap_or(self.tags),
-            output: own.output.unwrap_or(self.output),
-            log_lines: own.log_lines.unwrap_or(self.log_lines),
-            log_rate: own.log_rate.unwrap_or(self.log_rate),
-            request_timeout: own.request_timeout.unwrap_or(self.request_timeout),
-        }
-    }
-
-    /// What holds for a stage that says nothing.
-    fn limits(&self) -> Limits {
-        let Self { timeout, memory, table_elements, instances, services, tags, .. } = *self;
-        let Self { output, log_lines, log_rate, request_timeout, .. } = *self;
-        Limits {
-            timeout,
-            memory,
-            table_elements,
-            instances,
-            services,
-            tags,
-            output,
-            log_lines,
-            log_rate,
-            request_timeout,
-        }
-    }
-
     /// What is wrong with these limits: the key, and a sentence.
     pub(super) fn faults(&self) -> Vec<(&'static str, String)> {
         let mut faults = self.limits().faults();
-        if !(1..=256).contains(&self.concurrency) {
-            faults.push(("concurrency", format!("{} is not between 1 and 256", self.concurrency)));
-        }
+        faults.extend(outside(&self.concurrency, &CONCURRENCY).map(|fault| ("concurrency", fault)));
         faults.extend(Limits::stack_fault(self.stack).map(|fault| ("stack", fault)));
         let of_containers = [
             ("ports", outside(&self.ports, &PORTS)),
@@ -189,24 +137,28 @@ impl DefaultLimits {
         let inherited = self.limits().faults();
         let own = self.of(stage).faults().into_iter().filter(|fault| !inherited.contains(fault));
         own.map(|(key, text)| {
-            let place = if matches!(key, "timeout" | "memory") { "" } else { "limits." };
+            let place = if Self::OWN.contains(&key) { "" } else { "limits." };
             format!("{place}{key}: {text}")
         })
         .collect()
     }
 }
 
-fn outside<T: PartialOrd + Display>(value: &T, bounds: &RangeInclusive<T>) -> Option<String> {
-    let (least, most) = (bounds.start(), bounds.end());
-    (!bounds.contains(value)).then(|| format!("{value} is not between {least} and {most}"))
-}
-
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::{path::Path, sync::Arc};
 
     use super::*;
-    use crate::config::Config;
+    use crate::{
+        config::Config,
+        container::Container,
+        host::Host,
+        pipeline::{
+            Called, Decision, Pipeline, Stage, Verdict,
+            tests::{container, host},
+        },
+        service::Service,
+    };
 
     fn parse(text: &str) -> Result<Config, String> {
         Config::parse(text, Path::new("wharfinger.toml"), Path::new(""))
@@ -221,6 +173,55 @@ mod tests {
         let bounds = parse(text).expect("the file is right").bounds();
         let expected = Bounds { ports: 5, services: 9, tags: 8, bytes: 1 << 20, ..Bounds::DEFAULT };
         assert_eq!(bounds, expected);
+    }
+
+    /// A stage that adds so many services, each with so many tags.
+    struct Adds(usize, usize);
+
+    #[async_trait::async_trait]
+    impl Stage for Adds {
+        fn name(&self) -> &str {
+            "adds"
+        }
+
+        async fn process(&self, _: &Container, _: &Host, services: &[Service]) -> Called {
+            let like = &services[0];
+            let tags: Vec<_> = (0..self.1).map(|n| n.to_string()).collect();
+            let add = |n| Service { id: format!("added-{n}"), tags: tags.clone(), ..like.clone() };
+            let verdicts = vec![Verdict::Veto("no".into()); services.len()];
+            let added = (0..self.0).map(add).collect();
+            Called { result: Ok(Decision { verdicts, added }), messages: Vec::new() }
+        }
+    }
+
+    /// Whatever the file may say holds: no rule has a smaller number of its own.
+    #[tokio::test]
+    async fn the_most_that_the_file_may_say_is_what_a_stage_may_do() {
+        let (services, tags) = (*Limits::SERVICES.end(), *Limits::TAGS.end());
+        let text = format!(
+            "[limits]\nservices = {services}\ntags = {tags}\nbytes = \"1GiB\"\n\
+             all-bytes = \"1GiB\"\n[[pipeline]]\nname = \"a\"\nbuiltin = \"registrator\"\n"
+        );
+        let bounds = parse(&text).expect("the file is right").bounds();
+        let (services, tags) = (services as usize, tags as usize);
+        for (more_services, more_tags, fault) in [
+            (services, 1, None),
+            (1, tags, None),
+            (services + 1, 1, Some("limits.services")),
+            (1, tags + 1, Some("limits.tags")),
+        ] {
+            let stage: Arc<dyn Stage> = Arc::new(Adds(more_services, more_tags));
+            let pipeline = Pipeline::new(vec![stage]).bounded(bounds);
+            let outcome = pipeline.evaluate(&container(), &host()).await;
+            match (outcome, fault) {
+                (Ok(outcome), None) => assert_eq!(outcome.services.len(), more_services),
+                (Err(error), Some(key)) => {
+                    let words = error.source.to_string();
+                    assert!(words.contains(key), "{words}");
+                }
+                (outcome, fault) => panic!("{more_services} {more_tags}: {fault:?} {outcome:?}"),
+            }
+        }
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl Pipeline {
             return Vec::new();
         }
         let start = Outcome { services: result.services.clone(), ..Outcome::default() };
-        match self.run(container, host, start, |step| !step.begins_anew()).await {
+        match self.run(container, host, start, |step| !step.is_registrator()).await {
             Ok(again) => unsettled(&again),
             Err(PipelineError { stage, source, .. }) => {
                 vec![Unsettled::Failed { stage, error: error_chain(&source) }]

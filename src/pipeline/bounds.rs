@@ -20,7 +20,7 @@ use super::{AddressRules, StageError, labels};
 use crate::{
     container::{Container, ExposedPort},
     host::{Compat, Host},
-    service::{Check, CheckKind, Service},
+    service::{FieldValue, Service},
 };
 
 pub(super) use tally::Tally;
@@ -28,9 +28,9 @@ pub(super) use tally::Tally;
 /// What a service, a check, a tag and a pair of metadata take beside their texts,
 /// roughly.
 const SERVICE: usize = 512;
-const CHECK: usize = 512;
-const TAG: usize = 48;
-const PAIR: usize = 96;
+const CHECK: usize = FieldValue::CHECK;
+const TAG: usize = FieldValue::TEXT;
+const PAIR: usize = FieldValue::PAIR;
 /// What a value of JSON takes beside its text, be it never so short.
 const VALUE: usize = 32;
 
@@ -227,44 +227,7 @@ fn elements(text: &str) -> usize {
 
 /// The memory that a service takes, roughly.
 fn weight(service: &Service) -> usize {
-    let Service { id, name, address, tags, meta, checks, tagged_addresses, attributes, .. } =
-        service;
-    let pairs = |map: &std::collections::BTreeMap<String, String>| {
-        map.iter().map(|(key, value)| PAIR + key.len() + value.len()).sum::<usize>()
-    };
-    SERVICE
-        + id.len()
-        + name.len()
-        + address.len()
-        + tags.iter().map(|tag| TAG + tag.len()).sum::<usize>()
-        + pairs(meta)
-        + pairs(attributes)
-        + checks.iter().map(weight_of_check).sum::<usize>()
-        + tagged_addresses.iter().map(|(tag, (at, _))| PAIR + tag.len() + at.len()).sum::<usize>()
-}
-
-fn weight_of_check(check: &Check) -> usize {
-    let texts = [
-        &check.id,
-        &check.name,
-        &check.notes,
-        &check.interval,
-        &check.timeout,
-        &check.deregister_after,
-    ];
-    let texts: usize = texts.into_iter().flatten().map(String::len).sum();
-    let list = |args: &[String]| args.iter().map(|arg| TAG + arg.len()).sum::<usize>();
-    let kind = match &check.kind {
-        CheckKind::Http { url, headers, body, .. } => {
-            let headers = headers.iter().map(|(key, value)| PAIR + key.len() + value.len());
-            url.len() + body.len() + headers.sum::<usize>()
-        }
-        CheckKind::Script { args } => list(args),
-        CheckKind::Docker { container_id, args, .. } => container_id.len() + list(args),
-        _ => 0,
-    };
-    let more = check.attributes.iter().map(|(key, value)| PAIR + key.len() + value.len());
-    CHECK + texts + kind + more.sum::<usize>()
+    SERVICE + service.fields().iter().map(|(_, value)| value.size()).sum::<usize>()
 }
 
 #[cfg(test)]

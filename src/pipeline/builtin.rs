@@ -1,7 +1,7 @@
 //! Stages that are linked into the daemon: the same source that is built as a
 //! component, called natively.
 
-use wharfinger_plugin::{Stage as _, native};
+use wharfinger_plugin::native;
 use wharfinger_registrator::Registrator;
 
 use super::{Called, Level, Message, Stage, StageError};
@@ -13,6 +13,10 @@ crate::contract::adapter!(contract, wharfinger_plugin);
 /// at length.
 const MESSAGES: usize = 100;
 const TEXT: usize = 1024;
+
+/// The name that the stage gives itself that reads what containers say of themselves, whether it
+/// is linked into the daemon or loaded as a component.
+pub(super) const REGISTRATOR: &str = "registrator";
 
 /// A stage that is linked into the daemon.
 #[derive(Debug)]
@@ -40,7 +44,7 @@ impl Builtin {
     ///
     /// There is no such stage, or the settings are not valid.
     pub fn new(name: &str, builtin: &str, settings: &str) -> Result<Self, UnknownBuiltin> {
-        if builtin != Registrator::describe().name {
+        if builtin != REGISTRATOR {
             return Err(UnknownBuiltin::Name(builtin.to_string()));
         }
         native::validate_settings::<Registrator>(settings).map_err(UnknownBuiltin::Settings)?;
@@ -90,8 +94,15 @@ impl Stage for Builtin {
 
 #[cfg(test)]
 mod tests {
+    use wharfinger_plugin::Stage as _;
+
     use super::*;
     use crate::pipeline::tests::{container, host};
+
+    #[test]
+    fn the_stage_gives_itself_the_name_by_which_it_is_known() {
+        assert_eq!(Registrator::describe().name, REGISTRATOR);
+    }
 
     #[tokio::test]
     async fn what_a_container_makes_the_stage_say_is_bounded() {

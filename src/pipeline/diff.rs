@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::service::Service;
+use crate::service::{Field, FieldValue, Service};
 
 /// A field of a service that differs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,35 +26,14 @@ impl fmt::Display for FieldChange {
 
 /// The fields that differ, in the order of the record.
 pub fn diff(before: &Service, after: &Service) -> Vec<FieldChange> {
-    let mut changes = Vec::new();
-    macro_rules! compare {
-        ($($field:ident),*) => {$(
-            if before.$field != after.$field {
-                changes.push(FieldChange {
-                    field: stringify!($field).into(),
-                    from: value(&before.$field),
-                    to: value(&after.$field),
-                });
-            }
-        )*};
-    }
-    compare!(
-        id,
-        name,
-        address,
-        port,
-        protocol,
-        tags,
-        meta,
-        checks,
-        weights,
-        enable_tag_override,
-        tagged_addresses,
-        attributes
-    );
-    changes
+    let pairs = before.fields().into_iter().zip(after.fields());
+    let differ = pairs.filter(|((_, from), (_, to))| from != to);
+    let change = |((field, from), (_, to)): ((Field, FieldValue<'_>), (Field, FieldValue<'_>))| {
+        FieldChange { field: field.name().into(), from: value(from), to: value(to) }
+    };
+    differ.map(change).collect()
 }
 
-fn value(field: &impl Serialize) -> Value {
+fn value(field: FieldValue<'_>) -> Value {
     serde_json::to_value(field).expect("a service has only string keys")
 }

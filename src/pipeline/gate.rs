@@ -99,6 +99,22 @@ impl<'a> Gate<'a> {
         several: bool,
         words: &mut Words,
     ) -> Result<Service, String> {
+        // Each field has its rule below; those without one can have any value.
+        let Service {
+            id: _,
+            name: _,
+            address: _,
+            port: _,
+            protocol: _,
+            tags: _,
+            meta: _,
+            checks: _,
+            weights: _,
+            enable_tag_override: _,
+            tagged_addresses: _,
+            origin: _,
+            attributes: _,
+        } = &service;
         let place = Place::of(self.container, &service);
         if let Err(fault) = self.id(&service.id) {
             let own = self.default_id(&service).filter(|own| id::addressable(own).is_ok());

@@ -1,7 +1,7 @@
 //! From a stage's decision to services: what it returned is held against the
 //! rules before anything is made of it. Pure.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Bounds, Change, Decision, Gate, StageError, Step, Verdict, Veto, diff, validate};
 use crate::{container::Container, host::Host, service::Service};
@@ -40,7 +40,10 @@ impl Judge<'_> {
         }
         let most = self.bounds.services;
         if added.len() > most {
-            return invalid(format!("{} more services; {most} are allowed", added.len()));
+            return invalid(format!(
+                "{} more services; {most} are allowed (limits.services)",
+                added.len()
+            ));
         }
         let mut judged = Judged {
             services: Vec::with_capacity(verdicts.len() + added.len()),
@@ -57,11 +60,12 @@ impl Judge<'_> {
         for (before, verdict) in self.services.iter().zip(verdicts) {
             self.verdict(&mut judged, before, verdict)?;
         }
+        let added_from = judged.services.len();
         for service in added {
             self.added(&mut judged, service)?;
         }
         if !self.step.is_builtin() {
-            self.distinct(&judged.services)?;
+            self.distinct(&judged.services, added_from)?;
         }
         Ok(judged)
     }
@@ -97,7 +101,6 @@ impl Judge<'_> {
                 judged.services.push(after);
             }
             Verdict::Veto(reason) => {
-                let reason = validate::reason(&reason);
                 judged.changes.push((before.id.clone(), Change::Vetoed(reason.clone())));
                 let stage = self.step.name().to_string();
                 judged.vetoed.push(Veto { stage, service: before.clone(), reason });
@@ -124,16 +127,18 @@ impl Judge<'_> {
     }
 
     /// Of two services with one ID only one would be registered. What the stage
-    /// was shown with one ID already is not held against it.
-    fn distinct(&self, services: &[Service]) -> Result<(), StageError> {
-        let before = count(self.services);
-        let twice = count(services)
-            .into_iter()
-            .filter(|(id, n)| *n > 1 && before.get(id).is_none_or(|before| before < n))
-            .map(|(id, _)| id)
-            .min();
-        match twice {
-            Some(id) => invalid(format!("service {id:?}: id: another service has it, too")),
+    /// was shown with one ID already is not held against it, unless it adds one more.
+    fn distinct(&self, services: &[Service], added_from: usize) -> Result<(), StageError> {
+        let (before, after) = (count(self.services), count(services));
+        let added: HashSet<_> = services.iter().skip(added_from).map(|it| it.id.as_str()).collect();
+        let repeats = |id: &str, n: usize| {
+            n > 1 && (added.contains(id) || before.get(id).is_none_or(|before| *before < n))
+        };
+        match after.iter().filter(|(id, n)| repeats(id, **n)).map(|(id, _)| *id).min() {
+            Some(id) => invalid(format!(
+                "service {:?}: id: another service of the container has it",
+                validate::shown(id)
+            )),
             None => Ok(()),
         }
     }

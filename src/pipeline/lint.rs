@@ -14,8 +14,6 @@ const LONGEST_VALUE: usize = 512;
 pub struct Lint {
     /// The daemon reports to TTL checks.
     pub heartbeat: bool,
-    /// Whether the agent runs scripts of services, if that is known.
-    pub scripts: Option<bool>,
 }
 
 /// What will not work, a sentence each, but for what a [`Survey`](super::Survey)
@@ -40,18 +38,14 @@ pub fn lint(service: &Service, lint: Lint) -> Vec<String> {
         found.push("it has no address, so that Consul gives that of its node".into());
     }
     for check in &service.checks {
-        match &check.kind {
-            CheckKind::Script { .. } if lint.scripts == Some(false) => found.push(
-                "the agent runs no scripts (enable_script_checks): it is registered without its \
-                 script check"
-                    .into(),
-            ),
-            CheckKind::Ttl { ttl } if !lint.heartbeat && !is_mirror(check.id.as_deref()) => found
-                .push(format!(
-                    "somebody has to report to its TTL check within {ttl}, or it is critical; the \
-                     daemon does with lifecycle.heartbeat"
-                )),
-            _ => {}
+        if let CheckKind::Ttl { ttl } = &check.kind
+            && !lint.heartbeat
+            && !is_mirror(check.id.as_deref())
+        {
+            found.push(format!(
+                "somebody has to report to its TTL check within {ttl}, or it is critical; the \
+                 daemon does with lifecycle.heartbeat"
+            ));
         }
     }
     found

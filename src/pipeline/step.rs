@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{Stage, StageError, StageHealth, digest::Digest, health::Record};
+use super::{Stage, StageError, StageHealth, builtin::REGISTRATOR, digest::Digest, health::Record};
 use crate::{container::Container, error::error_chain, select::Selector};
 
 /// Whether a stage's word counts.
@@ -152,6 +152,13 @@ pub struct StageNote {
 }
 
 impl StageNote {
+    /// Whether it is the stage `registrator`, linked in or loaded, which says what a container
+    /// says of itself: what it vetoes is ignored rather than vetoed, and it describes services
+    /// from scratch, whatever others said of them.
+    pub fn is_registrator(&self) -> bool {
+        self.plugin == REGISTRATOR
+    }
+
     /// What it is made of, in a few words.
     pub fn made(&self) -> String {
         let digest = match self.digest.get(..12) {
@@ -213,7 +220,9 @@ impl Step {
 
     /// What it is, for people.
     pub fn note(&self) -> StageNote {
-        let made = self.made().cloned().unwrap_or_default();
+        let builtin = || Made { plugin: REGISTRATOR.into(), ..Made::default() };
+        let made = self.made().cloned();
+        let made = made.or_else(|| self.is_builtin().then(builtin)).unwrap_or_default();
         StageNote {
             name: self.name().to_string(),
             plugin: made.plugin,
@@ -224,9 +233,9 @@ impl Step {
         }
     }
 
-    /// Whether it describes services from scratch, whatever others said of them.
-    pub(super) fn begins_anew(&self) -> bool {
-        self.stage.is_builtin() || self.made().is_some_and(|made| made.plugin == "registrator")
+    /// Whether it is the stage `registrator`; see [`StageNote::is_registrator`].
+    pub fn is_registrator(&self) -> bool {
+        self.is_builtin() || self.made().is_some_and(|made| made.plugin == REGISTRATOR)
     }
 
     /// How it has fared.
@@ -234,7 +243,8 @@ impl Step {
         self.record.health(self)
     }
 
-    /// Whether the stage is part of the daemon.
+    /// Whether the stage is part of the daemon, so that what it makes of a container's words
+    /// is the container's fault and not its own.
     pub fn is_builtin(&self) -> bool {
         self.stage().is_builtin()
     }

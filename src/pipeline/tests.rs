@@ -30,7 +30,7 @@ impl Stage for Told {
     }
 }
 
-pub(super) fn container() -> Container {
+pub(crate) fn container() -> Container {
     let port = |container_port, host_port| PublishedPort {
         container_port,
         protocol: Protocol::Tcp,
@@ -61,7 +61,7 @@ pub(super) fn container() -> Container {
     }
 }
 
-pub(super) fn host() -> Host {
+pub(crate) fn host() -> Host {
     Host {
         hostname: "h".into(),
         forced_address: Some("10.0.0.1".into()),

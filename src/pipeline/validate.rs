@@ -15,7 +15,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Bounds;
-use crate::service::{Check, Service, Weights};
+use crate::service::{Check, Field, Service, Weights};
 
 /// Keys with this prefix are the daemon's own.
 pub(crate) const RESERVED: &str = "wharfinger-";
@@ -58,7 +58,7 @@ pub(super) fn added(host: &str, bounds: &Bounds, service: &Service) -> Result<()
 
 /// The reason of a veto as one line of bounded length; a bad one is no ground to
 /// register what the stage does not want.
-pub(super) fn reason(text: &str) -> String {
+pub(crate) fn veto_reason(text: &str) -> String {
     let mut text = text.replace(deceives, " ");
     text.truncate(text.floor_char_boundary(MAX_TEXT));
     text
@@ -67,8 +67,24 @@ pub(super) fn reason(text: &str) -> String {
 pub(super) type Fault = Result<(), String>;
 
 fn check(host: &str, bounds: &Bounds, before: Option<&Service>, after: &Service) -> Fault {
-    let named = |field: &str| {
-        let place = format!("service {:?}: {field}: ", shown(&after.id));
+    // Each field has its rule here; those without one can have any value.
+    let Service {
+        id,
+        name,
+        address,
+        port: _,
+        protocol: _,
+        tags: own_tags,
+        meta: own_meta,
+        checks,
+        weights: own_weights,
+        enable_tag_override: _,
+        tagged_addresses,
+        origin: _,
+        attributes,
+    } = after;
+    let named = |field: Field| {
+        let place = format!("service {:?}: {}: ", shown(id), field.key());
         move |fault: String| place + &fault
     };
     macro_rules! changed {
@@ -77,37 +93,37 @@ fn check(host: &str, bounds: &Bounds, before: Option<&Service>, after: &Service)
         };
     }
     if changed!(id) {
-        id::service(host, &after.id).map_err(named("id"))?;
+        id::service(host, id).map_err(named(Field::Id))?;
     }
     if changed!(name) {
-        text(&after.name).map_err(named("name"))?;
+        text(name).map_err(named(Field::Name))?;
     }
-    if changed!(address) && !after.address.is_empty() {
-        address::address(&after.address).map_err(named("address"))?;
+    if changed!(address) && !address.is_empty() {
+        address::address(address).map_err(named(Field::Address))?;
     }
     if changed!(tags) {
         let old = before.map_or(0, |before| before.tags.len());
-        tags(&after.tags, bounds.tags.max(old)).map_err(named("tags"))?;
+        tags(own_tags, bounds.tags.max(old)).map_err(named(Field::Tags))?;
     }
     if changed!(meta) {
         let none = BTreeMap::new();
         let old = before.map_or(&none, |before| &before.meta);
-        meta(old, &after.meta).map_err(named("meta"))?;
+        meta(old, own_meta).map_err(named(Field::Meta))?;
     }
     if changed!(checks) {
         let old = before.map_or(&[][..], |before| &before.checks);
-        definitions(&after.id, old, &after.checks, bounds.checks).map_err(named("checks"))?;
+        definitions(id, old, checks, bounds.checks).map_err(named(Field::Checks))?;
     }
     if changed!(weights) {
-        weights(after.weights).map_err(named("weights"))?;
+        weights(*own_weights).map_err(named(Field::Weights))?;
     }
     if changed!(tagged_addresses) {
-        tagged(&after.tagged_addresses).map_err(named("tagged-addresses"))?;
+        tagged(tagged_addresses).map_err(named(Field::TaggedAddresses))?;
     }
     if changed!(attributes) {
         let none = BTreeMap::new();
         let old = before.map_or(&none, |before| &before.attributes);
-        notes(old, &after.attributes).map_err(named("attributes"))?;
+        notes(old, attributes).map_err(named(Field::Attributes))?;
     }
     Ok(())
 }
@@ -149,7 +165,7 @@ pub(super) fn deceives(c: char) -> bool {
 
 fn tags(tags: &[String], most: usize) -> Fault {
     if tags.len() > most {
-        return Err(format!("{} tags; {most} are allowed", tags.len()));
+        return Err(format!("{} tags; {most} are allowed (limits.tags)", tags.len()));
     }
     tags.iter().try_for_each(|one| tag(one))
 }
@@ -199,7 +215,7 @@ pub(super) fn pair(key: &str, value: &str) -> Fault {
 fn definitions(service: &str, old: &[Check], new: &[Check], most: usize) -> Fault {
     let most = most.max(old.len());
     if new.len() > most {
-        return Err(format!("{} checks; {most} are allowed", new.len()));
+        return Err(format!("{} checks; {most} are allowed (limits.checks)", new.len()));
     }
     for (index, check) in new.iter().enumerate().filter(|(_, check)| !old.contains(check)) {
         checks::check(service, check).map_err(|fault| format!("number {}: {fault}", index + 1))?;

@@ -1,7 +1,6 @@
 //! A component as a stage of the pipeline.
 
 use std::{
-    collections::HashSet,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -208,13 +207,12 @@ impl ComponentStage {
         call.await.unwrap_or_else(|error| failed(error.to_string()))
     }
 
-    /// An answer within the stage's limits of services and tags, and with
-    /// reasons that fit into the log. Tags that a service had before are not
-    /// held against the stage.
-    fn checked(
+    /// An answer within the stage's own limits of services and tags. Tags that a service had
+    /// before are not held against the stage; all other rules are the pipeline's.
+    fn within_limits(
         &self,
         services: &[Service],
-        mut decision: Decision,
+        decision: Decision,
     ) -> Result<Decision, StageError> {
         let limits = &self.allowance.limits;
         let too_many =
@@ -222,41 +220,16 @@ impl ComponentStage {
         if decision.added.len() > limits.services as usize {
             return too_many("added services", limits.services, "services");
         }
-        let excess =
-            |before: usize, after: &Service| after.tags.len() > before.max(limits.tags as usize);
-        let mut excessive = decision.added.iter().any(|service| excess(0, service));
-        for (verdict, before) in decision.verdicts.iter_mut().zip(services) {
-            match verdict {
-                Verdict::Keep => {}
-                Verdict::Replace(after) => excessive |= excess(before.tags.len(), after),
-                Verdict::Veto(reason) => *reason = one_line(reason),
-            }
-        }
-        if excessive {
+        let most = limits.tags as usize;
+        let replaced = decision.verdicts.iter().zip(services).any(|(verdict, before)| {
+            matches!(verdict, Verdict::Replace(after)
+                if after.tags.len() > before.tags.len().max(most))
+        });
+        if replaced || decision.added.iter().any(|service| service.tags.len() > most) {
             return too_many("tags of one service", limits.tags, "tags");
         }
-        match repeated(services, &decision) {
-            Some(id) => Err(StageError::Invalid(format!(
-                "service {:?}: id: another service of the container has it",
-                one_line(id)
-            ))),
-            None => Ok(decision),
-        }
+        Ok(decision)
     }
-}
-
-/// The ID of an added service that another one has already: one of the two
-/// would silently be lost. That replaced ones share an ID is a question of
-/// naming, which registrator answers like that.
-fn repeated<'a>(services: &[Service], decision: &'a Decision) -> Option<&'a str> {
-    let kept =
-        decision.verdicts.iter().zip(services).filter_map(|(verdict, before)| match verdict {
-            Verdict::Keep => Some(before.id.as_str()),
-            Verdict::Replace(after) => Some(after.id.as_str()),
-            Verdict::Veto(_) => None,
-        });
-    let mut taken: HashSet<&str> = kept.collect();
-    decision.added.iter().map(|service| service.id.as_str()).find(|id| !taken.insert(id))
 }
 
 fn pre(
@@ -308,11 +281,11 @@ impl Stage for ComponentStage {
             })
             .await;
         let result = match result {
-            Ok(Ok(outcome)) => self.checked(services, v0_1_0::decision(outcome)),
+            Ok(Ok(outcome)) => self.within_limits(services, v0_1_0::decision(outcome)),
             Ok(Err(reason)) => Err(StageError::Guest(one_line(&reason))),
             Err(error) => Err(error),
         };
-        let outcome = result.as_ref().map_or_else(stats::kind, |_| "ok");
+        let outcome = result.as_ref().map_or_else(StageError::kind, |_| "ok");
         self.figures.record(&stats::Call { outcome, time, memory });
         Called { result, messages }
     }

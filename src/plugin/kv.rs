@@ -30,8 +30,11 @@ pub trait KvReader: Send + Sync {
 impl bindings::wharfinger::host::kv::Host for Guest {
     async fn get(&mut self, key: String) -> Result<Option<Vec<u8>>, String> {
         let allowance = &self.allowance;
-        let (Some(prefix), Some(reader)) = (&allowance.grants.kv, &allowance.kv) else {
+        let Some(prefix) = &allowance.grants.kv else {
             return Err("the KV store is not granted".into());
+        };
+        let Some(reader) = &allowance.kv else {
+            return Err("the registry has no KV store".into());
         };
         let key = prefix.key(&key)?;
         let most = usize::try_from(allowance.limits.output.as_u64()).unwrap_or(usize::MAX);

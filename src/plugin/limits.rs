@@ -1,35 +1,112 @@
 //! What a stage may use in one call: the limits, what they are where nothing
 //! is said, and the bounds within which they make sense.
 
-use std::{fmt, ops::RangeInclusive, time::Duration};
+use std::{ops::RangeInclusive, time::Duration};
 
 use bytesize::ByteSize;
 
-/// What a stage may use in one call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// The time from the first instruction to the answer.
-    pub timeout: Duration,
-    /// All linear memories and tables of the instance together.
-    pub memory: ByteSize,
-    /// The elements of all tables together.
-    pub table_elements: u32,
-    /// Core instances, and tables, that the component is made of. One of Python
-    /// has 38.
-    pub instances: u32,
-    /// The services that one call may add.
-    pub services: u32,
-    /// The tags that one service may get.
-    pub tags: u32,
-    /// What the host holds of an answer or of the arguments of a host call.
-    pub output: ByteSize,
-    /// The messages that one call may write; the rest is counted and dropped.
-    pub log_lines: u32,
-    /// The messages that all calls of the stage may write in a second.
-    pub log_rate: u32,
-    /// The time of one HTTP request, or one look into Consul's KV store.
-    pub request_timeout: Duration,
+use crate::pipeline::Bounds;
+
+/// Hand the list of all limits of a call to a macro: first those that a stage has in its own
+/// table, then those in its `limits`. Of each: what it bounds, its field, type and key, what it is
+/// where nothing is said, and the constant with the bounds within which it makes sense.
+///
+/// It is the one place where they stand: the types here and in the configuration, the defaults,
+/// the rules and what overrides what are made of it.
+macro_rules! every_limit {
+    ($then:ident) => {
+        $then! {
+            /// The time from the first instruction to the answer.
+            timeout: Duration where "humantime_serde", "timeout", Duration::from_millis(200), TIMEOUT;
+            /// All linear memories and tables of the instance together.
+            memory: ByteSize, "memory", ByteSize::mib(64), MEMORY;
+            => limits
+            /// The elements of all tables together.
+            table_elements: u32, "table-elements", 50_000, TABLE_ELEMENTS;
+            /// Core instances, and tables, that the component is made of. One of Python
+            /// has 38.
+            instances: u32, "instances", 64, INSTANCES;
+            /// The services that one call may add, and that one container may have.
+            services: u32, "services", Bounds::DEFAULT.services as u32, SERVICES;
+            /// The tags that one service may get.
+            tags: u32, "tags", Bounds::DEFAULT.tags as u32, TAGS;
+            /// What the host holds of an answer or of the arguments of a host call.
+            output: ByteSize, "output", ByteSize::mib(1), OUTPUT;
+            /// The messages that one call may write; the rest is counted and dropped.
+            log_lines: u32, "log-lines", 100, LOG_LINES;
+            /// The messages that all calls of the stage may write in a second.
+            log_rate: u32, "log-rate", 1_000, LOG_RATE;
+            /// The time of one HTTP request, or one look into Consul's KV store.
+            request_timeout: Duration where "humantime_serde", "request-timeout", Duration::from_millis(100), REQUEST_TIMEOUT;
+        }
+    };
 }
+pub(crate) use every_limit;
+
+macro_rules! limits_of_a_call {
+    (
+        $($(#[$doc:meta])* $own:ident: $own_type:ty $(where $own_with:literal)?, $own_key:literal,
+            $own_default:expr, $own_bounds:ident;)*
+        => limits
+        $($(#[$more_doc:meta])* $more:ident: $more_type:ty $(where $with:literal)?, $key:literal,
+            $default:expr, $bounds:ident;)*
+    ) => {
+        /// What a stage may use in one call.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub struct Limits {
+            $($(#[$doc])* pub $own: $own_type,)*
+            $($(#[$more_doc])* pub $more: $more_type,)*
+        }
+
+        impl Limits {
+            /// What holds where nothing is said.
+            pub const DEFAULT: Self = Self { $($own: $own_default,)* $($more: $default,)* };
+
+            /// Of each limit, the larger one.
+            pub fn or_larger(self, other: Self) -> Self {
+                Self {
+                    $($own: self.$own.max(other.$own),)*
+                    $($more: self.$more.max(other.$more),)*
+                }
+            }
+
+            /// What is out of its bounds: the key in the configuration, and a sentence
+            /// with the least and the most.
+            pub fn faults(&self) -> Vec<(&'static str, String)> {
+                [
+                    $(($own_key, outside(&self.$own, &Self::$own_bounds)),)*
+                    $(($key, outside(&self.$more, &Self::$bounds)),)*
+                ]
+                .into_iter()
+                .filter_map(|(key, fault)| Some((key, fault?)))
+                .collect()
+            }
+
+            /// The key, what holds where nothing is said, the least and the most.
+            #[cfg(test)]
+            fn rows() -> Vec<[String; 4]> {
+                let row = |key: &str, default: String, least: String, most: String| {
+                    [key.to_string(), default, least, most]
+                };
+                vec![
+                    $(row(
+                        $own_key,
+                        Self::DEFAULT.$own.written(),
+                        Self::$own_bounds.start().written(),
+                        Self::$own_bounds.end().written(),
+                    ),)*
+                    $(row(
+                        $key,
+                        Self::DEFAULT.$more.written(),
+                        Self::$bounds.start().written(),
+                        Self::$bounds.end().written(),
+                    ),)*
+                ]
+            }
+        }
+    };
+}
+every_limit!(limits_of_a_call);
 
 impl Default for Limits {
     fn default() -> Self {
@@ -39,20 +116,6 @@ impl Default for Limits {
 
 /// The bounds within which a limit makes sense.
 impl Limits {
-    /// What holds where nothing is said.
-    pub const DEFAULT: Self = Self {
-        timeout: Duration::from_millis(200),
-        memory: ByteSize::mib(64),
-        table_elements: 50_000,
-        instances: 64,
-        services: 1_000,
-        tags: 256,
-        output: ByteSize::mib(1),
-        log_lines: 100,
-        log_rate: 1_000,
-        request_timeout: Duration::from_millis(100),
-    };
-
     /// The shortest deadline is several ticks of the clock that enforces it.
     pub const TIMEOUT: RangeInclusive<Duration> =
         Duration::from_millis(10)..=Duration::from_secs(60);
@@ -83,61 +146,39 @@ impl Limits {
     /// The stack where nothing is said.
     pub const DEFAULT_STACK: ByteSize = ByteSize::kib(512);
 
-    /// Of each limit, the larger one.
-    pub fn or_larger(self, other: Self) -> Self {
-        Self {
-            timeout: self.timeout.max(other.timeout),
-            memory: self.memory.max(other.memory),
-            table_elements: self.table_elements.max(other.table_elements),
-            instances: self.instances.max(other.instances),
-            services: self.services.max(other.services),
-            tags: self.tags.max(other.tags),
-            output: self.output.max(other.output),
-            log_lines: self.log_lines.max(other.log_lines),
-            log_rate: self.log_rate.max(other.log_rate),
-            request_timeout: self.request_timeout.max(other.request_timeout),
-        }
-    }
-
-    /// What is out of its bounds: the key in the configuration, and a sentence
-    /// with the least and the most.
-    pub fn faults(&self) -> Vec<(&'static str, String)> {
-        let time = |value: &Duration| humantime::format_duration(*value).to_string();
-        [
-            ("timeout", outside(&self.timeout, &Self::TIMEOUT, time)),
-            ("memory", outside(&self.memory, &Self::MEMORY, ByteSize::to_string)),
-            ("table-elements", number(self.table_elements, &Self::TABLE_ELEMENTS)),
-            ("instances", number(self.instances, &Self::INSTANCES)),
-            ("services", number(self.services, &Self::SERVICES)),
-            ("tags", number(self.tags, &Self::TAGS)),
-            ("output", outside(&self.output, &Self::OUTPUT, ByteSize::to_string)),
-            ("log-lines", number(self.log_lines, &Self::LOG_LINES)),
-            ("log-rate", number(self.log_rate, &Self::LOG_RATE)),
-            ("request-timeout", outside(&self.request_timeout, &Self::REQUEST_TIMEOUT, time)),
-        ]
-        .into_iter()
-        .filter_map(|(key, fault)| Some((key, fault?)))
-        .collect()
-    }
-
     /// What is wrong with a size of the stack.
     pub fn stack_fault(size: ByteSize) -> Option<String> {
-        outside(&size, &Self::STACK, ByteSize::to_string)
+        outside(&size, &Self::STACK)
     }
 }
 
-fn number(value: u32, bounds: &RangeInclusive<u32>) -> Option<String> {
-    outside(&value, bounds, u32::to_string)
+/// A value as it is written in the configuration.
+pub(crate) trait Written: PartialOrd {
+    fn written(&self) -> String;
 }
 
-fn outside<T: PartialOrd, S: fmt::Display>(
-    value: &T,
-    bounds: &RangeInclusive<T>,
-    shown: impl Fn(&T) -> S,
-) -> Option<String> {
+impl Written for Duration {
+    fn written(&self) -> String {
+        humantime::format_duration(*self).to_string()
+    }
+}
+
+macro_rules! written_as_shown {
+    ($($type:ty),*) => {
+        $(impl Written for $type {
+            fn written(&self) -> String {
+                self.to_string()
+            }
+        })*
+    };
+}
+written_as_shown!(u32, usize, ByteSize);
+
+/// What is wrong with a value that is outside of its bounds.
+pub(crate) fn outside<T: Written>(value: &T, bounds: &RangeInclusive<T>) -> Option<String> {
     (!bounds.contains(value)).then(|| {
-        let (least, most) = (shown(bounds.start()), shown(bounds.end()));
-        format!("{} is not between {least} and {most}", shown(value))
+        let (least, most) = (bounds.start().written(), bounds.end().written());
+        format!("{} is not between {least} and {most}", value.written())
     })
 }
 
@@ -149,6 +190,19 @@ mod tests {
     fn the_defaults_are_within_their_bounds() {
         assert_eq!(Limits::DEFAULT.faults(), []);
         assert_eq!(Limits::stack_fault(Limits::DEFAULT_STACK), None);
+    }
+
+    #[test]
+    fn the_readme_says_what_holds() {
+        let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+        let readme = std::fs::read_to_string(readme).expect("it is there");
+        let rows = Limits::rows();
+        assert_eq!(rows.len(), 10, "{rows:?}");
+        for row in rows {
+            let [key, default, least, most] = row.map(|cell| cell.replace(".0 ", ""));
+            let expected = format!("| `{key}` | {default} | {least} | {most} |");
+            assert!(readme.contains(&expected), "{expected}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use bytesize::ByteSize;
 use hdrhistogram::Histogram;
 
 use super::Limits;
-use crate::pipeline::{StageError, Stats, Times};
+use crate::pipeline::{Stats, Times};
 
 /// Where the figures of a stage are kept.
 pub(super) struct Figures(Mutex<Inner>);
@@ -105,22 +105,6 @@ impl Window {
         let first = admitted < wanted && !self.told;
         self.told |= first;
         (admitted, first)
-    }
-}
-
-/// The kind of a failure, for the figures.
-pub(super) fn kind(error: &StageError) -> &'static str {
-    match error {
-        StageError::Trap(_) => "trap",
-        StageError::Timeout(_) => "timeout",
-        StageError::Memory(_) => "memory",
-        StageError::Table(_) => "table",
-        StageError::Stack(_) => "stack",
-        StageError::Output { .. } => "output",
-        StageError::Instantiate(_) => "instantiate",
-        StageError::Guest(_) => "error",
-        StageError::Invalid(_) => "invalid",
-        _ => "host",
     }
 }
 

@@ -75,6 +75,8 @@ pub(super) struct Record {
     pub(super) plan: Plan,
     /// The plan waits for the bulk guard.
     pub(super) waits: bool,
+    /// What other daemons, or other names of this host, have to do with it.
+    pub(super) notes: Vec<String>,
 }
 
 /// When a container is looked at again of which the services are not what they
@@ -303,6 +305,7 @@ impl Shared {
         };
         let Planned { plan, rival, waits } = self.plan(id, container, &offer);
         (record.plan, record.waits) = (plan.clone(), waits);
+        record.notes = self.state().notes(id, &plan.actions, waits);
         let (outcome, time) = (observed.outcome.as_ref(), self.time());
         if let Some(container) = container {
             self.state().note_outcome(id, Some(container), outcome, &offer, waits, time);
@@ -355,7 +358,10 @@ impl Shared {
         let is_news = if waits {
             state.life.keep_heartbeat(container)
         } else {
-            let services = state.catalog.offered(id);
+            let mut services = state.catalog.offered(id);
+            if !self.registry.capabilities().checks {
+                services.clear();
+            }
             state.life.note_heartbeat(&self.rules.lifecycle, container, &services)
         };
         next.extend(is_news.then(|| (Job::Heartbeat(id.clone()), Duration::ZERO)));

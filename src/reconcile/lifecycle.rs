@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::{
     container::{Container, Health, State},
-    service::{Check, CheckKind, CheckStatus, Service},
+    service::{Check, CheckKind, CheckStatus, Service, duration},
 };
 
 /// How a container's life shows in its services.
@@ -200,14 +200,7 @@ impl Lifecycle {
     fn reported(&self, check: &Check) -> Option<Duration> {
         let CheckKind::Ttl { ttl } = &check.kind else { return None };
         let mirror = check.name.as_deref() == Some(HEALTH_CHECK);
-        // The parser panics on letters that no unit has.
-        let legal = |c: char| c.is_ascii_digit() || ".hmsnu".contains(c);
-        if !ttl.chars().all(legal) {
-            return None;
-        }
-        let nanoseconds = go_parse_duration::parse_duration(ttl).ok()?;
-        let ttl = Duration::from_nanos(u64::try_from(nanoseconds).ok()?);
-        (self.heartbeat || mirror).then_some(ttl)
+        duration(ttl).filter(|_| self.heartbeat || mirror)
     }
 }
 

@@ -137,6 +137,9 @@ pub enum WriteKind {
         changes: Vec<FieldChange>,
         /// The body that Consul's agent would be sent.
         body: Value,
+        /// What of the service that lacks, and why, a sentence each.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        dropped: Vec<String>,
         /// The service.
         #[serde(skip)]
         service: Box<Service>,
@@ -181,8 +184,7 @@ impl Rehearsal {
     ) -> Self {
         let dry = Arc::new(DryRun::of(registry));
         let shared = Shared::new(source, dry.clone(), pipeline, host, options);
-        let lint = Lint { heartbeat: options.lifecycle.heartbeat, scripts: None };
-        Self { shared: Arc::new(shared), dry, options: options.clone(), lint }
+        Self::walking(Arc::new(shared), dry, options)
     }
 
     /// What a running loop would do from this moment on.
@@ -193,8 +195,11 @@ impl Rehearsal {
         options: &Options,
     ) -> Self {
         let dry = Arc::new(DryRun::of(Some(registry)));
-        let shared = Arc::new(running.fork(source, dry.clone()));
-        let lint = Lint { heartbeat: options.lifecycle.heartbeat, scripts: None };
+        Self::walking(Arc::new(running.fork(source, dry.clone())), dry, options)
+    }
+
+    fn walking(shared: Arc<Shared>, dry: Arc<DryRun>, options: &Options) -> Self {
+        let lint = Lint { heartbeat: options.lifecycle.heartbeat };
         Self { shared, dry, options: options.clone(), lint }
     }
 
@@ -260,22 +265,6 @@ impl Rehearsal {
         }
     }
 
-    /// What other daemons, or other names of this host, have to do with these actions.
-    fn notes(&self, container: &ContainerId, actions: &[Action], waits: bool) -> Vec<String> {
-        let catalog = &self.shared.state().catalog;
-        let former = actions.iter().filter_map(|action| {
-            let (id, name) = (action.id(), catalog.former_name(action.id())?);
-            Some(format!("{id}: this host was called {name} when it was registered"))
-        });
-        let elsewhere = catalog.elsewhere(container).filter(|_| waits).map(|(engine, _)| {
-            format!(
-                "it was registered under this host's name for another container engine ({engine}); \
-                 it stays until somebody confirms that this engine is no more"
-            )
-        });
-        former.chain(elsewhere).collect()
-    }
-
     /// The writes of actions that are held.
     async fn imagine(&self, actions: &[Action]) -> Vec<ForecastWrite> {
         let imagined = DryRun::of(Some(self.dry.clone()));
@@ -294,13 +283,9 @@ impl Rehearsal {
     async fn warn(&self, forecast: &mut ForecastContainer) {
         forecast.warnings.clear();
         for write in &forecast.writes {
-            let WriteKind::Register { service, body: sent, .. } = &write.kind else { continue };
-            // The body lacks what the agent is known to refuse.
-            let scripts = (*sent != body::register(service)).then_some(false);
-            let found = lint(service, Lint { scripts, ..self.lint });
-            forecast
-                .warnings
-                .extend(found.into_iter().map(|words| format!("{}: {words}", write.id)));
+            let WriteKind::Register { service, dropped, .. } = &write.kind else { continue };
+            let found = dropped.iter().cloned().chain(lint(service, self.lint));
+            forecast.warnings.extend(found.map(|words| format!("{}: {words}", write.id)));
         }
     }
 }
@@ -388,13 +373,12 @@ impl Run<'_> {
         let failed = observed.failure.is_some();
         let mut record = Record::default();
         let result = rehearsal.shared.conclude(&mut observed, &mut record).await;
-        let Record { plan, waits } = record;
+        let Record { plan, waits, notes } = record;
         forecast.conflicts.clone_from(&plan.conflicts);
         forecast.held = waits;
         let cut_off = observed.container.as_ref().and_then(Container::cut_off);
-        let notes = rehearsal.notes(id, &plan.actions, waits).into_iter();
         // Why it offers nothing any more.
-        for note in notes.chain(cut_off.filter(|_| !plan.actions.is_empty())) {
+        for note in notes.into_iter().chain(cut_off.filter(|_| !plan.actions.is_empty())) {
             if !forecast.notes.contains(&note) {
                 forecast.notes.push(note);
             }
@@ -466,7 +450,7 @@ impl ForecastContainer {
 /// A write with the reason that the plan gave.
 fn written(write: Write, actions: &[Action]) -> ForecastWrite {
     match write {
-        Write::Register { service, sent, changes } => {
+        Write::Register { service, sent, dropped, changes } => {
             let reason = actions.iter().find_map(|action| match action {
                 Action::Register { service: planned, reason, .. } if planned.id == service.id => {
                     Some(reason.clone())
@@ -480,6 +464,7 @@ fn written(write: Write, actions: &[Action]) -> ForecastWrite {
                     reason: reason.unwrap_or(Reason::New),
                     changes,
                     body: body::register(&sent),
+                    dropped,
                     service,
                 },
             }

@@ -409,6 +409,27 @@ impl State {
         Planned { plan, rival, waits }
     }
 
+    /// What other daemons, or other names of this host, have to do with these actions.
+    pub(super) fn notes(
+        &self,
+        container: &ContainerId,
+        actions: &[Action],
+        waits: bool,
+    ) -> Vec<String> {
+        let catalog = &self.catalog;
+        let former = actions.iter().filter_map(|action| {
+            let (id, name) = (action.id(), catalog.former_name(action.id())?);
+            Some(format!("{id}: this host was called {name} when it was registered"))
+        });
+        let elsewhere = catalog.elsewhere(container).filter(|_| waits).map(|(engine, _)| {
+            format!(
+                "it was registered under this host's name for another container engine ({engine}); \
+                 it stays until somebody confirms that this engine is no more"
+            )
+        });
+        former.chain(elsewhere).collect()
+    }
+
     /// The IDs of a container's own services that a plan takes out, or of which nobody finds the
     /// name any more. What another container had that has ended is not among them.
     fn taken(&self, id: &ContainerId, plan: &Plan) -> Vec<String> {

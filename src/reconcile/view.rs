@@ -57,6 +57,9 @@ pub struct Explained {
     pub service: Service,
     /// The body that Consul's agent is sent.
     pub body: Value,
+    /// What of it is not sent, and why, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<String>,
     /// What is registered under its ID now.
     pub registered: Option<Registered>,
     /// How the two compare.
@@ -157,10 +160,9 @@ impl Explainer {
         explanation.warnings.extend(survey.findings().iter().map(ToString::to_string));
         let heartbeat = self.shared.rules.lifecycle.heartbeat;
         for one in &explanation.services {
-            let scripts = (one.body != body::register(&one.service)).then_some(false);
-            let found = lint(&one.service, Lint { heartbeat, scripts });
+            let found = one.dropped.iter().cloned().chain(lint(&one.service, Lint { heartbeat }));
             let id = &one.service.id;
-            explanation.warnings.extend(found.into_iter().map(|words| format!("{id}: {words}")));
+            explanation.warnings.extend(found.map(|words| format!("{id}: {words}")));
         }
         let marked = registered.values().filter(|one| {
             self.container_of(one).as_ref() == Some(&container.id)
@@ -199,11 +201,13 @@ impl Explainer {
         for service in services {
             let marks = self.shared.state().catalog.marks().clone();
             let service = marks.stamp(&container.id, service);
-            let reduced = self.shared.registry.as_sent(&service).await;
-            let body = body::register(reduced.as_ref().unwrap_or(&service));
+            let sent = self.shared.registry.as_sent(&service).await;
+            let body = body::register(sent.as_ref().map_or(&service, |sent| &sent.service));
+            let dropped = sent.iter().flat_map(|sent| &sent.dropped).map(ToString::to_string);
+            let dropped = dropped.collect();
             let now = registered.get(&service.id).cloned();
             let standing = self.standing(&container.id, &service, now.as_ref());
-            all.push(Explained { service, body, registered: now, standing });
+            all.push(Explained { service, body, dropped, registered: now, standing });
         }
         all
     }

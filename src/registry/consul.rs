@@ -7,6 +7,7 @@ mod call;
 mod checks;
 mod config;
 mod entries;
+mod reduced;
 mod url;
 mod watch;
 mod neighbours;
@@ -20,14 +21,15 @@ use std::{
 use reqwest::{Method, Response, Url, redirect};
 use tracing::warn;
 
-use super::{Part, Registered, Registry, RegistryError};
-use crate::service::{Check, CheckKind, CheckStatus, Service};
+use super::{Capabilities, Marks, Part, Registered, Registry, RegistryError, Sent};
+use crate::service::{CheckStatus, Service};
 
 use call::object;
 pub(super) use call::{Call, json, list};
 use checks::AgentCheck;
 pub use config::{ConsulConfig, ConsulError};
 pub(super) use entries::BadList;
+use reduced::{is_script, without_further_fields, without_scripts};
 
 /// The time for a whole call; a Consul agent answers within milliseconds
 /// unless its cluster is electing a leader.
@@ -48,6 +50,17 @@ pub struct Consul {
 }
 
 impl Consul {
+    /// What an agent can do.
+    pub const CAPABILITIES: Capabilities = Capabilities {
+        marks: Marks::Metadata,
+        maintenance: true,
+        checks: true,
+        lookups: true,
+        may_forget: true,
+        neighbours: true,
+        key_values: true,
+    };
+
     /// An agent that is reached as the configuration says. Nothing is sent yet.
     ///
     /// # Errors
@@ -78,7 +91,14 @@ impl Consul {
             Call { attempt: "register service", subject: &service.id, permission: &permission };
         self.can_be_removed(call, &service.id).await?;
         let reduced = self.without_refused_checks(service).await;
-        let sent = reduced.as_ref().unwrap_or(service);
+        if reduced.is_some() {
+            warn!(
+                service = service.id,
+                "registered without its script check: the agent does not allow any \
+                 (enable_script_checks)"
+            );
+        }
+        let sent = reduced.as_ref().map_or(service, |reduced| &reduced.service);
         match self.send_service(call, sent, query).await {
             // So answers an agent that allows no scripts; it has registered nothing.
             Err(RegistryError::Unavailable { attempt, status: 500, message })
@@ -87,13 +107,15 @@ impl Consul {
                 Err(RegistryError::Refused { attempt, status: 500, message })
             }
             Err(RegistryError::Refused { status: 400, attempt, message }) if !self.original => {
-                let Some(plain) = without_further_fields(sent) else {
+                let Some(Sent { service: plain, dropped }) = without_further_fields(sent) else {
                     return Err(RegistryError::Refused { status: 400, attempt, message });
                 };
                 self.send_service(call, &plain, query).await?;
+                let dropped: Vec<_> = dropped.into_iter().map(|dropped| dropped.what).collect();
                 warn!(
                     service = service.id,
                     message,
+                    dropped = dropped.join(", "),
                     "registered without the fields of its checks that the agent may not know"
                 );
                 Ok(())
@@ -142,16 +164,11 @@ impl Consul {
 
     /// The service without the checks that the agent is known to refuse, if it
     /// has any: it would refuse the whole service.
-    async fn without_refused_checks(&self, service: &Service) -> Option<Service> {
+    async fn without_refused_checks(&self, service: &Service) -> Option<Sent> {
         let affected = !self.original && service.checks.iter().any(is_script);
         if !affected || self.allows_scripts().await != Some(false) {
             return None;
         }
-        warn!(
-            service = service.id,
-            "registered without its script check: the agent does not allow any \
-             (enable_script_checks)"
-        );
         without_scripts(service)
     }
 
@@ -176,7 +193,7 @@ impl Consul {
         let (mut services, mut weight) = (BTreeMap::new(), 0);
         object(call, response, |id, entry: Option<body::AgentService>| {
             let service = body::registered(id.clone(), entry);
-            weight += body::weight(&service);
+            weight += service.size();
             if weight <= MOST_MEMORY {
                 services.insert(id, service);
             }
@@ -229,39 +246,6 @@ impl Consul {
     }
 }
 
-/// The service without what only newer agents know of checks, if it has any of that: an older one
-/// refuses the whole service for a field. A check that would do something else without the field, or
-/// never pass, goes as a whole. Source: Consul's changelog, from 1.7 on.
-fn without_further_fields(service: &Service) -> Option<Service> {
-    let mut plain = service.clone();
-    plain.checks.retain(|check| {
-        let named = |name: &Option<String>| name.is_some();
-        let newer = match &check.kind {
-            CheckKind::Udp { .. } | CheckKind::H2Ping { .. } | CheckKind::OsService { .. } => true,
-            CheckKind::Http { tls_server_name, .. } | CheckKind::Grpc { tls_server_name, .. } => {
-                named(tls_server_name)
-            }
-            _ => false,
-        };
-        let needed = ["DisableRedirects", "TCPUseTLS"];
-        !newer && !needed.iter().any(|field| check.attributes.contains_key(*field))
-    });
-    plain.checks.iter_mut().for_each(|check| check.attributes.clear());
-    (plain != *service).then_some(plain)
-}
-
-/// Whether a check is one that an agent may be told not to run.
-fn is_script(check: &Check) -> bool {
-    matches!(check.kind, CheckKind::Script { .. } | CheckKind::Docker { .. })
-}
-
-/// The service without the checks that an agent may be told not to run, if it has any.
-fn without_scripts(service: &Service) -> Option<Service> {
-    let mut reduced = service.clone();
-    reduced.checks.retain(|check| !is_script(check));
-    (reduced.checks.len() < service.checks.len()).then_some(reduced)
-}
-
 /// Whether only the agent can tell if it can be asked for this ID.
 fn needs_proof(id: &str) -> bool {
     !id.is_ascii() || id.contains('%')
@@ -269,6 +253,10 @@ fn needs_proof(id: &str) -> bool {
 
 #[async_trait::async_trait]
 impl Registry for Consul {
+    fn capabilities(&self) -> Capabilities {
+        Self::CAPABILITIES
+    }
+
     async fn probe(&self) -> Result<String, RegistryError> {
         let leader = self.leader().await?;
         Ok(format!("consul: current leader  {leader}"))
@@ -311,7 +299,7 @@ impl Registry for Consul {
         Consul::not_writable(self, names).await
     }
 
-    async fn as_sent(&self, service: &Service) -> Option<Service> {
+    async fn as_sent(&self, service: &Service) -> Option<Sent> {
         self.without_refused_checks(service).await
     }
 
@@ -358,14 +346,6 @@ impl Registry for Consul {
             }
             _ => Ok(true),
         }
-    }
-
-    fn may_forget(&self) -> bool {
-        true
-    }
-
-    fn tells_neighbours(&self) -> bool {
-        true
     }
 
     async fn neighbours(

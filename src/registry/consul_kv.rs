@@ -31,14 +31,15 @@ use serde_json::Value;
 use tracing::warn;
 
 use super::{
-    Consul, ConsulConfig, ConsulError, Registered, Registry, RegistryError,
+    Capabilities, Consul, ConsulConfig, ConsulError, Marks, Registered, Registry, RegistryError,
+    Sent,
     consul::{BadList, Call, list},
 };
 use crate::{
     service::{Service, addressable, in_path},
     text,
 };
-use known::{Known, Pair, mark, number, value};
+use known::{Known, Pair, kept, mark, number, value};
 
 /// A prefix in Consul's key-value store.
 #[derive(Debug)]
@@ -75,10 +76,24 @@ fn example(uri: &Url) -> String {
     format!("{uri}{colon}/services, or {uri}{colon}/ for none")
 }
 
+/// `consulkv://<host>:<port>/<prefix>`.
+pub(super) const TCP: &str = "consulkv";
 /// `consulkv-unix://<socket>:/<prefix>`: the first colon ends the socket's path.
-const UNIX: &str = "consulkv-unix";
+pub(super) const UNIX: &str = "consulkv-unix";
 
 impl ConsulKv {
+    /// What the store can do: a key is a name, an ID, an address and a port, with a number for
+    /// the host.
+    pub const CAPABILITIES: Capabilities = Capabilities {
+        marks: Marks::Host,
+        maintenance: false,
+        checks: false,
+        lookups: true,
+        may_forget: true,
+        neighbours: false,
+        key_values: true,
+    };
+
     /// The store of an agent that is reached as the URI
     /// (`consulkv://<host>:<port>/<prefix>` or `consulkv-unix://<socket>:/<prefix>`)
     /// and the environment say, for the daemon of this host. The path `/` stands
@@ -204,8 +219,16 @@ impl ConsulKv {
     }
 }
 
+/// The agent's URI as [`ConsulConfig`] takes it, of a URI with a path of keys or without.
+pub(super) fn agent(uri: &Url) -> Url {
+    match uri.scheme() {
+        TCP | UNIX => split(uri).map_or_else(|_| uri.clone(), |(agent, _)| agent),
+        _ => uri.clone(),
+    }
+}
+
 /// The agent's URI as [`ConsulConfig`] takes it, and the path of the keys.
-pub(super) fn split(uri: &Url) -> Result<(Url, String), ConsulKvError> {
+fn split(uri: &Url) -> Result<(Url, String), ConsulKvError> {
     let mut agent = uri.clone();
     let path = match uri.path().split_once(':') {
         Some((socket, path)) if uri.scheme() == UNIX => {
@@ -257,6 +280,11 @@ fn is_plain(key: &str) -> bool {
 
 #[async_trait::async_trait]
 impl Registry for ConsulKv {
+    fn capabilities(&self) -> Capabilities {
+        // Of keys that are gone registrator knew nothing.
+        Capabilities { may_forget: !self.original, ..Self::CAPABILITIES }
+    }
+
     async fn probe(&self) -> Result<String, RegistryError> {
         let leader = self.consul.leader().await?;
         Ok(format!("consulkv: current leader  {leader}"))
@@ -339,9 +367,8 @@ impl Registry for ConsulKv {
         Ok(false)
     }
 
-    fn may_forget(&self) -> bool {
-        // Of keys that are gone registrator knew nothing.
-        !self.original
+    async fn as_sent(&self, service: &Service) -> Option<Sent> {
+        kept(service)
     }
 
     async fn register(&self, service: &Service) -> Result<(), RegistryError> {

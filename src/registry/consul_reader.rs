@@ -20,9 +20,8 @@ impl ConsulReader {
     /// The agent's configuration cannot be used.
     pub fn new(uri: &Url, env: impl Fn(&str) -> Option<String>) -> Result<Self, ConsulError> {
         // The prefix under which services are written has no bearing here.
-        let agent = consul_kv::split(uri).map_or_else(|_| uri.clone(), |(agent, _)| agent);
-        let agent = if uri.scheme().starts_with("consulkv") { &agent } else { uri };
-        Ok(Self { consul: Consul::new(ConsulConfig::new(agent, env)?)? })
+        let agent = consul_kv::agent(uri);
+        Ok(Self { consul: Consul::new(ConsulConfig::new(&agent, env)?)? })
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use tracing::info;
 
-use super::{Registered, Registry, RegistryError};
+use super::{Capabilities, Marks, Registered, Registry, RegistryError};
 use crate::service::Service;
 
 /// A registry in memory.
@@ -19,6 +19,10 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// What it can do: it keeps all of a service for as long as the daemon runs.
+    pub const CAPABILITIES: Capabilities =
+        Capabilities { marks: Marks::Metadata, lookups: true, ..Capabilities::LEAST };
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Registered>> {
         self.services.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -26,6 +30,10 @@ impl Memory {
 
 #[async_trait::async_trait]
 impl Registry for Memory {
+    fn capabilities(&self) -> Capabilities {
+        Self::CAPABILITIES
+    }
+
     async fn probe(&self) -> Result<String, RegistryError> {
         Ok("memory: nothing leaves this process".into())
     }

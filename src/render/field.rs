@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Text, Tone, Tree, check};
 use crate::{
     pipeline::FieldChange,
-    service::{Check, Service},
+    service::{Check, Field, FieldValue, Service},
 };
 
 /// A part of a field that differs, for people: what stood there and what stands
@@ -91,35 +91,62 @@ pub fn lines(parts: &[Part], by: impl Fn(&str) -> Option<String>) -> Vec<Tree> {
 
 /// A line for each field of a service that has a value.
 pub fn fields_of(service: &Service, by: impl Fn(&str) -> Option<String>) -> Vec<Tree> {
-    let at = match service.port {
-        0 => service.address.clone(),
-        port if service.address.contains(':') => format!("[{}]:{port}", service.address),
-        port if service.address.is_empty() => format!("the node's address, port {port}"),
-        port => format!("{}:{port}", service.address),
-    };
-    let mut rows = vec![("name".to_string(), service.name.clone()), ("address".into(), at)];
-    if !service.tags.is_empty() {
-        rows.push(("tags".into(), format!("[{}]", service.tags.join(", "))));
-    }
-    for (tag, (address, port)) in &service.tagged_addresses {
-        rows.push((format!("tagged_addresses.{tag}"), format!("{address}, port {port}")));
-    }
-    let own = service.meta.iter().filter(|(key, _)| !key.starts_with("wharfinger-"));
-    rows.extend(own.map(|(key, value)| (format!("meta.{key}"), value.clone())));
-    rows.extend(service.checks.iter().map(|one| ("checks".to_string(), check::check(one))));
-    if let Some(weights) = service.weights {
-        let words = format!("{} passing, {} warning", weights.passing, weights.warning);
-        rows.push(("weights".into(), words));
-    }
-    if service.enable_tag_override {
-        rows.push(("enable_tag_override".into(), "true".into()));
-    }
+    let rows: Vec<_> = service
+        .fields()
+        .into_iter()
+        .flat_map(|(field, value)| rows(service, field, value))
+        .collect();
     let width = rows.iter().map(|(key, _)| key.chars().count()).max().unwrap_or(0);
     let line = |(key, value): (String, String)| {
         let text = Text::of(Tone::Plain, format!("{key:width$}  {value}"));
         Tree::new(signed(text, by(&key)))
     };
     rows.into_iter().map(line).collect()
+}
+
+/// The lines of a field, each by its key.
+fn rows(service: &Service, field: Field, value: FieldValue<'_>) -> Vec<(String, String)> {
+    let name = field.name();
+    let row = |value: String| vec![(name.to_string(), value)];
+    match (field, value) {
+        // Its head names the service, and notes from stage to stage are not registered.
+        (Field::Id | Field::Protocol | Field::Attributes, _) => Vec::new(),
+        // The port stands behind the address.
+        (Field::Port, _) => Vec::new(),
+        (Field::Address, _) => row(at(service)),
+        (_, FieldValue::Text(text)) => row(text.to_string()),
+        (_, FieldValue::Port(port)) => row(port.to_string()),
+        (_, FieldValue::Protocol(protocol)) => row(format!("{protocol:?}").to_lowercase()),
+        (_, FieldValue::List([])) => Vec::new(),
+        (_, FieldValue::List(list)) => row(format!("[{}]", list.join(", "))),
+        (_, FieldValue::Pairs(pairs)) => {
+            let own = pairs.iter().filter(|(key, _)| !key.starts_with("wharfinger-"));
+            own.map(|(key, value)| (format!("{name}.{key}"), value.clone())).collect()
+        }
+        (_, FieldValue::Checks(checks)) => {
+            checks.iter().map(|one| (name.to_string(), check::check(one))).collect()
+        }
+        (_, FieldValue::Weights(None) | FieldValue::Flag(false)) => Vec::new(),
+        (_, FieldValue::Weights(Some(weights))) => {
+            row(format!("{} passing, {} warning", weights.passing, weights.warning))
+        }
+        (_, FieldValue::Flag(true)) => row("true".into()),
+        (_, FieldValue::Addresses(all)) => {
+            let line = |(tag, (address, port)): (&String, &(String, u16))| {
+                (format!("{name}.{tag}"), format!("{address}, port {port}"))
+            };
+            all.iter().map(line).collect()
+        }
+    }
+}
+
+fn at(service: &Service) -> String {
+    match service.port {
+        0 => service.address.clone(),
+        port if service.address.contains(':') => format!("[{}]:{port}", service.address),
+        port if service.address.is_empty() => format!("the node's address, port {port}"),
+        port => format!("{}:{port}", service.address),
+    }
 }
 
 fn signed(text: Text, stage: Option<String>) -> Text {

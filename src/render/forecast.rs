@@ -117,9 +117,10 @@ fn vetoes<'a>(
     outcome: &'a Outcome,
     stages: &'a [StageNote],
 ) -> impl Iterator<Item = &'a crate::pipeline::Veto> {
-    outcome.vetoed.iter().filter(|veto| {
-        !stages.iter().any(|note| note.name == veto.stage && note.plugin == "registrator")
-    })
+    outcome
+        .vetoed
+        .iter()
+        .filter(|veto| !stages.iter().any(|note| note.name == veto.stage && note.is_registrator()))
 }
 
 /// A forecast as a tree. With `all`, containers with nothing to do are in it, too.

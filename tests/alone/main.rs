@@ -13,6 +13,8 @@ mod field;
 mod fleet;
 mod gate;
 mod hostile;
+mod ignored;
+mod least;
 mod pipeline;
 mod plan;
 mod plugins;

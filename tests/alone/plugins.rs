@@ -298,7 +298,7 @@ async fn the_calls_of_a_stage_are_counted() {
     let stats = stage.stats();
     assert_eq!(stats.calls, 5);
     let outcomes: Vec<_> = stats.outcomes.iter().map(|(kind, count)| (&**kind, *count)).collect();
-    assert_eq!(outcomes, [("error", 1), ("ok", 2), ("timeout", 1), ("trap", 1)]);
+    assert_eq!(outcomes, [("guest", 1), ("ok", 2), ("timeout", 1), ("trap", 1)]);
     assert!(stats.time.max >= limits.timeout && stats.time.p50 < limits.timeout, "{stats:?}");
     assert!(stats.peak_memory >= ByteSize::kib(64), "{stats:?}");
     assert_eq!(host.stats(), [("stage".to_string(), stats)]);

@@ -9,6 +9,7 @@ mod gate;
 mod gone;
 mod grants;
 mod held;
+mod kept;
 mod keys;
 mod lab;
 mod paths;

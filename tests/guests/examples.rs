@@ -10,7 +10,17 @@ use std::{
 
 use crate::common::author::{arg, wharfinger};
 
-const LANGUAGES: [&str; 5] = ["rust", "javascript", "typescript", "python", "c"];
+/// The languages: the folders with a build script.
+fn languages() -> Vec<String> {
+    let folders = fs::read_dir(crate::common::root().join("plugins/examples")).expect("a folder");
+    let folders = folders.map(|entry| entry.expect("an entry").path());
+    let found = folders.filter(|folder| folder.join("build.sh").is_file());
+    let name = |folder: PathBuf| folder.file_name()?.to_str().map(String::from);
+    let mut found: Vec<_> = found.filter_map(name).collect();
+    found.sort();
+    assert!(found.len() >= 5, "{found:?}");
+    found
+}
 
 fn example(language: &str) -> PathBuf {
     crate::common::root().join("plugins/examples").join(language)
@@ -42,16 +52,16 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 
 #[test]
 fn all_have_the_same_cases() {
-    let expected = files(&example(LANGUAGES[0]).join("cases"));
+    let expected = files(&example(&languages()[0]).join("cases"));
     assert!(expected.len() > 20, "{:?}", expected.keys());
-    for language in LANGUAGES {
+    for language in &languages() {
         assert!(files(&example(language).join("cases")) == expected, "{language}");
     }
 }
 
 #[test]
 fn each_passes_the_cases() {
-    for language in LANGUAGES {
+    for language in &languages() {
         let (folder, component) = (example(language), component(language));
         let args = ["plugin", "test", arg(&folder), "--component", arg(&component), "--json"];
         let tested = wharfinger(Path::new("/"), &args).good().json();
@@ -62,7 +72,7 @@ fn each_passes_the_cases() {
 
 #[test]
 fn none_imports_more_than_the_contract() {
-    for language in LANGUAGES {
+    for language in &languages() {
         let component = component(language);
         let inspected =
             wharfinger(Path::new("/"), &["plugin", "inspect", arg(&component), "--json"]);
@@ -83,7 +93,7 @@ fn all_run_beside_each_other_in_one_pipeline() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut text = String::from("[[pipeline]]\nname = 'registrator'\nbuiltin = 'registrator'\n");
     let mut expected = String::from("web");
-    for (language, separator) in LANGUAGES.iter().zip([".", "-", "..", "--", ".-"]) {
+    for (language, separator) in languages().iter().zip([".", "-", "..", "--", ".-"]) {
         let file = component(language);
         let _ = write!(
             text,

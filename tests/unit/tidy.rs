@@ -53,6 +53,27 @@ fn wasm_is_known_in_the_plugin_host_only() {
     }
 }
 
+/// Whatever asks what a registry can do asks the registry.
+#[test]
+fn what_a_registry_can_do_is_not_read_off_its_uri() {
+    let mut checked = 0;
+    for path in sources(&src()) {
+        let name = path.strip_prefix(src()).expect("a path below src").display().to_string();
+        let text = fs::read_to_string(&path).expect("a source");
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        if name.starts_with("registry") || path.ends_with("tests.rs") {
+            continue;
+        }
+        checked += 1;
+        for guess in
+            ["\"consulkv", "\"consul-tls", "\"consul-unix", "with(\"consul\"", "with(\"memory"]
+        {
+            assert!(!code.contains(guess), "{name} mentions {guess}");
+        }
+    }
+    assert!(checked >= 100, "{checked}");
+}
+
 #[test]
 fn every_module_says_what_it_is_for() {
     for path in sources(&src()) {

@@ -20,6 +20,15 @@ pub(super) fn languages() -> Vec<&'static str> {
     FILES.iter().filter_map(language).filter(|name| !name.contains('/')).collect()
 }
 
+/// What the sources of a language's example end in, by the one that the component begins with.
+pub(super) fn ending(language: &str) -> Option<&'static str> {
+    example(language).iter().find_map(|file| {
+        let name = file.path.strip_prefix("src/").unwrap_or(file.path);
+        let (stem, ending) = name.split_once('.')?;
+        matches!(stem, "plugin" | "lib").then_some(ending)
+    })
+}
+
 /// The files of a language's example, by their paths within it.
 pub(super) fn example(language: &str) -> Vec<File> {
     below(&format!("{EXAMPLES}{language}/"))

@@ -25,8 +25,7 @@ pub(super) struct NewArgs {
     /// The plugin's name: lowercase letters, digits and hyphens.
     name: String,
 
-    /// The language it is written in: rust, javascript, typescript, python or c.
-    #[arg(long, value_name = "LANGUAGE")]
+    #[arg(long, value_name = "LANGUAGE", help = languages())]
     lang: String,
 
     /// The folder for the project [default: the plugin's name].
@@ -65,17 +64,19 @@ pub(super) fn new(args: &NewArgs) -> Result<Report, Failure> {
     Ok(Report::good(text, json))
 }
 
+/// The help of `--lang`: the languages of the examples.
+fn languages() -> String {
+    format!("The language it is written in: {}", embedded::languages().join(", "))
+}
+
 /// A language by its name or what its files end in.
 fn language(text: &str) -> Result<&'static str, Failure> {
-    let wanted = match text.to_ascii_lowercase().as_str() {
-        "rs" => "rust".to_string(),
-        "js" => "javascript".to_string(),
-        "ts" => "typescript".to_string(),
-        "py" => "python".to_string(),
-        other => other.to_string(),
-    };
+    let wanted = text.to_ascii_lowercase();
     let known = embedded::languages();
-    known.iter().find(|language| **language == wanted).copied().ok_or_else(|| {
+    let is = |language: &&&str| {
+        **language == wanted || embedded::ending(language) == Some(wanted.as_str())
+    };
+    known.iter().find(is).copied().ok_or_else(|| {
         Failure::new(format!("there is no example in {text:?}: there are {}", known.join(", ")))
             .hint(
                 "a plugin can be in any language that makes components of wit/v0.1.0/pipeline.wit",
@@ -126,6 +127,30 @@ mod tests {
         assert!(is_taken(folder.path()));
         let (path, error) = write(folder.path(), &[file]).expect_err("it is there already");
         assert!(path.ends_with("a/run.sh") && error.kind() == io::ErrorKind::AlreadyExists);
+    }
+
+    #[test]
+    fn a_language_is_known_by_its_name_or_its_files_ending() {
+        for (text, expected) in [
+            ("rs", "rust"),
+            ("JS", "javascript"),
+            ("ts", "typescript"),
+            ("py", "python"),
+            ("c", "c"),
+        ] {
+            assert_eq!(language(text), Ok(expected));
+        }
+        let help = languages();
+        let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+        let readme = fs::read_to_string(readme).expect("it is there");
+        let named =
+            readme.lines().find(|line| line.contains("plugin new") && line.contains("--lang"));
+        let named = named.expect("a line that shows it");
+        for known in embedded::languages() {
+            assert_eq!(language(known), Ok(known));
+            assert!(embedded::ending(known).is_some() && help.contains(known), "{known}: {help}");
+            assert!(named.contains(known), "{known}: {named}");
+        }
     }
 
     #[test]

@@ -6,8 +6,6 @@ use std::{
     sync::Arc,
 };
 
-use url::Url;
-
 use super::{failure::Failure, input::Told};
 use crate::{
     app,
@@ -17,7 +15,7 @@ use crate::{
         Compiler, ComponentSpec, ComponentStage, HostOptions, KvReader, Limits, LoadError,
         PluginHost,
     },
-    registry::ConsulReader,
+    registry::{ConsulReader, Place, PlaceError},
     text,
 };
 
@@ -128,14 +126,16 @@ fn reader(uri: &str) -> Result<ConsulReader, Failure> {
     let wrong = |fault: String| {
         Failure::new(format!("--registry: {:?}: {fault}", text::without_secrets(uri)))
     };
-    let url = Url::parse(uri).map_err(|error| wrong(error.to_string()))?;
-    if !url.scheme().starts_with("consul") {
-        return Err(wrong(
-            "it is not the URI of a Consul agent, such as consul://HOST:8500".into(),
-        ));
+    let none = "it is not the URI of a Consul agent, such as consul://HOST:8500";
+    let place = match Place::parse(uri) {
+        Ok(place) => place,
+        Err(PlaceError::Bad { source: Some(fault), .. }) => return Err(wrong(fault.to_string())),
+        Err(_) => return Err(wrong(none.into())),
+    };
+    match place.key_values(|name| std::env::var(name).ok()) {
+        Ok(store) => store.ok_or_else(|| wrong(none.into())),
+        Err(error) => Err(wrong(error_chain(&error))),
     }
-    ConsulReader::new(&url, |name| std::env::var(name).ok())
-        .map_err(|error| wrong(error_chain(&error)))
 }
 
 /// The KV store where no registry is named.

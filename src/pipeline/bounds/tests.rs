@@ -8,6 +8,7 @@ use crate::{
         candidates,
         tests::{container, host},
     },
+    service::{Check, CheckKind},
 };
 
 fn check(note: usize) -> Check {

@@ -80,7 +80,7 @@ async fn what_changes_each_time_is_said_with_the_stages() {
     assert_eq!(
         unsettled(&[("adds", add_one)]).await,
         ["stage adds fails on the pipeline's own result: returned an invalid result: service \
-          \"made-up\": id: another service has it, too"]
+          \"made-up\": id: another service of the container has it"]
     );
 }
 

@@ -184,7 +184,10 @@ async fn a_stage_that_validates_may_only_keep_and_veto() {
 async fn two_services_of_a_container_do_not_get_one_id() {
     let error = evaluate(&pipeline(&[&Scripted::new("a", same_id)])).await;
     let text = error.expect_err("one of them would be lost").source.to_string();
-    assert!(text.contains(r#"service "same": id: another service has it, too"#), "{text}");
+    assert!(
+        text.contains(r#"service "same": id: another service of the container has it"#),
+        "{text}"
+    );
 }
 
 #[derive(Debug)]

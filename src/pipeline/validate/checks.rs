@@ -1,12 +1,12 @@
 //! Check definitions. Source of the rules: Consul's documentation of checks, and
 //! what an agent refuses together with the whole service.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use url::Url;
 
 use super::{Fault, MAX_TEXT, address::host_and_port, id, line, shown, text};
-use crate::service::{Check, CheckKind};
+use crate::service::{self, Check, CheckKind};
 
 const MAX_BODY: usize = 64 << 10;
 const MAX_NOTES: usize = 4096;
@@ -64,13 +64,27 @@ const TYPED: [&str; 40] = [
 
 /// A check of the service with this ID.
 pub(in crate::pipeline) fn check(service: &str, check: &Check) -> Fault {
-    if let Some(text) = &check.id {
+    // Each field has its rule here or in `times`; those without one can have any value.
+    let Check {
+        id: own_id,
+        name,
+        notes,
+        kind: what,
+        interval: _,
+        timeout: _,
+        initial_status: _,
+        deregister_after: _,
+        success_before_passing: _,
+        failures_before_critical: _,
+        attributes: further,
+    } = check;
+    if let Some(text) = own_id {
         id::check(service, text).map_err(named("id"))?;
     }
-    if let Some(name) = &check.name {
+    if let Some(name) = name {
         text(name).map_err(named("name"))?;
     }
-    if let Some(notes) = &check.notes {
+    if let Some(notes) = notes {
         // Notes may have several lines.
         let control = |c: char| c.is_control() && c != '\n' && c != '\t';
         if notes.len() > MAX_NOTES || notes.chars().any(control) {
@@ -79,8 +93,8 @@ pub(in crate::pipeline) fn check(service: &str, check: &Check) -> Fault {
         }
     }
     times(check)?;
-    kind(&check.kind)?;
-    attributes(&check.kind, &check.attributes).map_err(named("attributes"))
+    kind(what)?;
+    attributes(what, further).map_err(named("attributes"))
 }
 
 fn named(field: &str) -> impl Fn(String) -> String {
@@ -109,22 +123,17 @@ fn times(check: &Check) -> Fault {
 
 /// A duration as Go writes it, longer than none.
 fn duration(value: &str) -> Fault {
-    // The parser panics on some texts of letters that no unit has.
-    let legal = |c: char| c.is_ascii_digit() || ".hmsnu".contains(c);
     let starts = value.starts_with(|c: char| c.is_ascii_digit());
-    if !starts || value.len() > 32 || !value.chars().all(legal) {
-        return Err(format!("{:?}: Consul reads durations such as 10s or 1m30s", shown(value)));
-    }
-    match go_parse_duration::parse_duration(value) {
-        Ok(nanoseconds) if nanoseconds > 0 => Ok(()),
-        Ok(_) => Err(format!("{:?}: it is not longer than none", shown(value))),
-        Err(_) => Err(format!("{:?}: Consul reads durations such as 10s or 1m30s", shown(value))),
+    match service::duration(value).filter(|_| starts && value.len() <= 32) {
+        Some(Duration::ZERO) => Err(format!("{:?}: it is not longer than none", shown(value))),
+        Some(_) => Ok(()),
+        None => Err(format!("{:?}: Consul reads durations such as 10s or 1m30s", shown(value))),
     }
 }
 
 fn kind(kind: &CheckKind) -> Fault {
     match kind {
-        CheckKind::Http { url, method, headers, body, tls_server_name, .. } => {
+        CheckKind::Http { url, method, headers, body, tls_skip_verify: _, tls_server_name } => {
             http_url(url).map_err(named("url"))?;
             if let Some(method) = method {
                 token(method).map_err(named("method"))?;
@@ -137,8 +146,10 @@ fn kind(kind: &CheckKind) -> Fault {
         }
         CheckKind::Tcp { address }
         | CheckKind::Udp { address }
-        | CheckKind::H2Ping { address, .. } => host_and_port(address).map_err(named("address")),
-        CheckKind::Grpc { target, tls_server_name, .. } => {
+        | CheckKind::H2Ping { address, use_tls: _, tls_skip_verify: _ } => {
+            host_and_port(address).map_err(named("address"))
+        }
+        CheckKind::Grpc { target, use_tls: _, tls_skip_verify: _, tls_server_name } => {
             let (address, service) = target.split_once('/').unwrap_or((target, ""));
             host_and_port(address).and_then(|()| line(service)).map_err(named("target"))?;
             server_name(tls_server_name.as_deref())
@@ -149,7 +160,7 @@ fn kind(kind: &CheckKind) -> Fault {
             shell.as_deref().map_or(Ok(()), text).map_err(named("shell"))?;
             command(args).map_err(named("args"))
         }
-        CheckKind::Ttl { .. } => Ok(()),
+        CheckKind::Ttl { ttl: _ } => Ok(()),
         CheckKind::Alias { node, service } => {
             if node.is_none() && service.is_none() {
                 return Err("alias: it names neither a node nor a service".into());

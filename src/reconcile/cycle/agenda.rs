@@ -68,7 +68,8 @@ impl Failing {
 impl Agenda {
     /// The agenda of a loop that begins now.
     pub(in crate::reconcile) fn new(shared: Arc<Shared>, options: &Options, now: Instant) -> Self {
-        let watch = shared.registry.may_forget().then_some(options.watch);
+        let can = shared.registry.capabilities();
+        let watch = can.may_forget.then_some(options.watch);
         let mut agenda = Self {
             shared,
             queue: Queue::new(),
@@ -84,7 +85,7 @@ impl Agenda {
         }
         // Without marks there is nothing to be known by, and registrator read nothing.
         let known = options.provenance && !agenda.shared.rules.is_original();
-        if known && agenda.shared.registry.tells_neighbours() {
+        if known && can.neighbours {
             agenda.add(Job::Neighbours, now);
         }
         agenda

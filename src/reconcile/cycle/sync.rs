@@ -147,10 +147,11 @@ impl Shared {
         &self,
         services: Vec<(String, T)>,
     ) -> Vec<(String, T, Result<bool, RegistryError>)> {
+        let can = self.registry.capabilities();
         let lookups = services.into_iter().map(|(id, known)| {
             let registry = self.registry.clone();
             async move {
-                let found = registry.has(&id).await;
+                let found = if can.lookups { registry.has(&id).await } else { Ok(false) };
                 (id, known, found)
             }
         });
@@ -160,7 +161,11 @@ impl Shared {
     /// Find out which services this daemon, or a former one of this host, has left in
     /// maintenance.
     async fn find_maintained(&self) -> Result<(), LookError> {
-        let maintained = match self.registry.maintenance().await {
+        let read = match self.registry.capabilities().maintenance {
+            true => self.registry.maintenance().await,
+            false => Ok(BTreeMap::new()),
+        };
+        let maintained = match read {
             Ok(maintained) => maintained,
             Err(error) if error.is_transient() => return Err(error.into()),
             Err(error) => {

@@ -10,9 +10,9 @@ use std::{
 
 use crate::{
     pipeline::{FieldChange, diff},
-    reconcile::{cycle::lock, difference::differences},
-    registry::{Registered, Registry, RegistryError},
-    service::Service,
+    reconcile::cycle::lock,
+    registry::{Capabilities, Registered, Registry, RegistryError, Sent},
+    service::{Field, Service},
 };
 
 /// A write that was not made.
@@ -23,6 +23,8 @@ pub(in crate::reconcile) enum Write {
         service: Box<Service>,
         /// As it would be sent.
         sent: Box<Service>,
+        /// What that lacks.
+        dropped: Vec<String>,
         changes: Vec<FieldChange>,
     },
     Deregister {
@@ -66,45 +68,26 @@ impl DryRun {
     }
 }
 
-/// What a registration would change; nothing if the service is new.
+/// What a registration would change; nothing if the service is new. Checks are known only of
+/// what was `written` here.
 fn changes(old: &Registered, written: Option<&Service>, new: &Service) -> Vec<FieldChange> {
-    let mut before = service_of(old, new);
-    // An agent adds tagged addresses of its own, and with tag override the tags are
-    // not the daemon's.
-    let fields = differences(new, old);
-    if !fields.contains(&"tagged-addresses") {
-        before.tagged_addresses.clone_from(&new.tagged_addresses);
+    let mut before = old.to_service(new);
+    if let Some(written) = written {
+        before.checks.clone_from(&written.checks);
     }
-    if !fields.contains(&"tags") {
-        before.tags.clone_from(&new.tags);
-    }
-    match written {
-        Some(written) => before.checks.clone_from(&written.checks),
-        None => before.checks.clone_from(&new.checks),
-    }
-    diff(&before, new)
-}
-
-/// What a registry has, in the form of a service; the rest as in `like`.
-fn service_of(old: &Registered, like: &Service) -> Service {
-    let weights = Some(old.weights);
-    let default = like.weights.is_none() && Registered::from(like).weights == old.weights;
-    Service {
-        id: old.id.clone(),
-        name: old.name.clone(),
-        address: old.address.clone(),
-        port: old.port,
-        tags: old.tags.clone(),
-        meta: old.meta.clone(),
-        weights: if default { None } else { weights },
-        enable_tag_override: old.enable_tag_override,
-        tagged_addresses: old.tagged_addresses.clone(),
-        ..like.clone()
-    }
+    let mut differ = old.differences(new);
+    differ.push(Field::Checks);
+    let mut changes = diff(&before, new);
+    changes.retain(|change| differ.iter().any(|field| field.name() == change.field));
+    changes
 }
 
 #[async_trait::async_trait]
 impl Registry for DryRun {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.as_ref().map_or(Capabilities::LEAST, |inner| inner.capabilities())
+    }
+
     async fn probe(&self) -> Result<String, RegistryError> {
         Ok("nothing is written".into())
     }
@@ -128,9 +111,10 @@ impl Registry for DryRun {
         let old = state.now.insert(service.id.clone(), service.into());
         let written = state.written.insert(service.id.clone(), service.clone());
         let changes = old.map(|old| changes(&old, written.as_ref(), service)).unwrap_or_default();
-        let sent = Box::new(sent.unwrap_or_else(|| service.clone()));
+        let dropped = sent.iter().flat_map(|sent| &sent.dropped).map(ToString::to_string).collect();
+        let sent = Box::new(sent.map_or_else(|| service.clone(), |sent| sent.service));
         let service = Box::new(service.clone());
-        state.writes.push(Write::Register { service, sent, changes });
+        state.writes.push(Write::Register { service, sent, dropped, changes });
         Ok(())
     }
 
@@ -141,7 +125,7 @@ impl Registry for DryRun {
         }
     }
 
-    async fn as_sent(&self, service: &Service) -> Option<Service> {
+    async fn as_sent(&self, service: &Service) -> Option<Sent> {
         match &self.inner {
             Some(inner) => inner.as_sent(service).await,
             None => None,

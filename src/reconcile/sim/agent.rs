@@ -15,7 +15,7 @@ use super::{Ground, Sim, world};
 use crate::{
     container::{ContainerId, Protocol},
     reconcile::{META_CONTAINER, META_HOST},
-    registry::{Registered, Registry, RegistryError},
+    registry::{Capabilities, Registered, Registry, RegistryError},
     service::{Check, Service},
 };
 
@@ -223,6 +223,10 @@ impl Client {
 
 #[async_trait::async_trait]
 impl Registry for Client {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { neighbours: false, ..crate::registry::Consul::CAPABILITIES }
+    }
+
     async fn probe(&self) -> Result<String, RegistryError> {
         Ok("simulated".into())
     }
@@ -266,10 +270,6 @@ impl Registry for Client {
         };
         self.ground.travel(self.incarnation).await;
         answer
-    }
-
-    fn may_forget(&self) -> bool {
-        true
     }
 
     async fn register(&self, service: &Service) -> Result<(), RegistryError> {

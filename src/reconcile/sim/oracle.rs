@@ -24,7 +24,7 @@ use crate::{
     container::{Container, ContainerId},
     docker::{Event, Moment, Source, SourceError},
     reconcile::{Forecast, ForecastWrite, Held, META_RETIRE, Rehearsal, WriteKind},
-    registry::{Registered, Registry, RegistryError},
+    registry::{Capabilities, Registered, Registry, RegistryError},
     service::Service,
 };
 
@@ -71,8 +71,8 @@ impl Registry for Glass {
         Ok(self.0.lock().agent.entries.contains_key(id))
     }
 
-    fn may_forget(&self) -> bool {
-        true
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { neighbours: false, ..crate::registry::Consul::CAPABILITIES }
     }
 
     async fn register(&self, service: &Service) -> Result<(), RegistryError> {

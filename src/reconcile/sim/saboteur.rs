@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     reconcile::{Action, Plan, state::catalog::Catalog},
-    registry::{Registered, Registry, RegistryError},
+    registry::{Capabilities, Registered, Registry, RegistryError},
     service::Service,
 };
 
@@ -117,8 +117,8 @@ impl Registry for Saboteur {
         self.inner.has(id).await
     }
 
-    fn may_forget(&self) -> bool {
-        self.inner.may_forget()
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
     }
 
     async fn register(&self, service: &Service) -> Result<(), RegistryError> {

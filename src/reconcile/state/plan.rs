@@ -416,8 +416,5 @@ pub(in crate::reconcile) fn conflict(catalog: &Catalog, id: &str) -> Option<Stri
 /// begins with this host's name, or it is the very service.
 fn adoptable(host: &str, service: &Service, registered: &Registered) -> bool {
     let by_id = registered.id.strip_prefix(host).is_some_and(|rest| rest.starts_with(':'));
-    let same = registered.name == service.name
-        && registered.port == service.port
-        && registered.address == service.address;
-    by_id || same
+    by_id || registered.is_at_the_place_of(service)
 }

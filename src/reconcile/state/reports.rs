@@ -63,10 +63,10 @@ impl Reports {
             }
         }
         for veto in &outcome.vetoed {
-            // A built-in stage ignores; what others veto is news.
+            // What the container says of itself is ignored; what others veto is news.
             let (stage, reason) = (&veto.stage, &veto.reason);
             let mut steps = pipeline.steps().iter();
-            if steps.any(|step| step.name() == stage && step.is_builtin()) {
+            if steps.any(|step| step.name() == stage && step.is_registrator()) {
                 info!("ignored: {id} {reason}");
             } else {
                 info!("vetoed: {id} {} by {stage}: {reason}", veto.service.id);

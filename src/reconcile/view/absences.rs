@@ -42,7 +42,7 @@ impl Explainer {
         for veto in known.outcome.iter().flat_map(|outcome| &outcome.vetoed) {
             let note = known.stages.iter().find(|note| note.name == veto.stage);
             // Of the stage that reads what the container says of itself.
-            if note.is_some_and(|note| note.plugin == "registrator") {
+            if note.is_some_and(|note| note.is_registrator()) {
                 say(AbsenceKind::Ignored, Some(&veto.service.id), veto.reason.clone());
             } else {
                 let words = format!("by stage {}: {}", veto.stage, veto.reason);

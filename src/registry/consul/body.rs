@@ -124,22 +124,37 @@ struct Check<'a> {
 
 impl<'a> From<&'a Service> for Registration<'a> {
     fn from(service: &'a Service) -> Self {
-        let mut checks: Vec<_> = service.checks.iter().map(Check::from).collect();
+        // Whatever Consul has a place for is in the body.
+        let Service {
+            id,
+            name,
+            address,
+            port,
+            protocol: _,
+            tags,
+            meta,
+            checks,
+            weights,
+            enable_tag_override,
+            tagged_addresses,
+            origin: _,
+            attributes: _,
+        } = service;
+        let mut checks: Vec<_> = checks.iter().map(Check::from).collect();
         let check = if checks.len() == 1 { checks.pop() } else { None };
-        let address = |(tag, (address, port)): (&'a String, &(String, u16))| {
+        let tagged = |(tag, (address, port)): (&'a String, &(String, u16))| {
             (tag.as_str(), Address { address: address.clone(), port: *port })
         };
         Self {
-            id: &service.id,
-            name: &service.name,
-            tags: &service.tags,
-            port: service.port,
-            address: &service.address,
-            tagged_addresses: service.tagged_addresses.iter().map(address).collect(),
-            enable_tag_override: service.enable_tag_override,
-            meta: &service.meta,
-            weights: service
-                .weights
+            id,
+            name,
+            tags,
+            port: *port,
+            address,
+            tagged_addresses: tagged_addresses.iter().map(tagged).collect(),
+            enable_tag_override: *enable_tag_override,
+            meta,
+            weights: weights
                 .map(|weights| Weights { passing: weights.passing, warning: weights.warning }),
             check,
             checks: if checks.is_empty() { None } else { Some(checks) },
@@ -149,27 +164,37 @@ impl<'a> From<&'a Service> for Registration<'a> {
 
 impl<'a> From<&'a service::Check> for Check<'a> {
     fn from(check: &'a service::Check) -> Self {
+        let service::Check {
+            id,
+            name,
+            notes,
+            kind,
+            interval,
+            timeout,
+            initial_status,
+            deregister_after,
+            success_before_passing,
+            failures_before_critical,
+            attributes,
+        } = check;
+        let further = |(key, value): (&String, &String)| {
+            let text = || Value::from(value.as_str());
+            (key.clone(), serde_json::from_str(value).unwrap_or_else(|_| text()))
+        };
         let mut body = Self {
-            id: check.id.as_deref(),
-            name: check.name.as_deref(),
-            notes: check.notes.as_deref(),
-            interval: check.interval.as_deref(),
-            timeout: check.timeout.as_deref(),
-            status: check.initial_status.map(word),
-            success_before_passing: check.success_before_passing,
-            failures_before_critical: check.failures_before_critical,
-            deregister_critical_service_after: check.deregister_after.as_deref(),
-            further: check
-                .attributes
-                .iter()
-                .map(|(key, value)| {
-                    let text = || Value::from(value.as_str());
-                    (key.clone(), serde_json::from_str(value).unwrap_or_else(|_| text()))
-                })
-                .collect(),
+            id: id.as_deref(),
+            name: name.as_deref(),
+            notes: notes.as_deref(),
+            interval: interval.as_deref(),
+            timeout: timeout.as_deref(),
+            status: initial_status.map(word),
+            success_before_passing: *success_before_passing,
+            failures_before_critical: *failures_before_critical,
+            deregister_critical_service_after: deregister_after.as_deref(),
+            further: attributes.iter().map(further).collect(),
             ..Self::default()
         };
-        body.fill(&check.kind);
+        body.fill(kind);
         body
     }
 }
@@ -255,40 +280,36 @@ struct AgentWeights {
 /// What an agent says of the service with this ID; of one that it describes in a way that
 /// cannot be understood no more is known than that it is there.
 pub(super) fn registered(id: String, entry: Option<AgentService>) -> Registered {
-    let entry = entry.unwrap_or_default();
-    let weights = match entry.weights {
-        Some(weights) => service::Weights {
-            passing: u32::try_from(weights.passing).unwrap_or_default(),
-            warning: u32::try_from(weights.warning).unwrap_or_default(),
-        },
-        None => service::Weights { passing: 1, warning: 1 },
-    };
-    let port = |port: i64| u16::try_from(port).unwrap_or_default();
-    let addresses = entry.tagged_addresses.unwrap_or_default().into_iter();
+    let AgentService {
+        service,
+        tags,
+        meta,
+        port,
+        address,
+        tagged_addresses,
+        weights,
+        enable_tag_override,
+    } = entry.unwrap_or_default();
+    let number = |weight: i64| u32::try_from(weight).unwrap_or_default();
+    let weights = weights.map_or(service::Weights::DEFAULT, |weights| service::Weights {
+        passing: number(weights.passing),
+        warning: number(weights.warning),
+    });
+    let in_range = |port: i64| u16::try_from(port).unwrap_or_default();
+    let addresses = tagged_addresses.unwrap_or_default().into_iter();
     Registered {
         id,
-        name: entry.service,
-        address: entry.address,
-        port: port(entry.port),
-        tags: entry.tags.unwrap_or_default(),
-        meta: entry.meta.unwrap_or_default(),
+        name: service,
+        address,
+        port: in_range(port),
+        tags: tags.unwrap_or_default(),
+        meta: meta.unwrap_or_default(),
         weights,
-        enable_tag_override: entry.enable_tag_override,
+        enable_tag_override,
         tagged_addresses: addresses
-            .map(|(tag, tagged)| (tag, (tagged.address, port(tagged.port))))
+            .map(|(tag, tagged)| (tag, (tagged.address, in_range(tagged.port))))
             .collect(),
     }
-}
-
-/// The memory that a service takes, about: short texts take more than they have bytes.
-pub(super) fn weight(service: &Registered) -> usize {
-    let texts =
-        |texts: &mut dyn Iterator<Item = usize>| texts.map(|length| 48 + length).sum::<usize>();
-    let pairs = service.meta.iter().map(|(key, value)| 48 + key.len() + value.len());
-    let addresses = service.tagged_addresses.iter().map(|(tag, (at, _))| 96 + tag.len() + at.len());
-    let own = 2 * service.id.len() + service.name.len() + service.address.len();
-    let all = service.tags.iter().map(String::len);
-    512 + own + texts(&mut all.chain(pairs).chain(addresses))
 }
 
 fn is_zero(port: &u16) -> bool {

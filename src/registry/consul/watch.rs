@@ -98,7 +98,10 @@ impl Consul {
         };
         let lacks = |service: &&Arc<Service>| {
             let sent = if allowed == Some(false) { super::without_scripts(service) } else { None };
-            let sent = sent.as_ref().unwrap_or(service);
+            let sent: &Service = match &sent {
+                Some(sent) => &sent.service,
+                None => service,
+            };
             !(0..sent.checks.len()).all(|place| has(sent, place))
         };
         Ok(services.iter().filter(lacks).map(|service| service.id.clone()).collect())

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     reconcile::META_HOST,
-    registry::Registered,
+    registry::{Dropped, Registered, Sent},
     service::{Service, Weights},
 };
 
@@ -157,11 +157,47 @@ pub(super) fn entry(name: &str, id: &str, address: String, port: u16) -> Registe
         port,
         tags: Vec::new(),
         meta: BTreeMap::new(),
-        weights: Weights { passing: 1, warning: 1 },
+        weights: Weights::DEFAULT,
         enable_tag_override: false,
         tagged_addresses: BTreeMap::new(),
     }
 }
+
+/// What a key and its value say of a service, if that is less than all. The marks are in its
+/// number.
+pub(super) fn kept(service: &Service) -> Option<Sent> {
+    let plain = Service {
+        id: service.id.clone(),
+        name: service.name.clone(),
+        address: service.address.clone(),
+        port: service.port,
+        protocol: service.protocol,
+        tags: Vec::new(),
+        meta: service.meta.iter().filter(|(key, _)| key.starts_with(MARK)).map(owned).collect(),
+        checks: Vec::new(),
+        weights: None,
+        enable_tag_override: false,
+        tagged_addresses: BTreeMap::new(),
+        origin: service.origin.clone(),
+        attributes: service.attributes.clone(),
+    };
+    let (kept, all) = (plain.fields(), service.fields());
+    let lost = kept.iter().zip(&all).filter(|((_, kept), (_, all))| kept != all);
+    let lost: Vec<_> = lost.map(|((field, _), _)| field.key()).collect();
+    if lost.is_empty() {
+        return None;
+    }
+    let why = "Consul's KV store has no place for more than an address and a port".to_string();
+    let dropped = Dropped { what: format!("its {}", lost.join(", ")), why };
+    Some(Sent { service: plain, dropped: vec![dropped] })
+}
+
+fn owned((key, value): (&String, &String)) -> (String, String) {
+    (key.clone(), value.clone())
+}
+
+/// The daemon's own keys of the metadata begin so.
+const MARK: &str = "wharfinger-";
 
 /// Address and port; an IPv6 address stands in brackets.
 pub(super) fn value(service: &Service) -> String {

@@ -134,3 +134,20 @@ fn all_names_of_an_id_are_known() {
     keys.sort();
     assert_eq!(keys, ["p/b/x", "p/c/x"]);
 }
+
+#[tokio::test]
+async fn what_a_key_has_no_place_for_is_named() {
+    let store = store("consulkv://h/a").expect("a store");
+    let mut service = service("h:web:80", "web", "10.0.0.1");
+    service.tags.clear();
+    assert_eq!(store.as_sent(&service).await, None, "the mark is the key's number");
+
+    service.tags.push("a".into());
+    service.meta.insert("owner".into(), "ann".into());
+    service.weights = Some(crate::service::Weights { passing: 2, warning: 1 });
+    let sent = store.as_sent(&service).await.expect("less is sent");
+    let words = sent.dropped.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    assert!(words.ends_with("it is registered without its tags, meta, weights"), "{words}");
+    assert_eq!(store.as_sent(&sent.service).await, None);
+    assert_eq!((sent.service.id, sent.service.port), (service.id, service.port));
+}

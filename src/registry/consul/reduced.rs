@@ -1,0 +1,147 @@
+//! What of a service an agent is not sent, because it is known, or may be thought, to refuse the
+//! whole service for it.
+
+use crate::{
+    registry::{Dropped, Sent},
+    service::{Check, CheckKind, Service},
+};
+
+/// The service without what only newer agents know of checks, if it has any of that: an older one
+/// refuses the whole service for a field. A check that would do something else without the field, or
+/// never pass, goes as a whole. Source: Consul's changelog, from 1.7 on.
+pub(super) fn without_further_fields(service: &Service) -> Option<Sent> {
+    let mut plain = service.clone();
+    let why = "the agent may not know it";
+    let (mut dropped, mut n) = (Vec::new(), 0);
+    let mut drop_it = |what: String| dropped.push(Dropped { what, why: why.into() });
+    plain.checks.retain_mut(|check| {
+        n += 1;
+        let newer = match &check.kind {
+            CheckKind::Udp { .. } | CheckKind::H2Ping { .. } | CheckKind::OsService { .. } => true,
+            CheckKind::Http { tls_server_name, .. } | CheckKind::Grpc { tls_server_name, .. } => {
+                tls_server_name.is_some()
+            }
+            CheckKind::Tcp { .. }
+            | CheckKind::Script { .. }
+            | CheckKind::Docker { .. }
+            | CheckKind::Ttl { .. }
+            | CheckKind::Alias { .. } => false,
+        };
+        let needed = ["DisableRedirects", "TCPUseTLS"];
+        if newer || needed.iter().any(|field| check.attributes.contains_key(*field)) {
+            drop_it(format!("check {n}"));
+            return false;
+        }
+        for field in std::mem::take(&mut check.attributes).into_keys() {
+            drop_it(format!("{field} of check {n}"));
+        }
+        true
+    });
+    (!dropped.is_empty()).then_some(Sent { service: plain, dropped })
+}
+
+/// Whether a check is one that an agent may be told not to run.
+pub(super) fn is_script(check: &Check) -> bool {
+    matches!(check.kind, CheckKind::Script { .. } | CheckKind::Docker { .. })
+}
+
+/// The service without the checks that an agent may be told not to run, if it has any.
+pub(super) fn without_scripts(service: &Service) -> Option<Sent> {
+    let mut reduced = service.clone();
+    reduced.checks.retain(|check| !is_script(check));
+    let what = match service.checks.len() - reduced.checks.len() {
+        0 => return None,
+        1 => "its script check".to_string(),
+        n => format!("its {n} script checks"),
+    };
+    let why = "the agent runs no scripts (enable_script_checks)".into();
+    Some(Sent { service: reduced, dropped: vec![Dropped { what, why }] })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::container::Protocol;
+
+    fn check(kind: CheckKind, attributes: &[(&str, &str)]) -> Check {
+        let attributes =
+            attributes.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+        Check {
+            id: None,
+            name: None,
+            notes: None,
+            kind,
+            interval: Some("10s".into()),
+            timeout: None,
+            initial_status: None,
+            deregister_after: None,
+            success_before_passing: None,
+            failures_before_critical: None,
+            attributes,
+        }
+    }
+
+    fn service(checks: Vec<Check>) -> Service {
+        Service {
+            id: "a".into(),
+            name: "a".into(),
+            address: "10.0.0.1".into(),
+            port: 80,
+            protocol: Protocol::Tcp,
+            tags: Vec::new(),
+            meta: BTreeMap::new(),
+            checks,
+            weights: None,
+            enable_tag_override: false,
+            tagged_addresses: BTreeMap::new(),
+            origin: None,
+            attributes: BTreeMap::new(),
+        }
+    }
+
+    fn tcp() -> CheckKind {
+        CheckKind::Tcp { address: "10.0.0.1:80".into() }
+    }
+
+    fn script() -> CheckKind {
+        CheckKind::Script { args: vec!["true".into()] }
+    }
+
+    /// What is dropped, and how many checks are left.
+    fn dropped(sent: Option<Sent>) -> Option<(Vec<String>, usize)> {
+        let Sent { service, dropped } = sent?;
+        Some((dropped.into_iter().map(|dropped| dropped.what).collect(), service.checks.len()))
+    }
+
+    #[test]
+    fn script_checks_are_named_by_their_number() {
+        let check = |kind| check(kind, &[]);
+        assert_eq!(dropped(without_scripts(&service(vec![check(tcp())]))), None);
+        let one = service(vec![check(script()), check(tcp())]);
+        assert_eq!(dropped(without_scripts(&one)), Some((vec!["its script check".into()], 1)));
+        let words = without_scripts(&one).expect("it has one").dropped[0].to_string();
+        assert_eq!(
+            words,
+            "the agent runs no scripts (enable_script_checks): it is registered without its script \
+             check"
+        );
+        let two = service(vec![check(script()), check(script())]);
+        assert_eq!(dropped(without_scripts(&two)), Some((vec!["its 2 script checks".into()], 0)));
+    }
+
+    #[test]
+    fn fields_that_an_agent_may_not_know_are_named_with_their_check() {
+        assert_eq!(dropped(without_further_fields(&service(vec![check(tcp(), &[])]))), None);
+        let udp = CheckKind::Udp { address: "10.0.0.1:53".into() };
+        let all = service(vec![
+            check(udp, &[]),
+            check(tcp(), &[("OutputMaxSize", "9")]),
+            check(tcp(), &[("TCPUseTLS", "true")]),
+            check(tcp(), &[]),
+        ]);
+        let expected = ["check 1", "OutputMaxSize of check 2", "check 3"].map(String::from);
+        assert_eq!(dropped(without_further_fields(&all)), Some((expected.into(), 2)));
+    }
+}

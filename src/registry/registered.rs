@@ -1,0 +1,252 @@
+//! A service as a registry has it, and in what that differs from what is wanted.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::service::{Field, FieldValue, Service, Weights};
+
+/// A service as the registry has it. Checks are not part of what a Consul agent
+/// says of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Registered {
+    pub id: String,
+    pub name: String,
+    pub address: String,
+    pub port: u16,
+    pub tags: Vec<String>,
+    pub meta: BTreeMap<String, String>,
+    pub weights: Weights,
+    pub enable_tag_override: bool,
+    pub tagged_addresses: BTreeMap<String, (String, u16)>,
+}
+
+/// The memory that an entry takes beside its fields, roughly.
+const ENTRY: usize = 512;
+
+impl From<&Service> for Registered {
+    /// What the registry has once it has registered the service.
+    fn from(service: &Service) -> Self {
+        let Service {
+            id,
+            name,
+            address,
+            port,
+            protocol: _,
+            tags,
+            meta,
+            checks: _,
+            weights,
+            enable_tag_override,
+            tagged_addresses,
+            origin: _,
+            attributes: _,
+        } = service.clone();
+        let weights = weights.unwrap_or(Weights::DEFAULT);
+        Self { id, name, address, port, tags, meta, weights, enable_tag_override, tagged_addresses }
+    }
+}
+
+impl Registered {
+    /// All that a registry says of a service, in the order of the record.
+    pub fn fields(&self) -> [(Field, FieldValue<'_>); 9] {
+        let Self {
+            id,
+            name,
+            address,
+            port,
+            tags,
+            meta,
+            weights,
+            enable_tag_override,
+            tagged_addresses,
+        } = self;
+        [
+            (Field::Id, FieldValue::Text(id)),
+            (Field::Name, FieldValue::Text(name)),
+            (Field::Address, FieldValue::Text(address)),
+            (Field::Port, FieldValue::Port(*port)),
+            (Field::Tags, FieldValue::List(tags)),
+            (Field::Meta, FieldValue::Pairs(meta)),
+            (Field::Weights, FieldValue::Weights(Some(*weights))),
+            (Field::EnableTagOverride, FieldValue::Flag(*enable_tag_override)),
+            (Field::TaggedAddresses, FieldValue::Addresses(tagged_addresses)),
+        ]
+    }
+
+    /// The fields in which it differs from what is wanted under its ID.
+    pub fn differences(&self, wanted: &Service) -> Vec<Field> {
+        let wants = wanted.fields();
+        let differs = |(field, now): &(Field, FieldValue<'_>)| {
+            let Some((_, want)) = wants.iter().find(|(other, _)| other == field) else {
+                return false;
+            };
+            match (field, want, now) {
+                (Field::Id, ..) => false,
+                // With tag override, others may change the tags.
+                (Field::Tags, ..) if wanted.enable_tag_override => false,
+                (_, FieldValue::Weights(None), now) => {
+                    *now != FieldValue::Weights(Some(Weights::DEFAULT))
+                }
+                // Consul adds tagged addresses of its own.
+                (_, FieldValue::Addresses(want), FieldValue::Addresses(now)) => {
+                    want.iter().any(|(tag, at)| now.get(tag) != Some(at))
+                }
+                (_, want, now) => want != now,
+            }
+        };
+        let fields = self.fields();
+        fields.iter().filter(|field| differs(field)).map(|(field, _)| *field).collect()
+    }
+
+    /// Whether a service of this name is reached at this very place.
+    pub fn is_at_the_place_of(&self, service: &Service) -> bool {
+        let Self {
+            id: _,
+            name,
+            address,
+            port,
+            tags: _,
+            meta: _,
+            weights: _,
+            enable_tag_override: _,
+            tagged_addresses: _,
+        } = self;
+        (name, address, port) == (&service.name, &service.address, &service.port)
+    }
+
+    /// It in the form of a service; what a registry does not say is as in `like`.
+    pub fn to_service(&self, like: &Service) -> Service {
+        let Self {
+            id,
+            name,
+            address,
+            port,
+            tags,
+            meta,
+            weights,
+            enable_tag_override,
+            tagged_addresses,
+        } = self.clone();
+        let Service {
+            protocol,
+            checks,
+            origin,
+            attributes,
+            id: _,
+            name: _,
+            address: _,
+            port: _,
+            tags: _,
+            meta: _,
+            weights: _,
+            enable_tag_override: _,
+            tagged_addresses: _,
+        } = like.clone();
+        Service {
+            id,
+            name,
+            address,
+            port,
+            protocol,
+            tags,
+            meta,
+            checks,
+            weights: Some(weights),
+            enable_tag_override,
+            tagged_addresses,
+            origin,
+            attributes,
+        }
+    }
+
+    /// The memory that it takes, roughly; its ID is also the key by which it is found.
+    pub(super) fn size(&self) -> usize {
+        let fields = self.fields().iter().map(|(_, value)| value.size()).sum::<usize>();
+        ENTRY + self.id.len() + fields
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::container::Protocol;
+
+    fn service() -> Service {
+        let text = |text: &str| text.to_string();
+        Service {
+            id: text("an-id"),
+            name: text("a-name"),
+            address: text("10.0.0.1"),
+            port: 80,
+            protocol: Protocol::Tcp,
+            tags: vec![text("a")],
+            meta: BTreeMap::from([(text("k"), text("v"))]),
+            checks: Vec::new(),
+            weights: None,
+            enable_tag_override: false,
+            tagged_addresses: BTreeMap::from([(text("lan"), (text("10.0.0.2"), 81))]),
+            origin: None,
+            attributes: BTreeMap::from([(text("note"), text("1"))]),
+        }
+    }
+
+    fn differ(change: impl Fn(&mut Service, &mut Registered)) -> Vec<Field> {
+        let mut service = service();
+        let mut registered = Registered::from(&service);
+        change(&mut service, &mut registered);
+        registered.differences(&service)
+    }
+
+    #[test]
+    fn whatever_a_registry_has_in_another_form_differs() {
+        assert_eq!(differ(|_, _| {}), []);
+        let fields: [(Field, fn(&mut Registered)); 8] = [
+            (Field::Name, |now| now.name.push('x')),
+            (Field::Address, |now| now.address.push('x')),
+            (Field::Port, |now| now.port += 1),
+            (Field::Tags, |now| now.tags.clear()),
+            (Field::Meta, |now| now.meta.clear()),
+            (Field::Weights, |now| now.weights.passing = 9),
+            (Field::EnableTagOverride, |now| now.enable_tag_override = true),
+            (Field::TaggedAddresses, |now| now.tagged_addresses.clear()),
+        ];
+        let tried: Vec<_> = fields.iter().map(|(field, _)| *field).collect();
+        let all = Registered::from(&service());
+        let all: Vec<_> = all.fields().map(|(field, _)| field).into_iter().skip(1).collect();
+        assert_eq!(tried, all, "each field but the ID is tried");
+        for (field, change) in fields {
+            assert_eq!(differ(|_, now| change(now)), [field], "{field:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_registry_may_have_of_its_own_is_no_difference() {
+        let more = |now: &mut Registered| {
+            now.tagged_addresses.insert("wan".into(), ("192.0.2.1".into(), 80));
+        };
+        assert_eq!(differ(|_, now| more(now)), []);
+        let tags = differ(|wanted, now| {
+            (wanted.enable_tag_override, now.enable_tag_override) = (true, true);
+            now.tags.push("theirs".into());
+        });
+        assert_eq!(tags, []);
+        let weights = differ(|wanted, _| wanted.weights = Some(Weights::DEFAULT));
+        assert_eq!(weights, []);
+        // What is not registered cannot differ.
+        let notes = differ(|wanted, _| wanted.attributes.clear());
+        assert_eq!(notes, []);
+    }
+
+    #[test]
+    fn an_entry_in_the_form_of_a_service_has_what_the_registry_says() {
+        let like = Service { name: "other".into(), port: 1, ..service() };
+        let registered = Registered::from(&service());
+        let back = registered.to_service(&like);
+        assert_eq!(Registered::from(&back), registered);
+        assert_eq!(back.attributes, like.attributes);
+        assert!(registered.is_at_the_place_of(&service()));
+        assert!(!registered.is_at_the_place_of(&like));
+    }
+}
