@@ -2,6 +2,7 @@
 
 mod fits;
 mod parts;
+mod registries;
 mod stages;
 mod whereabouts;
 
@@ -13,24 +14,24 @@ use tokio::{
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
-    cli::{OfferArgs, RunArgs},
+    cli::{BadUsage, OfferArgs, RunArgs},
     config::{Config, ConfigError},
     control::Control,
     docker::{Docker, HttpGet, Recorded, Source, Tags},
-    error::error_chain,
     host::{Compat, Host},
-    pipeline::Pipeline,
+    pipeline::{Pipeline, host_address},
     reconcile::{Deregister, GuardLimits, Lifecycle, OnExit, Options, Reconciler},
-    registry::{Place, PlaceError, Registry},
     reload::{self, Reload, Watched},
     text,
 };
 
 pub use fits::Asked;
 pub use parts::Parts;
+pub use registries::start_faults;
+use registries::{reach, registry};
 pub(crate) use stages::cache;
 pub(crate) use stages::say_broken;
 pub use stages::{Loaded, StageFault, Stages, choosing};
@@ -52,22 +53,22 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let mut watched = Watched::default();
     args.offer.config.iter().for_each(|file| watched.add(file));
     let config = config(&args.offer)?;
+    let args = settled(args, &config)?;
     watched.add_plugins(&config);
     if let Some(ip) = &args.offer.ip {
         info!("Forcing host IP to {ip}");
     }
-    let compat = args.offer.compat.or(config.compat).unwrap_or_default();
+    let compat = args.offer.compat.unwrap_or_default();
     let tags = tags(&args.offer, compat)?;
     let uri = args.uri.clone().or_else(|| config.registry.uri.clone()).ok_or_else(|| {
         BadConfig(anyhow!("neither the command line nor the file names a registry"))
     })?;
     // Neither a name server, a compiler nor Docker keeps a daemon that is to stop.
-    let Some(host) = unless(&stop, host(&args.offer, config.compat)).await? else {
+    let Some(host) = unless(&stop, host(&args.offer)).await? else {
         return Ok(());
     };
     let options = options(&args, &config);
-    let place = place(&uri)?;
-    let registry = open(&place, &host)?;
+    let (place, registry) = registry(&uri, &host)?;
     let adapter = place.adapter();
     Asked::of(&options, &config, compat).hold_against(adapter, registry.capabilities())?;
     let mut stages = Stages::with_registry(&uri).compiled_by_children();
@@ -125,15 +126,16 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
 
 /// How the loop is run, by the flags and the file.
 fn options(args: &RunArgs, config: &Config) -> Options {
-    let seconds = |seconds: u64| (seconds > 0).then(|| Duration::from_secs(seconds));
+    let seconds =
+        |seconds: Option<u64>| seconds.filter(|seconds| *seconds > 0).map(Duration::from_secs);
     Options {
-        deregister: match args.deregister.as_str() {
-            "on-success" => Deregister::OnSuccess,
+        deregister: match args.deregister.as_deref() {
+            Some("on-success") => Deregister::OnSuccess,
             _ => Deregister::Always,
         },
         resync: seconds(args.resync),
-        cleanup: args.cleanup,
-        provenance: !args.offer.no_provenance,
+        cleanup: args.cleanup.unwrap_or(false),
+        provenance: !args.offer.no_provenance.unwrap_or(false),
         lifecycle: Lifecycle {
             ttl: seconds(args.ttl).zip(seconds(args.ttl_refresh)),
             ..config.lifecycle.clone()
@@ -155,11 +157,16 @@ async fn control(
     }
     match Control::listen(path).await {
         Ok(control) => {
-            debug!(path = %control.path().display(), "listening for commands");
+            info!("Listening for commands at {}", control.path().display());
             Some(tokio::spawn(control.serve(reconciler.handle(), stop.clone())))
         }
         Err(error) => {
-            warn!(%error, "no control socket: other commands cannot reach this daemon (--control)");
+            let mount = Control::mount(Path::new("/run/wharfinger"));
+            warn!(
+                %error,
+                "no control socket: status, apply and explain cannot reach this daemon. Name a \
+                 place with --control; a container with a read-only root takes {mount}"
+            );
             None
         }
     }
@@ -171,12 +178,12 @@ async fn control(
 ///
 /// The template is wrong ([`BadConfig`]).
 pub fn tags(args: &OfferArgs, compat: Compat) -> anyhow::Result<Tags> {
-    let http_get = match (args.allow_http_get, compat) {
+    let http_get = match (args.allow_http_get.unwrap_or(false), compat) {
         (false, _) => HttpGet::Forbidden,
         (true, Compat::Registrator) => HttpGet::Original,
         (true, _) => HttpGet::Checked,
     };
-    let tags = Tags::parse(&args.tags, http_get).context("-tags");
+    let tags = Tags::parse(args.tags.as_deref().unwrap_or_default(), http_get).context("-tags");
     Ok(tags.map_err(BadConfig)?)
 }
 
@@ -196,12 +203,23 @@ pub fn config(args: &OfferArgs) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-/// The host's facts. `compat` is the file's; the flag's wins.
+/// The flags with what the file says where they do not.
 ///
 /// # Errors
 ///
-/// The machine's name cannot be read.
-pub async fn host(args: &OfferArgs, compat: Option<Compat>) -> anyhow::Result<Host> {
+/// Together they cannot be used ([`BadConfig`]).
+pub fn settled(args: RunArgs, config: &Config) -> anyhow::Result<RunArgs> {
+    let args = args.filled(config);
+    args.check().map_err(|words| BadConfig(anyhow!("{words} ([registrator] of the file)")))?;
+    Ok(args)
+}
+
+/// The host's facts, by flags that are settled.
+///
+/// # Errors
+///
+/// The machine's name cannot be read, or `-ip` is no address ([`BadUsage`]).
+pub async fn host(args: &OfferArgs) -> anyhow::Result<Host> {
     let hostname = match &args.hostname {
         Some(hostname) => hostname.clone(),
         None => std::fs::read_to_string("/proc/sys/kernel/hostname")
@@ -209,13 +227,19 @@ pub async fn host(args: &OfferArgs, compat: Option<Compat>) -> anyhow::Result<Ho
             .trim()
             .to_string(),
     };
-    let compat = args.compat.or(compat).unwrap_or_default();
+    let compat = args.compat.unwrap_or_default();
+    let (internal, ip) = (args.internal.unwrap_or(false), args.ip.clone());
+    let ip = ip.filter(|ip| !ip.is_empty());
+    if let Some(ip) = ip.as_deref().filter(|_| !internal && compat == Compat::None) {
+        // Every service would be refused for it.
+        host_address(ip).map_err(|fault| BadUsage(format!("-ip: {fault}")))?;
+    }
     let fixed = args.resolve.iter().find(|(name, _)| *name == hostname);
     let addresses = match fixed {
         Some((_, address)) => vec![address.clone()],
         None => whereabouts::resolve(&hostname).await,
     };
-    let forced = args.ip.as_ref().is_some_and(|ip| !ip.is_empty());
+    let forced = ip.is_some();
     let resolved_address = match compat {
         Compat::Registrator => addresses.into_iter().next(),
         Compat::None => whereabouts::of_host(&hostname, addresses, forced),
@@ -231,11 +255,11 @@ pub async fn host(args: &OfferArgs, compat: Option<Compat>) -> anyhow::Result<Ho
     }
     Ok(Host {
         hostname,
-        forced_address: args.ip.clone().filter(|ip| !ip.is_empty()),
+        forced_address: ip,
         resolved_address,
-        internal: args.internal,
-        explicit: args.explicit,
-        address_label: Some(args.use_ip_from_label.clone()).filter(|label| !label.is_empty()),
+        internal,
+        explicit: args.explicit.unwrap_or(false),
+        address_label: args.use_ip_from_label.clone().filter(|label| !label.is_empty()),
         compat,
         flags,
     })
@@ -251,45 +275,6 @@ pub async fn pipeline(config: &Config) -> anyhow::Result<Pipeline> {
     let pipeline = Stages::default().compiled_by_children().load(config).await?;
     stages::announce(&pipeline);
     Ok(pipeline)
-}
-
-/// Where the registry of a URI is.
-fn place(uri: &str) -> anyhow::Result<Place> {
-    Place::parse(uri).map_err(with_code)
-}
-
-/// The registry that is there.
-fn open(place: &Place, host: &Host) -> anyhow::Result<Arc<dyn Registry>> {
-    let original = host.compat == Compat::Registrator;
-    place.open(|name| std::env::var(name).ok(), &host.hostname, original).map_err(with_code)
-}
-
-/// A prefix of keys that is none is a fault of the configuration; for the others the exit code
-/// is registrator's.
-fn with_code(error: PlaceError) -> anyhow::Error {
-    match error {
-        PlaceError::Kv(error) => BadConfig(error.into()).into(),
-        error => error.into(),
-    }
-}
-
-/// Wait until the registry is there, as often as the flags say.
-async fn reach(registry: &dyn Registry, args: &RunArgs, compat: Compat) -> anyhow::Result<String> {
-    let original = compat == Compat::Registrator;
-    let attempts = args.retry_attempts.unwrap_or(if original { 0 } else { -1 });
-    let mut attempt = 0;
-    loop {
-        if original || attempt > 0 {
-            info!("Connecting to backend ({attempt}/{attempts})");
-        }
-        match registry.probe().await {
-            Ok(words) => return Ok(words),
-            Err(error) if attempt == attempts => return Err(error.into()),
-            Err(error) => warn!(error = error_chain(&error), "the registry is not there yet"),
-        }
-        tokio::time::sleep(Duration::from_millis(args.retry_interval.unsigned_abs())).await;
-        attempt += 1;
-    }
 }
 
 /// What comes of this, unless it is to stop before.

@@ -9,6 +9,7 @@ mod check;
 mod completions;
 mod dispatch;
 mod explain;
+mod flags;
 mod go_flags;
 mod output;
 mod plan;
@@ -16,26 +17,25 @@ mod plugin;
 mod status;
 mod record;
 mod replay;
-mod target;
+mod usage;
 
-use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
+use std::ffi::OsString;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
-
-use crate::host::Compat;
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 pub use apply::{ApplyArgs, apply};
 pub use check::{CheckArgs, check};
 pub use completions::{CompletionsArgs, completions};
 pub use dispatch::run;
 pub use explain::{ExplainArgs, ExplainOutput, explain};
+pub use flags::{OfferArgs, RunArgs};
 pub use output::{CHANGES, Color, ColorArgs, Printed, print, stdout, width};
 pub use plan::{PlanArgs, PlanOutput, plan};
 pub use plugin::{Done, PluginArgs, plugin};
 pub use record::{RecordArgs, record};
 pub use replay::{ReplayArgs, ReplayOutput, replay};
 pub use status::{StatusArgs, status};
-pub use target::TargetArgs;
+pub use usage::{BadUsage, UsageError};
 
 /// Keeps Consul's catalog true to the containers that run on a host.
 #[derive(Debug, Parser)]
@@ -94,170 +94,17 @@ impl Invocation {
     pub fn needs_docker(&self) -> bool {
         matches!(self, Self::Run(_) | Self::Plan(_) | Self::Explain(_) | Self::Record(_))
     }
-}
 
-/// The flags that decide what is registered.
-#[derive(Debug, Clone, Args)]
-pub struct OfferArgs {
-    /// IP for ports mapped to the host.
-    #[arg(long, value_name = "ADDRESS")]
-    pub ip: Option<String>,
-
-    /// Use the containers' own addresses and ports instead of published ones.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
-    pub internal: bool,
-
-    /// Only register containers that have SERVICE_NAME set.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
-    pub explicit: bool,
-
-    /// Tags for all services, separated by commas; a Go template over what
-    /// `docker inspect` prints.
-    #[arg(long, value_name = "TAGS", default_value = "")]
-    pub tags: String,
-
-    /// Let the template of --tags call out with httpGet.
-    #[arg(long)]
-    pub allow_http_get: bool,
-
-    /// Use the IP that is stored in this label of the container.
-    #[arg(
-        long = "useIpFromLabel",
-        alias = "use-ip-from-label",
-        value_name = "LABEL",
-        default_value = ""
-    )]
-    pub use_ip_from_label: String,
-
-    /// The host name that service IDs begin with; the machine's own if not
-    /// given.
-    #[arg(long, value_name = "NAME", env = "WHARFINGER_HOSTNAME")]
-    pub hostname: Option<String>,
-
-    /// The address of a host name, in the place of its resolution.
-    #[arg(long, value_name = "NAME=ADDRESS", value_parser = resolution)]
-    pub resolve: Vec<(String, String)>,
-
-    /// Whose rules hold where registrator's behaviour is a bug: none or
-    /// registrator.
-    #[arg(long, value_name = "WHOSE")]
-    pub compat: Option<Compat>,
-
-    /// Do not mark services as the daemon's own in their metadata.
-    #[arg(long)]
-    pub no_provenance: bool,
-
-    /// The configuration file.
-    #[arg(long, value_name = "FILE", env = "WHARFINGER_CONFIG")]
-    pub config: Option<PathBuf>,
-
-    /// The folder for compiled components; an empty one for none.
-    /// [default: wharfinger in the user's folder for caches]
-    #[arg(long, value_name = "FOLDER", env = "WHARFINGER_CACHE_DIR", value_parser = folder)]
-    pub cache_dir: Option<PathBuf>,
-}
-
-/// The flags of the daemon.
-#[derive(Debug, Clone, Args)]
-pub struct RunArgs {
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub offer: OfferArgs,
-
-    /// Containers that docker inspect recorded in this file, in the place of
-    /// Docker's. Can be given several times.
-    #[arg(long, value_name = "FILE")]
-    pub containers: Vec<PathBuf>,
-
-    /// Remove dangling services that registrator left behind on this host. Those
-    /// that the daemon registered itself are always removed.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
-    pub cleanup: bool,
-
-    /// Deregister exited services "always" or "on-success".
-    #[arg(long, value_name = "WHEN", default_value = "always")]
-    pub deregister: String,
-
-    /// Seconds between two resyncs; 0 for none.
-    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
-    pub resync: u64,
-
-    /// Attempts to reach the registry at start after the first; -1 for no end.
-    /// [default: -1, or 0 under --compat registrator]
-    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
-    pub retry_attempts: Option<i64>,
-
-    /// Milliseconds between two attempts.
-    #[arg(
-        long,
-        value_name = "MILLISECONDS",
-        default_value_t = 2000,
-        allow_negative_numbers = true
-    )]
-    pub retry_interval: i64,
-
-    /// TTL for services in seconds; 0 for no expiry.
-    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
-    pub ttl: u64,
-
-    /// Seconds between two refreshes of services' TTLs.
-    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
-    pub ttl_refresh: u64,
-
-    /// Confirm beforehand whatever the start takes out of the catalog, however
-    /// much it is.
-    #[arg(long)]
-    pub confirm: bool,
-
-    /// Where other commands reach the daemon; `none` for nowhere. Without it,
-    /// /run/wharfinger/control.sock or the like.
-    #[arg(long, value_name = "PATH", env = "WHARFINGER_CONTROL")]
-    pub control: Option<PathBuf>,
-
-    /// The form of the log: text or json.
-    #[arg(long, value_name = "FORM", default_value = "text", env = "WHARFINGER_LOG_FORMAT")]
-    pub log_format: LogFormat,
-
-    /// Where services are registered: consul://, consul-tls://, consul-unix://,
-    /// consulkv://<host>:<port>/<prefix>, consulkv-unix://<socket>:/<prefix> or
-    /// memory://.
-    #[arg(value_name = "registry URI")]
-    pub uri: Option<String>,
-}
-
-/// The form of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-#[allow(missing_docs)]
-pub enum LogFormat {
-    Text,
-    Json,
-}
-
-/// A command line that cannot be used.
-#[derive(Debug)]
-pub struct UsageError {
-    /// What to print.
-    pub message: String,
-    /// The exit code: registrator's for the same fault, or 0 where help was
-    /// asked for.
-    pub code: u8,
-    /// Whether it belongs on the standard output: help of our own commands, and
-    /// what a program has asked for with `--json`. registrator's help does not.
-    pub to_stdout: bool,
-}
-
-impl UsageError {
-    fn new(message: String, code: u8) -> Self {
-        Self { message, code, to_stdout: false }
-    }
-
-    fn of(words: &[OsString], error: &clap::Error) -> Self {
-        let code = u8::try_from(error.exit_code()).unwrap_or(2);
-        if let Some(message) = plugin::usage_error(words, error) {
-            return Self { message, code, to_stdout: true };
+    /// The daemon's flags of a command that takes them.
+    pub fn flags(&self) -> Option<&RunArgs> {
+        match self {
+            Self::Run(args) => Some(args),
+            Self::Plan(args) => Some(&args.target),
+            Self::Explain(args) => Some(&args.target),
+            Self::Record(args) => Some(&args.target),
+            Self::Check(args) => Some(&args.target),
+            _ => None,
         }
-        let to_stdout = go_flags::is_of_our_own(words) && !error.use_stderr();
-        Self { message: error.to_string(), code, to_stdout }
     }
 }
 
@@ -267,78 +114,42 @@ impl UsageError {
 ///
 /// It cannot be used, or help is asked for.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, UsageError> {
-    let words = go_flags::to_long(words.into_iter().collect(), &Cli::command())
-        .map_err(|message| UsageError::new(message, 2))?;
+    let words =
+        go_flags::to_long(words.into_iter().collect(), &Cli::command()).map_err(|fault| {
+            UsageError::new(fault.message, usage::code_of(fault.command.as_deref()))
+        })?;
     let cli = Cli::try_parse_from(&words).map_err(|error| UsageError::of(&words, &error))?;
     if cli.version {
         return Ok(Invocation::Version);
     }
-    let args = match cli.command {
-        None => Box::new(cli.run),
-        Some(Invocation::Run(args)) => args,
-        Some(other) => return Ok(other),
+    let invocation = match cli.command {
+        None => Invocation::Run(Box::new(cli.run)),
+        Some(other) => other,
     };
-    if args.uri.is_none() && args.offer.config.is_none() {
+    if let Invocation::Run(args) = &invocation
+        && args.uri.is_none()
+        && args.offer.config.is_none()
+    {
         let usage = Cli::command().render_help();
         let message = format!("Missing required argument for registry URI.\n\n{usage}");
         return Err(UsageError::new(message, 2));
     }
-    args.check().map_err(|message| UsageError::new(message, 1))?;
-    Ok(Invocation::Run(args))
+    // registrator's own exit code for such a fault is 1.
+    let code = match &invocation {
+        Invocation::Run(_) => 1,
+        other => other.usage_code(),
+    };
+    let args = invocation.flags();
+    args.map_or(Ok(()), checked).map_err(|message| UsageError::new(message, code))?;
+    Ok(invocation)
 }
 
-impl RunArgs {
-    /// Rules over several flags. The words are registrator's.
-    fn check(&self) -> Result<(), String> {
-        if !matches!(self.deregister.as_str(), "always" | "on-success") {
-            return Err("-deregister must be \"always\" or \"on-success\"".into());
-        }
-        if self.retry_interval <= 0 {
-            return Err("-retry-interval must be greater than 0".into());
-        }
-        if self.retry_attempts.is_some_and(|attempts| attempts < -1) {
-            return Err("-retry-attempts must be -1 or greater".into());
-        }
-        if (self.ttl == 0) != (self.ttl_refresh == 0) {
-            return Err("-ttl and -ttl-refresh must be specified together or not at all".into());
-        }
-        if self.ttl > 0 && self.ttl <= self.ttl_refresh {
-            return Err("-ttl must be greater than -ttl-refresh".into());
-        }
-        Ok(())
+/// What of the flags alone can be judged before the file is read.
+fn checked(args: &RunArgs) -> Result<(), String> {
+    match &args.offer.config {
+        None => args.check(),
+        Some(_) => args.check_each(),
     }
-}
-
-impl OfferArgs {
-    /// The flags that have a value, by their long names, for the stages.
-    pub fn flags(&self, compat: Compat) -> BTreeMap<String, String> {
-        let on = |flag: bool| flag.then(|| "true".to_string());
-        let text = |text: &str| (!text.is_empty()).then(|| text.to_string());
-        [
-            ("ip", self.ip.clone()),
-            ("internal", on(self.internal)),
-            ("explicit", on(self.explicit)),
-            ("tags", text(&self.tags)),
-            ("useIpFromLabel", text(&self.use_ip_from_label)),
-            ("hostname", self.hostname.clone()),
-            ("compat", Some(compat.to_string())),
-        ]
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.to_string(), value?)))
-        .collect()
-    }
-}
-
-/// A folder, or nothing, which stands for none.
-fn folder(text: &str) -> Result<PathBuf, std::convert::Infallible> {
-    Ok(text.into())
-}
-
-fn resolution(text: &str) -> Result<(String, String), String> {
-    let (name, address) =
-        text.split_once('=').ok_or_else(|| format!("{text:?} is not NAME=ADDRESS"))?;
-    address.parse::<std::net::IpAddr>().map_err(|_| format!("{address:?} is not an IP address"))?;
-    Ok((name.to_string(), address.to_string()))
 }
 
 #[cfg(test)]

@@ -6,8 +6,11 @@
 mod address;
 mod cache;
 mod containers;
+mod daemon;
 mod grant;
+mod host;
 mod limits;
+mod registrator;
 mod stage;
 
 use std::{
@@ -28,8 +31,11 @@ use crate::{
 pub use address::Address;
 pub use cache::CacheConfig;
 pub use containers::Containers;
+pub use daemon::{DaemonConfig, LogFormat};
 pub use grant::Grant;
+pub use host::HostConfig;
 pub use limits::{DefaultLimits, StageLimits};
+pub use registrator::{Registrator, When};
 pub use stage::StageConfig;
 
 /// What the file says.
@@ -42,6 +48,12 @@ pub struct Config {
     pub strict_start: bool,
     /// Where services are registered.
     pub registry: Registry,
+    /// What this host is called, and where others find it.
+    pub host: HostConfig,
+    /// registrator's flags that have no better place.
+    pub registrator: Registrator,
+    /// How the process runs.
+    pub daemon: DaemonConfig,
     /// What a stage may use unless it says otherwise.
     pub limits: DefaultLimits,
     /// How a container's life shows in its services.
@@ -65,6 +77,9 @@ impl Default for Config {
             compat: None,
             strict_start: false,
             registry: Registry::default(),
+            host: HostConfig::default(),
+            registrator: Registrator::default(),
+            daemon: DaemonConfig::default(),
             limits: DefaultLimits::default(),
             lifecycle: Lifecycle::default(),
             guard: GuardLimits::default(),
@@ -82,6 +97,8 @@ impl Default for Config {
 pub struct Registry {
     /// A URI such as `consul://127.0.0.1:8500`. The command line's wins.
     pub uri: Option<String>,
+    /// Whether services are marked as the daemon's own; they are if nothing is said.
+    pub provenance: Option<bool>,
 }
 
 /// Why a configuration cannot be used.
@@ -147,10 +164,20 @@ impl Config {
         let faults = config.faults();
         let said = config.cache.dir.take_if(|dir| !dir.as_os_str().is_empty());
         config.cache.dir = said.map(|dir| folder.join(dir)).or(config.cache.dir);
+        config.daemon = config.daemon.below(folder);
         for stage in &mut config.pipeline {
             stage.file = stage.file.take().map(|file| folder.join(file));
         }
         Ok((config, faults))
+    }
+
+    /// The form of the log that a file asks for. It counts before the file is judged, so
+    /// that its faults are said in that form; what cannot be read asks for none.
+    pub fn log_format(path: &Path) -> Option<LogFormat> {
+        let text = files::read_text(path, files::TEXT).ok()?;
+        let mut all: toml::Table = text.parse().ok()?;
+        let daemon = all.remove("daemon")?.try_into::<DaemonConfig>().ok()?;
+        daemon.log_format
     }
 
     fn without(self, faults: Vec<String>, path: &Path) -> Result<Self, ConfigError> {
@@ -179,6 +206,8 @@ impl Config {
     fn faults(&self) -> Vec<String> {
         let mut faults = self.lifecycle.faults();
         faults.extend(self.guard.fault());
+        faults.extend(self.host.faults());
+        faults.extend(self.registrator.faults());
         let mut fault = |place: &str, text: String| faults.push(format!("{place}: {text}"));
         for (key, text) in self.limits.faults() {
             fault(&format!("limits.{key}"), text);

@@ -6,8 +6,10 @@
 //! is a line of JSON, and so is the answer; a connection may carry several. The
 //! protocol is for this program's own commands of the same version.
 
+mod places;
+
 use std::{
-    env, io,
+    io,
     os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     time::Duration,
@@ -17,7 +19,6 @@ use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream},
-    time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
@@ -26,6 +27,10 @@ use crate::{
     pipeline::StageHealth,
     reconcile::{Explanation, Handle, Held, Stopped},
 };
+
+pub use places::ask;
+#[cfg(test)]
+use places::is_trusted;
 
 /// What is asked of a daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,8 +87,11 @@ impl Answer {
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
     /// No daemon listens.
-    #[error("no daemon listens at {}", .0.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" or "))]
-    Nobody(Vec<PathBuf>),
+    #[error("no daemon was found; looked at {}", .0.join(", "))]
+    Nobody(Vec<String>),
+    /// Daemons of several users listen, and nothing tells which one is meant.
+    #[error("several daemons listen, at {}; --control names one", shown(.0))]
+    Several(Vec<PathBuf>),
     /// Somebody else listens, who could say anything.
     #[error(
         "what listens at {} belongs to user {user}, who is neither root nor you: it is not believed",
@@ -108,62 +116,14 @@ pub enum ControlError {
 
 /// The longest line of either side.
 const LONGEST: u64 = 16 * 1024 * 1024;
-/// The time for an answer.
-const LIMIT: Duration = Duration::from_secs(30);
-const FILE: &str = "control.sock";
 
-/// Where the socket may be, the best place first.
-fn places() -> Vec<PathBuf> {
-    let runtime = env::var_os("XDG_RUNTIME_DIR").filter(|path| !path.is_empty());
-    let runtime = runtime.map(|path| Path::new(&path).join("wharfinger"));
-    let temporary = env::temp_dir().join(format!("wharfinger-{}", own_user()));
-    let folders = runtime.into_iter().chain(["/run/wharfinger".into(), temporary]);
-    folders.map(|folder| folder.join(FILE)).collect()
+fn shown(places: &[PathBuf]) -> String {
+    let places = places.iter().map(|place| place.display().to_string());
+    places.collect::<Vec<_>>().join(" and ")
 }
 
 fn own_user() -> u32 {
     std::fs::metadata("/proc/self").map_or(u32::MAX, |own| own.uid())
-}
-
-/// Ask a running daemon; at the given path, or where it usually is.
-///
-/// # Errors
-///
-/// See [`ControlError`].
-pub async fn ask(path: Option<&Path>, request: &Request) -> Result<Answer, ControlError> {
-    let places = path.map_or_else(places, |path| vec![path.to_path_buf()]);
-    let mut stranger = None;
-    for place in &places {
-        let Ok(stream) = UnixStream::connect(place).await else { continue };
-        let failed = |error| ControlError::Io(place.clone(), error);
-        let user = stream.peer_cred().map_err(failed)?.uid();
-        if !is_trusted(user, place) {
-            stranger.get_or_insert(ControlError::Stranger { path: place.clone(), user });
-            continue;
-        }
-        let answer = timeout(LIMIT, exchange(stream, request))
-            .await
-            .map_err(|_| failed(io::ErrorKind::TimedOut.into()))?
-            .map_err(failed)?;
-        return match serde_json::from_str(&answer) {
-            Ok(Answer::Error(words)) => Err(ControlError::Refused(words)),
-            Ok(answer) => Ok(answer),
-            Err(error) => Err(ControlError::Answer(place.clone(), error)),
-        };
-    }
-    Err(stranger.unwrap_or(ControlError::Nobody(places)))
-}
-
-/// Whether an answer of this user's process is believed: root's, one's own, and, by
-/// root, that of the daemon's user whom root has given the socket's folder.
-fn is_trusted(user: u32, socket: &Path) -> bool {
-    let own = own_user();
-    let given = || {
-        let folder = folder_of(socket).canonicalize().ok()?;
-        let owner = std::fs::metadata(&folder).ok()?.uid();
-        Some(owner == user && exposed(folder.parent()?, 0).is_none())
-    };
-    user == 0 || user == own || own == 0 && given().unwrap_or(false)
 }
 
 async fn exchange(mut stream: UnixStream, request: &Request) -> io::Result<String> {
@@ -195,8 +155,8 @@ impl Control {
     ///
     /// The socket cannot be made there, or another daemon listens there.
     pub async fn listen(path: Option<&Path>) -> io::Result<Self> {
-        let places = path.map_or_else(places, |path| vec![path.to_path_buf()]);
-        let mut last = io::Error::from(io::ErrorKind::NotFound);
+        let places = path.map_or_else(places::of_daemon, |path| vec![path.to_path_buf()]);
+        let mut last = None;
         for path in places {
             match bind(&path).await {
                 Ok(listener) => {
@@ -205,11 +165,19 @@ impl Control {
                 }
                 Err(error) => {
                     debug!(path = %path.display(), %error, "no control socket here");
-                    last = io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+                    let before =
+                        last.map_or_else(String::new, |last: io::Error| format!("{last}; "));
+                    let words = format!("{before}{}: {error}", path.display());
+                    last = Some(io::Error::new(error.kind(), words));
                 }
             }
         }
-        Err(last)
+        Err(last.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
+    }
+
+    /// How a container with a read-only root gets a folder that only its user writes to.
+    pub fn mount(folder: &Path) -> String {
+        format!("--tmpfs {}:uid={},mode=0700", folder.display(), own_user())
     }
 
     /// Where it listens.

@@ -14,6 +14,7 @@ use crate::{
     error::error_chain,
     host::Host,
     pipeline::{FieldChange, Outcome, Pipeline, PipelineError, diff},
+    secrets,
     service::Service,
 };
 
@@ -33,6 +34,13 @@ pub struct Line {
     /// How many of its variables were left out.
     #[serde(default)]
     pub redacted: usize,
+    /// In how many of its variables and labels a secret is hidden.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub hidden: usize,
+    /// Whether a stage decides on what is hidden, so that the result is that of the line and
+    /// not of the real container.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub inexact: bool,
     /// What became of it.
     pub result: Recorded,
 }
@@ -84,22 +92,62 @@ impl From<Result<Outcome, PipelineError>> for Recorded {
     }
 }
 
+/// Which variables of containers may be recorded.
+#[derive(Debug, Clone)]
+pub struct Recordable {
+    /// Those that some stage is granted, or the choice of containers sees.
+    pub granted: GlobSet,
+    /// Those that the operator has granted by a name of their own, secret or not: a stage
+    /// cannot decide alike without them.
+    pub named: GlobSet,
+}
+
+impl Recordable {
+    fn named(&self, key: &str) -> bool {
+        self.named.is_match(key) && !key.starts_with("SERVICE_")
+    }
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+/// A result as JSON, with what is secret in it hidden.
+fn without_secrets(result: &Recorded) -> Option<serde_json::Value> {
+    let mut all = serde_json::to_value(result).ok()?;
+    secrets::json(&mut all);
+    Some(all)
+}
+
 impl Line {
-    /// The line of a container, with those of its variables only that are granted
-    /// to a stage.
+    /// The line of a container, as far as it may be recorded. The result is what the
+    /// pipeline makes of the line's own container, so that the same pipeline makes the same
+    /// of it again; where that is not what it makes of the real one but for what is hidden,
+    /// the line says so.
     pub async fn record(
         pipeline: &Pipeline,
         host: &Host,
-        mut container: Container,
-        granted: Option<&GlobSet>,
+        container: Container,
+        recorded: Option<&Recordable>,
     ) -> Self {
-        let result = pipeline.evaluate(&container, host).await.into();
+        let real: Recorded = pipeline.evaluate(&container, host).await.into();
+        let version = VERSION;
+        let host = host.clone();
+        let Some(recorded) = recorded else {
+            let (redacted, hidden, inexact) = (0, 0, false);
+            return Self { version, host, container, redacted, hidden, inexact, result: real };
+        };
         let all = container.env.len();
-        if let Some(granted) = granted {
-            container.env.retain(|(key, _)| granted.is_match(key));
-        }
+        let (mut container, hidden) = secrets::container(container, |key| recorded.named(key));
+        container.env.retain(|(key, _)| recorded.granted.is_match(key));
         let redacted = all - container.env.len();
-        Self { version: VERSION, host: host.clone(), container, redacted, result }
+        if hidden == 0 {
+            let inexact = false;
+            return Self { version, host, container, redacted, hidden, inexact, result: real };
+        }
+        let result: Recorded = pipeline.evaluate(&container, &host).await.into();
+        let inexact = without_secrets(&real) != without_secrets(&result);
+        Self { version, host, container, redacted, hidden, inexact, result }
     }
 
     /// Read a line.

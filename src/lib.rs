@@ -12,6 +12,7 @@ pub mod app;
 pub mod error;
 pub mod proxy;
 pub mod files;
+pub mod secrets;
 pub mod text;
 // The source says which containers there are and what they look like.
 pub mod privileges;

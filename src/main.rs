@@ -3,10 +3,11 @@
 
 use std::process::ExitCode;
 
-use tracing::{Level, error};
+use tracing::{Level, error, info};
 use wharfinger::{
     app::BadConfig,
-    cli::{self, Invocation, LogFormat},
+    cli::{self, BadUsage, Invocation},
+    config::{Config, LogFormat},
     plugin, privileges, telemetry, text,
 };
 
@@ -36,22 +37,36 @@ fn main() -> ExitCode {
             }
         };
     }
-    let (form, level) = match &invocation {
-        Invocation::Run(args) => (args.log_format, Level::INFO),
+    match &invocation {
+        Invocation::Run(args) => {
+            let of_file = || args.offer.config.as_deref().and_then(Config::log_format);
+            let form = args.log_format.or_else(of_file).unwrap_or(LogFormat::Text);
+            telemetry::start(form, Level::INFO);
+        }
         // What it has to say is its output.
-        Invocation::Plugin(_) => (LogFormat::Text, Level::WARN),
-        _ => (LogFormat::Text, Level::INFO),
-    };
-    telemetry::start(form, level);
+        Invocation::Plugin(_) => telemetry::start_for_command(Level::WARN),
+        _ => telemetry::start_for_command(Level::INFO),
+    }
     if invocation.needs_docker() {
         privileges::raise();
     }
+    let bad_usage = invocation.usage_code();
     match block_on(cli::run(invocation)) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            error!("{error:#}");
-            let bad_config = error.downcast_ref::<BadConfig>().is_some();
-            ExitCode::from(if bad_config { BAD_CONFIG } else { FAILURE })
+            let words = format!("{error:#}");
+            match words.split_once("\nnext: ").filter(|_| error.is::<BadUsage>()) {
+                Some((words, next)) => {
+                    error!("{words}");
+                    info!("next: {next}");
+                }
+                None => error!("{words}"),
+            }
+            ExitCode::from(match error {
+                _ if error.is::<BadConfig>() => BAD_CONFIG,
+                _ if error.is::<BadUsage>() => bad_usage,
+                _ => FAILURE,
+            })
         }
     }
 }

@@ -18,6 +18,7 @@ mod digest;
 mod figures;
 mod gate;
 mod health;
+mod hush;
 mod judge;
 mod lint;
 mod memory;
@@ -264,6 +265,16 @@ impl PipelineError {
     }
 }
 
+/// Whether a text can be the address of a host that others reach: an IP address of one host,
+/// or a name.
+///
+/// # Errors
+///
+/// It cannot; the words begin with the text.
+pub fn host_address(text: &str) -> Result<(), String> {
+    validate::address::address(text)
+}
+
 /// An ordered chain of stages. Cheap to clone.
 #[derive(Clone)]
 pub struct Pipeline {
@@ -388,6 +399,7 @@ impl Pipeline {
             self.bounds.product(container, host, services.len()).map_err(bounded)?;
         }
         let services = Gate::of(container, host).candidates(services, &mut warnings);
+        hush::Hush::of(container).all(&mut warnings);
         let candidates = services.clone();
         let outcome = Outcome { candidates, services, ignored, warnings, ..Outcome::default() };
         let outcome = self.run(container, host, outcome, |_| true).await?;
@@ -412,6 +424,7 @@ impl Pipeline {
         takes_part: impl Fn(&Step) -> bool,
     ) -> Result<Outcome, PipelineError> {
         let facts = Facts::of(container, host);
+        let mut hush = hush::Hush::of(container);
         for step in self.steps.iter().filter(|step| takes_part(step)) {
             let mut trace = Trace::of(step);
             let answer = match step.selects(container).await {
@@ -423,6 +436,8 @@ impl Pipeline {
                 }
                 Err(error) => Err(error),
             };
+            hush.messages(&mut trace.messages);
+            let answer = hush.answer(answer);
             if let Err(error) = &answer {
                 step.record().failed(step.name(), &container.id, error);
             }

@@ -259,6 +259,9 @@ fn restart_keys(started: &Config, new: &Config) -> String {
         ("compat", started.compat != new.compat),
         ("lifecycle", started.lifecycle != new.lifecycle),
         ("guard", started.guard != new.guard),
+        ("host", started.host != new.host),
+        ("registrator", started.registrator != new.registrator),
+        ("daemon", started.daemon != new.daemon),
     ];
     let keys = keys.into_iter().filter_map(|(key, differs)| differs.then_some(key));
     keys.collect::<Vec<_>>().join(", ")

@@ -23,16 +23,13 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use crate::{cli::LogFormat, error::error_chain, text};
+use crate::{config::LogFormat, error::error_chain, text};
 
-/// Write the log in this form from now on. `WHARFINGER_LOG` says how much, such
+/// Write the daemon's log in this form from now on. `WHARFINGER_LOG` says how much, such
 /// as `debug` or `info,wharfinger::reconcile=debug`; without it, `level` does.
 pub fn start(form: LogFormat, level: Level) {
-    let filter = EnvFilter::builder()
-        .with_env_var("WHARFINGER_LOG")
-        .with_default_directive(level.into())
-        .from_env_lossy();
-    let log = log::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let log = log::fmt().with_env_filter(filter(level)).with_writer(std::io::stderr);
+    let log = log.with_target(false);
     match form {
         LogFormat::Json => log.event_format(Lines).init(),
         LogFormat::Text => {
@@ -41,6 +38,23 @@ pub fn start(form: LogFormat, level: Level) {
             log.with_ansi(colour).fmt_fields(Fields).init();
         }
     }
+    say_panics();
+}
+
+/// Write what a command has to say beside its output as programs do, without a date:
+/// `error: …`, `warning: …`, and what is none of both as it is.
+pub fn start_for_command(level: Level) {
+    let log = log::fmt().with_env_filter(filter(level)).with_writer(std::io::stderr);
+    log.fmt_fields(Fields).with_ansi(false).event_format(Said).init();
+    say_panics();
+}
+
+fn filter(level: Level) -> EnvFilter {
+    let filter = EnvFilter::builder().with_env_var("WHARFINGER_LOG");
+    filter.with_default_directive(level.into()).from_env_lossy()
+}
+
+fn say_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let words = panic.payload_as_str().unwrap_or("without words");
@@ -105,6 +119,31 @@ impl Visit for Text<'_> {
 fn name(field: &Field) -> Option<&'static str> {
     let name = field.name();
     (!name.starts_with("log.")).then(|| name.strip_prefix("r#").unwrap_or(name))
+}
+
+/// A line as a program says it that somebody has started.
+struct Said;
+
+impl<S, N> FormatEvent<S, N> for Said
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        writer.write_str(match *event.metadata().level() {
+            Level::ERROR => "error: ",
+            Level::WARN => "warning: ",
+            Level::INFO => "",
+            _ => "debug: ",
+        })?;
+        context.format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
 }
 
 /// A JSON object on a line for each entry.

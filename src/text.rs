@@ -1,14 +1,21 @@
 //! Text for people. Names, messages and errors come from containers, components
 //! and servers; whatever they say, it can neither forge a line, nor steer a
-//! terminal, nor look like something else, nor fill the log.
+//! terminal, nor look like something else, nor fill the log; and what is secret in it is
+//! hidden.
 //!
 //! Everything that people read passes [`shown`], or [`shown_within`]: the log in
 //! both forms (`telemetry`), trees (`render`), and the answers of commands. JSON for programs
 //! passes [`json`], which changes how it is written and not what it says.
 
+mod words;
+
 use std::{borrow::Cow, fmt::Write as _};
 
 use unicode_width::UnicodeWidthChar as _;
+
+use crate::secrets;
+
+pub use words::{counted, nearest};
 
 /// Bytes of one value that people are shown.
 pub const MOST: usize = 8 * 1024;
@@ -23,6 +30,13 @@ pub fn shown(text: &str) -> Cow<'_, str> {
 
 /// The same with another limit.
 pub fn shown_within(text: &str, most: usize) -> Cow<'_, str> {
+    match secrets::text(text) {
+        Cow::Borrowed(text) => clean(text, most),
+        Cow::Owned(text) => Cow::Owned(clean(&text, most).into_owned()),
+    }
+}
+
+fn clean(text: &str, most: usize) -> Cow<'_, str> {
     if text.len() <= most && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return Cow::Borrowed(text);
     }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 
-use super::{Asked, BadConfig, Stages, config, host, open, options, place, tags};
+use super::{Asked, BadConfig, Stages, config, host, options, registry, settled, tags};
 use crate::{
-    cli::RunArgs,
+    cli::{BadUsage, RunArgs},
     config::Config,
     docker::{Docker, Recorded, Source},
     host::Host,
@@ -46,7 +46,8 @@ impl Parts {
     /// reached.
     pub async fn of(args: &RunArgs) -> anyhow::Result<Self> {
         let config = config(&args.offer)?;
-        let host = host(&args.offer, config.compat).await?;
+        let args = &settled(args.clone(), &config)?;
+        let host = host(&args.offer).await?;
         let tags = tags(&args.offer, host.compat)?;
         let recorded = !args.containers.is_empty();
         let of_file = config.registry.uri.clone().filter(|_| !recorded);
@@ -54,8 +55,7 @@ impl Parts {
         let options = options(args, &config);
         let registry = match &uri {
             Some(uri) => {
-                let place = place(uri)?;
-                let registry = open(&place, &host)?;
+                let (place, registry) = registry(uri, &host)?;
                 let asked = Asked::of(&options, &config, host.compat);
                 asked.hold_against(place.adapter(), registry.capabilities())?;
                 Some(registry)
@@ -83,15 +83,16 @@ impl Parts {
     /// As for [`Parts::of`]; or neither the command line nor the file names a
     /// registry, and the containers are Docker's.
     pub async fn with_registry(args: &RunArgs) -> anyhow::Result<Self> {
-        let parts = Self::of(args).await?;
-        if parts.registry.is_none() && args.containers.is_empty() {
-            let fault = anyhow!(
-                "neither the command line nor the file names a registry to compare with \
-                 (memory:// is an empty one)"
-            );
-            return Err(BadConfig(fault).into());
+        let of_file = || config(&args.offer).map(|config| config.registry.uri);
+        if args.uri.is_none() && args.containers.is_empty() && of_file()?.is_none() {
+            let words = "neither the command line nor the file names a registry to compare with";
+            let next = "next: name it at the end of the line; memory:// is an empty one";
+            if args.offer.config.is_none() {
+                return Err(BadUsage(format!("{words}\n{next}")).into());
+            }
+            return Err(BadConfig(anyhow!("{words} (registry.uri)")).into());
         }
-        Ok(parts)
+        Self::of(args).await
     }
 
     /// The loop of these parts, which writes nothing.

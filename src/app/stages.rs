@@ -12,6 +12,7 @@ use tracing::{error, info, warn};
 use super::BadConfig;
 use crate::{
     config::{CacheConfig, Config, DefaultLimits, StageConfig},
+    control::Control,
     error::error_chain,
     pipeline::{Builtin, Made, Pipeline, Rules, Selects, Step, Unloaded},
     plugin::{Cache, Compiler, ComponentSpec, HostOptions, KvReader, Limits, PluginHost},
@@ -225,7 +226,12 @@ pub(crate) fn cache(config: &Config) -> Option<Cache> {
     match Cache::open(&folder, config.cache.size) {
         Ok(cache) => Some(cache),
         Err(error) => {
-            warn!(error = error_chain(&error), "compiled plugins are not kept (--cache-dir)");
+            let mount = Control::mount(&folder);
+            warn!(
+                error = error_chain(&error),
+                "compiled plugins are not kept: each start compiles them again. Name a folder with \
+                 --cache-dir; a container whose root its user cannot write to takes {mount}"
+            );
             None
         }
     }

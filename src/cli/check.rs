@@ -1,35 +1,42 @@
 //! `wharfinger check`: whether a configuration can be used, without Docker and
 //! without Consul.
 
-use std::{fmt::Write as _, path::PathBuf};
+mod junit;
+mod report;
+mod warnings;
 
-use anyhow::anyhow;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, anyhow};
 use clap::Args;
 use tracing::{error, warn};
 
-use super::{OfferArgs, Printed};
+use super::{Printed, RunArgs};
 use crate::{
-    app::{self, Asked, BadConfig, Stages},
+    app::{self, BadConfig, Stages},
     config::Config,
     docker::Recorded,
     error::error_chain,
-    pipeline::{Lint, Pipeline, Step, Survey, lint},
-    reconcile::Options,
-    registry::Place,
-    text,
+    pipeline::{Lint, Pipeline, Survey, lint},
+    text::{self, counted},
 };
+
+use report::{Finding, Report};
 
 /// The flags of `check`.
 #[derive(Debug, Clone, Args)]
 pub struct CheckArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub offer: OfferArgs,
+    pub target: RunArgs,
 
-    /// Containers that docker inspect recorded: they are run through the pipeline,
-    /// and what is wrong with the result is said. Can be given several times.
+    /// Print what was found as JSON.
+    #[arg(long)]
+    pub json: bool,
+
+    /// Write what was found to this file as JUnit's XML, too.
     #[arg(long, value_name = "FILE")]
-    pub containers: Vec<PathBuf>,
+    pub junit: Option<PathBuf>,
 }
 
 /// Load everything, and say what each stage is, as text for the standard output;
@@ -37,121 +44,105 @@ pub struct CheckArgs {
 ///
 /// # Errors
 ///
-/// Every fault is in the log, and [`BadConfig`] says how many there are.
+/// Every fault is in the log, and [`BadConfig`] says how many there are. With `--json` they
+/// are part of what is printed, and the exit code is the same.
 pub async fn check(args: &CheckArgs) -> anyhow::Result<Printed> {
-    let (mut config, mut faults) = match &args.offer.config {
-        Some(path) => Config::read_with_faults(path).map_err(|error| BadConfig(error.into()))?,
-        None => (Config::default(), Vec::new()),
-    };
-    if let Some(folder) = &args.offer.cache_dir {
-        config.cache.dir = Some(folder.clone());
+    let report = examine(args).await?;
+    if let Some(file) = &args.junit {
+        let document = junit::document(&report.cases());
+        std::fs::write(file, document)
+            .with_context(|| format!("cannot write {}", file.display()))?;
     }
-    faults.extend(of_registry(args, &config));
-    // A stage is loaded also where the file has a fault elsewhere, so that one
-    // run tells all of them.
-    let config = if faults.is_empty() { config } else { config.loadable() };
-    let (steps, more) = Stages::default().compiled_by_children().try_load(&config).await;
-    faults.extend(more);
-    if faults.is_empty() {
-        let pipeline = Pipeline::of(steps);
-        let printed = lines(&pipeline);
-        return tried(args, &config, pipeline, printed).await;
+    let code = report.code();
+    if args.json {
+        let json = serde_json::to_string_pretty(&report.json())? + "\n";
+        return Ok(Printed { text: text::json(&json).into_owned(), code });
     }
-    for fault in &faults {
-        error!("{fault}");
+    report.warnings.iter().for_each(|words| warn!("{words}"));
+    if report.faults.is_empty() {
+        return Ok(Printed { text: report.text(), code });
     }
-    let file =
-        args.offer.config.as_deref().unwrap_or("the defaults".as_ref()).display().to_string();
-    let count = match faults.len() {
-        1 => "a fault".into(),
-        n => format!("{n} faults"),
-    };
-    Err(BadConfig(anyhow!("{file}: {count}")).into())
+    report.faults.iter().for_each(|fault| error!("{fault}"));
+    let count = counted(report.faults.len(), "fault", "faults");
+    Err(BadConfig(anyhow!("{}: {count}", report.file)).into())
 }
 
-/// What the file asks of its registry that this one cannot do, without a word with it.
-fn of_registry(args: &CheckArgs, config: &Config) -> Vec<String> {
-    let Some(uri) = &config.registry.uri else { return Vec::new() };
-    let place = match Place::parse(uri) {
-        Ok(place) => place,
-        Err(fault) => return vec![format!("registry.uri: {}", error_chain(&fault))],
+async fn examine(args: &CheckArgs) -> anyhow::Result<Report> {
+    let file = args.target.offer.config.as_deref();
+    let mut report = Report::of(file);
+    let read = file.map(Config::read_with_faults).transpose();
+    let (mut config, faults) = match read {
+        Ok(read) => read.unwrap_or_default(),
+        Err(error) if args.json || args.junit.is_some() => {
+            report.faults.push(error_chain(&error));
+            return Ok(report);
+        }
+        Err(error) => return Err(BadConfig(error.into()).into()),
     };
-    let options = Options {
-        lifecycle: config.lifecycle.clone(),
-        provenance: !args.offer.no_provenance,
-        ..Options::default()
-    };
-    let compat = args.offer.compat.or(config.compat).unwrap_or_default();
-    let asked = Asked::of(&options, config, compat);
-    for remark in asked.remarks(place.adapter(), place.capabilities()) {
-        warn!("{remark}");
+    report.faults = faults;
+    report.stage_names = config.pipeline.iter().map(|stage| stage.name.clone()).collect();
+    let flags = args.target.clone().filled(&config);
+    report.faults.extend(flags.check().err());
+    config.cache.dir.clone_from(&flags.offer.cache_dir);
+    report.faults.extend(app::start_faults(&flags, &config).await);
+    // A stage is loaded also where the file has a fault elsewhere, so that one
+    // run tells all of them.
+    let config = if report.faults.is_empty() { config } else { config.loadable() };
+    let uri = flags.uri.as_ref().or(config.registry.uri.as_ref());
+    let stages = uri.map_or_else(Stages::default, |uri| Stages::with_registry(uri));
+    let (steps, more) = stages.compiled_by_children().try_load(&config).await;
+    report.faults.extend(more);
+    report.faults.dedup();
+    let pipeline = Pipeline::of(steps);
+    report.describe(&pipeline);
+    report.warnings = warnings::of(&config, &pipeline);
+    if report.faults.is_empty() && !flags.containers.is_empty() {
+        tried(&flags, &config, pipeline, &mut report).await?;
     }
-    asked.faults(place.adapter(), place.capabilities())
+    Ok(report)
 }
 
 /// What running the recorded containers through the pipeline shows to be wrong.
 async fn tried(
-    args: &CheckArgs,
+    flags: &RunArgs,
     config: &Config,
     pipeline: Pipeline,
-    mut printed: String,
-) -> anyhow::Result<Printed> {
-    if args.containers.is_empty() {
-        return Ok(Printed { text: printed, code: 0 });
-    }
-    let host = app::host(&args.offer, config.compat).await?;
-    let tags = app::tags(&args.offer, host.compat)?;
-    let recorded = Recorded::read(&args.containers, &tags)?;
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let host = app::host(&flags.offer).await?;
+    let tags = app::tags(&flags.offer, host.compat)?;
+    let recorded = Recorded::read(&flags.containers, &tags)?;
     let pipeline = app::choosing(config, pipeline)?;
     let facts = Lint { heartbeat: config.lifecycle.heartbeat };
-    let (mut survey, mut found) = (Survey::default(), Vec::new());
+    let (mut survey, mut idle) = (Survey::default(), warnings::Idle::of(config, &pipeline));
     for container in recorded.containers().filter(|container| container.state.is_running()) {
         let name = &container.name;
+        let mut found = |words: String| {
+            report.findings.push(Finding { container: Some(name.clone()), words });
+        };
         let outcome = match pipeline.evaluate(container, &host).await {
             Ok(outcome) => outcome,
             Err(error) => {
-                found.push(error_chain(&error));
+                // The words name the container.
+                report.findings.push(Finding { container: None, words: error_chain(&error) });
                 continue;
             }
         };
+        idle.note(&outcome);
         for unsettled in pipeline.run_again(container, &host, &outcome).await {
-            found.push(format!("{name}: {unsettled}"));
+            found(unsettled.to_string());
         }
         for service in &outcome.services {
             let warnings = lint(service, facts).into_iter();
-            found.extend(warnings.map(|words| format!("{name}: {}: {words}", service.id)));
+            warnings.for_each(|words| found(format!("{}: {words}", service.id)));
         }
         survey.note(container, &outcome.services);
     }
-    found.extend(recorded.faults().map(|fault| error_chain(&fault)));
-    found.extend(survey.findings().iter().map(ToString::to_string));
-    let count = recorded.containers().count() + recorded.faults().count();
-    let _ = match found.len() {
-        0 => writeln!(printed, "\n{count} recorded containers: nothing is wrong."),
-        n => writeln!(printed, "\n{count} recorded containers: {n} findings"),
-    };
-    for finding in &found {
-        let _ = writeln!(printed, "  - {}", text::shown(finding));
-    }
-    Ok(Printed { text: printed, code: u8::from(!found.is_empty()) })
-}
-
-/// A line for each stage: its name, mode, plugin, version and digest.
-fn lines(pipeline: &Pipeline) -> String {
-    let cells = |step: &Step| {
-        let made = step.made().cloned().unwrap_or_default();
-        let digest = if made.digest.is_empty() { "built-in".into() } else { made.digest };
-        let mode = step.rules().mode.to_string();
-        [step.name().into(), mode, made.plugin, made.version, digest]
-            .map(|cell| text::shown(&cell).into_owned())
-    };
-    let rows: Vec<_> = pipeline.steps().iter().map(cells).collect();
-    let width = |n: usize| rows.iter().map(|row| row[n].chars().count()).max().unwrap_or(0);
-    let widths = [width(0), width(1), width(2), width(3)];
-    rows.iter().fold(String::new(), |mut text, row| {
-        for (cell, width) in row.iter().zip(widths) {
-            let _ = write!(text, "{cell:width$}  ");
-        }
-        text + &row[4] + "\n"
-    })
+    let whole = |words: String| Finding { container: None, words };
+    report.findings.extend(recorded.faults().map(|fault| whole(error_chain(&fault))));
+    report.findings.extend(survey.findings().iter().map(|one| whole(one.to_string())));
+    report.warnings.extend(idle.words());
+    report.containers = Some(recorded.containers().count() + recorded.faults().count());
+    report.names = recorded.containers().map(|container| container.name.clone()).collect();
+    Ok(())
 }

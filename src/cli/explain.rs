@@ -1,20 +1,18 @@
 //! `wharfinger explain`: why a container's services are what they are, asked of the
 //! running daemon or worked out afresh.
 
-use std::path::PathBuf;
-
 use anyhow::{anyhow, bail};
 use clap::Args;
 
 use super::{
-    TargetArgs,
+    RunArgs,
     output::{ColorArgs, Printed, width},
 };
 use crate::{
     app::Parts,
     control::{self, Answer, Request},
     reconcile::Explanation,
-    render, text,
+    render, secrets, text,
 };
 
 /// The flags of `explain`.
@@ -26,17 +24,13 @@ pub struct ExplainArgs {
 
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub target: TargetArgs,
+    pub target: RunArgs,
 
     /// Work it out afresh. So it is done also if a registry or --containers is
     /// given; otherwise the running daemon is asked, which knows more: what Consul
     /// refused, and what is held.
     #[arg(long)]
     pub fresh: bool,
-
-    /// The control socket of the daemon, if it is not where it usually is.
-    #[arg(long, value_name = "PATH", env = "WHARFINGER_CONTROL")]
-    pub control: Option<PathBuf>,
 
     /// text: a tree for people. json: all of it.
     #[arg(long, value_name = "FORM", default_value = "text")]
@@ -68,6 +62,8 @@ pub async fn explain(args: &ExplainArgs) -> anyhow::Result<Printed> {
     }
     let printed = match args.output {
         ExplainOutput::Json => {
+            let mut all = serde_json::to_value(&all)?;
+            secrets::json(&mut all);
             text::json(&(serde_json::to_string_pretty(&all)? + "\n")).into_owned()
         }
         ExplainOutput::Text => {
@@ -81,7 +77,7 @@ pub async fn explain(args: &ExplainArgs) -> anyhow::Result<Printed> {
 
 async fn asked(args: &ExplainArgs) -> anyhow::Result<Vec<Explanation>> {
     let request = Request::Explain(args.what.clone());
-    match control::ask(args.control.as_deref(), &request).await {
+    match control::ask(args.target.control.as_deref(), &request).await {
         Ok(Answer::Explained(all)) => Ok(all),
         Ok(_) => bail!("the daemon gave another answer than was asked for"),
         Err(error) => Err(anyhow!(error).context(
@@ -91,8 +87,7 @@ async fn asked(args: &ExplainArgs) -> anyhow::Result<Vec<Explanation>> {
 }
 
 async fn afresh(args: &ExplainArgs) -> anyhow::Result<Vec<Explanation>> {
-    let daemon = args.target.daemon().map_err(|words| anyhow!(words))?;
-    let parts = Parts::with_registry(&daemon).await?;
+    let parts = Parts::with_registry(&args.target).await?;
     let explainer = parts.rehearsal().explainer().await?;
     explainer.explain(&args.what).await.map_err(|words| anyhow!(words))
 }

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
 use tracing::{error, info, warn};
 
 use super::{
-    TargetArgs,
+    RunArgs,
     output::{CHANGES, ColorArgs, Printed, width},
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     pipeline::{Level, Outcome, StageNote},
     reconcile::{Brief, Forecast, WriteKind},
     render::{self, Summary, Text, Tone},
-    text,
+    secrets, text,
 };
 
 /// The flags of `plan`.
@@ -25,7 +25,7 @@ use crate::{
 pub struct PlanArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub target: TargetArgs,
+    pub target: RunArgs,
 
     /// A configuration file with another pipeline: what it would change if it took
     /// the place of the one in force. Of the file only [[pipeline]], [limits],
@@ -66,8 +66,7 @@ pub enum PlanOutput {
 ///
 /// Docker, Consul or a file cannot be read, or the configuration cannot be used.
 pub async fn plan(args: &PlanArgs) -> anyhow::Result<Printed> {
-    let daemon = args.target.daemon().map_err(|words| anyhow!(words))?;
-    let mut parts = Parts::with_registry(&daemon).await?;
+    let mut parts = Parts::with_registry(&args.target).await?;
     let rehearsal = parts.rehearsal();
     let mut forecast = rehearsal.forecast().await?;
     let mut stages = parts.pipeline.notes();
@@ -93,10 +92,11 @@ pub async fn plan(args: &PlanArgs) -> anyhow::Result<Printed> {
         PlanOutput::ConsulJson => return consul_json(&forecast),
         PlanOutput::Json => {
             let host = &parts.host.hostname;
-            let all = json!({
+            let mut all = json!({
                 "host": host, "against": against, "stages": stages, "summary": summary,
                 "plan": forecast,
             });
+            secrets::json(&mut all);
             text::json(&(serde_json::to_string_pretty(&all)? + "\n")).into_owned()
         }
         PlanOutput::Text => {

@@ -43,7 +43,7 @@ pub struct PluginArgs {
     json: bool,
 
     /// The folder for compiled components; an empty one for none.
-    #[arg(long, global = true, value_name = "FOLDER", env = "WHARFINGER_CACHE_DIR", value_parser = super::folder)]
+    #[arg(long, global = true, value_name = "FOLDER", env = "WHARFINGER_CACHE_DIR", value_parser = super::flags::folder)]
     cache_dir: Option<PathBuf>,
 }
 

@@ -6,14 +6,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use clap::Args;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use globset::{Glob, GlobSet, GlobSetBuilder};
+use globset::{Glob, GlobSetBuilder};
 use tracing::{info, warn};
 
-use super::{TargetArgs, output::progress};
-use crate::{app::Parts, config::Config, fleet::Line};
+use super::{RunArgs, output::progress};
+use crate::{
+    app::Parts,
+    config::Config,
+    fleet::{Line, Recordable},
+    text::counted,
+};
 
 /// Containers that are read at once.
 const AT_ONCE: usize = 16;
@@ -23,15 +28,15 @@ const AT_ONCE: usize = 16;
 pub struct RecordArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub target: TargetArgs,
+    pub target: RunArgs,
 
     /// The file to write, a line of JSON for each container; `-` for the standard
     /// output.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
 
-    /// Keep all variables of containers, also those that no stage is granted: they
-    /// may be secrets.
+    /// Keep all variables and labels of containers as they are, secrets among them, and
+    /// also those that no stage is granted.
     #[arg(long)]
     pub unredacted: bool,
 }
@@ -43,13 +48,12 @@ pub struct RecordArgs {
 /// Docker cannot be read, the configuration cannot be used, or the file cannot be
 /// written. Then no file is left behind, and one that was there is as it was.
 pub async fn record(args: &RecordArgs) -> anyhow::Result<()> {
-    let daemon = args.target.daemon().map_err(|words| anyhow!(words))?;
-    let parts = Parts::of(&daemon).await?;
+    let parts = Parts::of(&args.target).await?;
     let granted = if args.unredacted {
-        warn!("the file will hold all variables of all containers, secrets among them");
+        warn!("the file will hold all variables and labels of all containers, secrets among them");
         None
     } else {
-        Some(granted(&parts.config)?)
+        Some(recordable(&parts.config)?)
     };
     let ids = parts.source.list().await?;
     let bar = progress(ids.len() as u64, "containers");
@@ -64,7 +68,7 @@ pub async fn record(args: &RecordArgs) -> anyhow::Result<()> {
     });
     let mut lines = lines.buffered(AT_ONCE);
     let mut out = Out::create(&args.out)?;
-    let (mut count, mut failed) = (0_usize, 0_usize);
+    let (mut count, mut failed, mut hidden) = (0_usize, 0_usize, 0_usize);
     while let Some(line) = lines.try_next().await? {
         bar.inc(1);
         let Some(line) = line else { continue };
@@ -72,25 +76,43 @@ pub async fn record(args: &RecordArgs) -> anyhow::Result<()> {
             warn!(container = line.container.name, "recorded as failed: {error}");
             failed += 1;
         }
+        hidden += line.hidden;
+        if line.inexact {
+            warn!(
+                container = line.container.name,
+                "what a stage makes of it depends on a secret, which is hidden: it is recorded \
+                 with what the stage makes of it so"
+            );
+        }
         serde_json::to_writer(&mut out.writer, &line)?;
         out.writer.write_all(b"\n").with_context(|| out.what.clone())?;
         count += 1;
     }
     bar.finish_and_clear();
     out.finish()?;
-    info!("recorded {count} containers, {failed} of which failed: {}", args.out.display());
+    let containers = counted(count, "container", "containers");
+    let failed = if failed > 0 { format!(", {failed} of which failed") } else { String::new() };
+    let hidden = match hidden {
+        0 => String::new(),
+        n => format!("; {} hidden", counted(n, "secret value is", "secret values are")),
+    };
+    info!("recorded {containers}{failed}{hidden}: {}", args.out.display());
     Ok(())
 }
 
-/// The variables that some stage is granted.
-fn granted(config: &Config) -> anyhow::Result<GlobSet> {
-    let mut set = GlobSetBuilder::new();
+/// The variables that may be recorded.
+fn recordable(config: &Config) -> anyhow::Result<Recordable> {
+    let (mut granted, mut named) = (GlobSetBuilder::new(), GlobSetBuilder::new());
     for pattern in config.pipeline.iter().flat_map(|stage| &stage.grant.env) {
-        set.add(Glob::new(pattern)?);
+        granted.add(Glob::new(pattern)?);
+        // A pattern of everything names nothing.
+        if pattern.chars().filter(char::is_ascii_alphanumeric).count() > 1 {
+            named.add(Glob::new(pattern)?);
+        }
     }
     // What the expression that selects containers sees.
-    set.add(Glob::new("SERVICE_*")?);
-    Ok(set.build()?)
+    granted.add(Glob::new("SERVICE_*")?);
+    Ok(Recordable { granted: granted.build()?, named: named.build()? })
 }
 
 /// A file that takes its place when it is whole.

@@ -21,7 +21,7 @@ use crate::{
     fleet::{Difference, Line},
     pipeline::Pipeline,
     render::{self, Tally},
-    text,
+    secrets, text,
 };
 
 /// Lines that are read ahead.
@@ -42,7 +42,7 @@ pub struct ReplayArgs {
     pub pipeline: PathBuf,
 
     /// The folder for compiled components; an empty one for none.
-    #[arg(long, value_name = "FOLDER", env = "WHARFINGER_CACHE_DIR", value_parser = super::folder)]
+    #[arg(long, value_name = "FOLDER", env = "WHARFINGER_CACHE_DIR", value_parser = super::flags::folder)]
     pub cache_dir: Option<PathBuf>,
 
     /// text: a tree for people. json: a line for each container that differs, and
@@ -113,7 +113,9 @@ pub async fn replay(args: &ReplayArgs) -> anyhow::Result<u8> {
         let shown = match args.output {
             ReplayOutput::Text => render::difference(&difference).render(width),
             ReplayOutput::Json => {
-                text::json(&(serde_json::to_string(&difference)? + "\n")).into_owned()
+                let mut all = serde_json::to_value(&difference)?;
+                secrets::json(&mut all);
+                text::json(&(all.to_string() + "\n")).into_owned()
             }
         };
         bar.suspend(|| out.write_all(shown.as_bytes())).context("cannot print")?;

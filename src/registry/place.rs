@@ -1,7 +1,7 @@
 //! From a URI to a registry. This is the one place that knows the URIs' schemes; what is behind
 //! one says of itself what it can do.
 
-use std::sync::Arc;
+use std::{net::Ipv4Addr, sync::Arc};
 
 use reqwest::Url;
 
@@ -48,9 +48,23 @@ pub enum PlaceError {
         #[source]
         source: Option<url::ParseError>,
     },
+    /// Its host ends in a number and is no address, which some take for one that nobody has
+    /// written.
+    #[error("bad adapter uri: {shown}: {host:?} is no IP address")]
+    Address {
+        /// The URI without its secrets.
+        shown: String,
+        /// The host.
+        host: String,
+    },
     /// It is that of nothing that is known here.
-    #[error("unrecognized adapter: {0}")]
-    Unrecognized(String),
+    #[error("unrecognized adapter: {shown}{}", .meant.map(|meant| format!("; was {meant}:// meant?")).unwrap_or_default())]
+    Unrecognized {
+        /// The URI without its secrets.
+        shown: String,
+        /// The scheme that it is nearest to.
+        meant: Option<&'static str>,
+    },
     /// It names no place in a key-value store.
     #[error(transparent)]
     Kv(#[from] ConsulKvError),
@@ -64,7 +78,7 @@ impl Place {
     ///
     /// # Errors
     ///
-    /// [`PlaceError::Bad`] or [`PlaceError::Unrecognized`].
+    /// [`PlaceError::Bad`], [`PlaceError::Address`] or [`PlaceError::Unrecognized`].
     pub fn parse(uri: &str) -> Result<Self, PlaceError> {
         let bad = |source| PlaceError::Bad { shown: text::without_secrets(uri), source };
         if !uri.contains("://") {
@@ -72,8 +86,14 @@ impl Place {
         }
         let url = Url::parse(uri).map_err(|error| bad(Some(error)))?;
         let known = SCHEMES.iter().find(|(scheme, _)| *scheme == url.scheme());
-        let (adapter, kind) =
-            *known.ok_or_else(|| PlaceError::Unrecognized(text::without_secrets(uri)))?;
+        let (adapter, kind) = *known.ok_or_else(|| PlaceError::Unrecognized {
+            shown: text::without_secrets(uri),
+            meant: text::nearest(url.scheme(), SCHEMES.map(|(scheme, _)| scheme)),
+        })?;
+        if let Some(host) = url.host_str().filter(|host| is_broken_number(host)) {
+            let (shown, host) = (text::without_secrets(uri), host.to_string());
+            return Err(PlaceError::Address { shown, host });
+        }
         Ok(Self { url, adapter, kind })
     }
 
@@ -131,6 +151,14 @@ impl Place {
         }
         Ok(Some(ConsulReader::new(&self.url, env)?))
     }
+}
+
+/// Whether a host ends in a number and is no IPv4 address: Go asks a name server for it, and
+/// others take it for an address that nobody has written.
+fn is_broken_number(host: &str) -> bool {
+    let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+    let is_number = !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit());
+    is_number && host.parse::<Ipv4Addr>().is_err()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use crate::{
     pipeline::{Blame, Outcome},
     reconcile::{Absence, Brief, Explained, Explanation, Standing},
     registry::Registered,
+    secrets,
 };
 
 /// An explanation as a tree.
@@ -82,7 +83,7 @@ fn facts(container: &Container, hidden: usize) -> Tree {
         rows.push(("exposed", format!("{}/{protocol}", port.port)));
     }
     for (key, value) in &container.env {
-        rows.push(("variable", format!("{key}={value}")));
+        rows.push(("variable", format!("{key}={}", secrets::value(key, value))));
     }
     match hidden {
         0 => {}
@@ -90,7 +91,7 @@ fn facts(container: &Container, hidden: usize) -> Tree {
         n => rows.push(("variable", format!("{n} others are not shown"))),
     }
     for (key, value) in &container.labels {
-        rows.push(("label", format!("{key}={value}")));
+        rows.push(("label", format!("{key}={}", secrets::value(key, value))));
     }
     let rows = rows.into_iter().map(|(key, value)| Tree::new(format!("{key:9}  {value}")));
     Tree::new(Text::of(Tone::Strong, "facts")).with(rows)
@@ -112,7 +113,9 @@ fn service(one: &Explained, blame: Option<&Blame>) -> Tree {
         .and(Tone::Strong, &one.service.id)
         .and(tone, format!("  {words}"));
     let mut tree = Tree::new(head).with(fields_of(&one.service, by));
-    tree.push(Text::of(Tone::Faint, format!("body  {}", one.body)));
+    let mut body = one.body.clone();
+    secrets::json(&mut body);
+    tree.push(Text::of(Tone::Faint, format!("body  {body}")));
     if let Some(now) = one.registered.as_ref().filter(|_| one.standing != Standing::Registered) {
         tree.push(in_consul(now));
     }
@@ -133,7 +136,7 @@ fn in_consul(now: &Registered) -> Tree {
         tree.push(text("tags", &format!("[{}]", now.tags.join(", "))));
     }
     for (key, value) in &now.meta {
-        tree.push(text("meta", &format!("{key}={value}")));
+        tree.push(text("meta", &format!("{key}={}", secrets::value(key, value))));
     }
     tree
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{Text, Tone, Tree, check};
 use crate::{
     pipeline::FieldChange,
+    secrets,
     service::{Check, Field, FieldValue, Service},
 };
 
@@ -33,10 +34,13 @@ pub fn flatten(change: &FieldChange) -> Vec<Part> {
     };
     let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let parts = keys.into_iter().filter(|key| old.get(*key) != new.get(*key));
+    let safe = |key: &String, value: &Value| {
+        secrets::value(key, &shown(value).unwrap_or_default()).into_owned()
+    };
     let part = |key: &String| Part {
         key: format!("{field}.{key}"),
-        from: old.get(key).map(|value| shown(value).unwrap_or_default()),
-        to: new.get(key).map(|value| shown(value).unwrap_or_default()),
+        from: old.get(key).map(|value| safe(key, value)),
+        to: new.get(key).map(|value| safe(key, value)),
     };
     parts.map(part).collect()
 }
@@ -121,7 +125,10 @@ fn rows(service: &Service, field: Field, value: FieldValue<'_>) -> Vec<(String, 
         (_, FieldValue::List(list)) => row(format!("[{}]", list.join(", "))),
         (_, FieldValue::Pairs(pairs)) => {
             let own = pairs.iter().filter(|(key, _)| !key.starts_with("wharfinger-"));
-            own.map(|(key, value)| (format!("{name}.{key}"), value.clone())).collect()
+            let shown = |(key, value): (&String, &String)| {
+                (format!("{name}.{key}"), secrets::value(key, value).into_owned())
+            };
+            own.map(shown).collect()
         }
         (_, FieldValue::Checks(checks)) => {
             checks.iter().map(|one| (name.to_string(), check::check(one))).collect()

@@ -6,6 +6,7 @@ use super::{Text, Tone, Tree, fields, fields_of, forecast::head};
 use crate::{
     fleet::{Difference, Differs},
     reconcile::Brief,
+    text::counted,
 };
 
 /// A container's differences as a tree.
@@ -107,19 +108,22 @@ impl fmt::Display for Tally {
         };
         let Self { containers, differ, fails, added, removed, changed, .. } = self;
         if *differ == 0 {
-            return write!(f, "{containers} containers: no difference.");
+            let containers = counted(*containers, "container", "containers");
+            return write!(f, "{containers}: no difference.");
         }
         let (vetoed, fields) = (list(&self.vetoed), list(&self.fields));
+        let containers = counted(*containers, "container", "containers");
+        let differ = counted(*differ, "differs", "differ");
+        let added = counted(*added, "service", "services");
         write!(
             f,
-            "{containers} containers, {differ} differ: {added} services added, {changed} \
-             changed{fields}, {removed} gone"
+            "{containers}, {differ}: {added} added, {changed} changed{fields}, {removed} gone"
         )?;
         if !vetoed.is_empty() {
             write!(f, ", vetoed{vetoed}")?;
         }
         if *fails > 0 {
-            write!(f, "; the pipeline fails on {fails} containers")?;
+            write!(f, "; the pipeline fails on {}", counted(*fails, "container", "containers"))?;
         }
         f.write_str(".")
     }

@@ -145,7 +145,7 @@ pub fn forecast(title: Text, forecast: &Forecast, stages: &[StageNote], all: boo
         ));
     }
     if !forecast.findings.is_empty() {
-        let head = Text::of(Tone::Warning, "wrong with all of it together");
+        let head = Text::of(Tone::Warning, "found across all containers");
         let findings = forecast.findings.iter().map(|one| Tree::new(one.to_string()));
         tree.push(Tree::new(head).with(findings));
     }

@@ -40,10 +40,10 @@ pub fn stage(trace: &Trace, note: Option<&StageNote>) -> Tree {
         tree.push(Text::of(Tone::Faint, "not called: its select leaves this container out"));
     }
     for (service, one) in &trace.changes {
-        tree.push(change(service, one, ""));
+        tree.push(change(service, one));
     }
     for (service, one) in &trace.would_be {
-        tree.push(change(service, one, "monitored, would be: "));
+        tree.push(monitored(service, one));
     }
     if let Some(failure) = &trace.failure {
         tree.push(Text::of(Tone::Removed, format!("failed: {}", failure.error)));
@@ -58,9 +58,8 @@ pub fn stage(trace: &Trace, note: Option<&StageNote>) -> Tree {
 }
 
 /// What a stage did to one service, which had this ID before.
-pub fn change(service: &str, change: &Change, prefix: &str) -> Tree {
-    let head =
-        |tone, sign: &str| Text::of(tone, sign).and(Tone::Faint, prefix).and(Tone::Strong, service);
+pub fn change(service: &str, change: &Change) -> Tree {
+    let head = |tone, sign: &str| Text::of(tone, sign).and(Tone::Strong, service);
     match change {
         Change::Changed(changes) => {
             Tree::new(head(Tone::Changed, "~ ")).with(fields(changes, |_| None))
@@ -69,6 +68,21 @@ pub fn change(service: &str, change: &Change, prefix: &str) -> Tree {
             Tree::new(head(Tone::Removed, "✗ ").and(Tone::Plain, format!(" vetoed: {reason}")))
         }
         Change::Added => Tree::new(head(Tone::Added, "+ ").and(Tone::Plain, " added")),
+    }
+}
+
+/// What a monitored stage would do to one service if it were enforced.
+fn monitored(service: &str, change: &Change) -> Tree {
+    let head = |tone, sign: &str, words: String| {
+        let head = Text::of(tone, sign).and(Tone::Strong, service);
+        Tree::new(head.and(Tone::Plain, words).and(Tone::Faint, " (monitored)"))
+    };
+    match change {
+        Change::Changed(changes) => {
+            head(Tone::Changed, "~ ", " would change".into()).with(fields(changes, |_| None))
+        }
+        Change::Vetoed(reason) => head(Tone::Removed, "✗ ", format!(" would be vetoed: {reason}")),
+        Change::Added => head(Tone::Added, "+ ", " would be added".into()),
     }
 }
 

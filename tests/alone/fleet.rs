@@ -154,7 +154,7 @@ async fn what_containers_are_told_is_recorded_only_as_far_as_it_is_granted() {
     let fleet = Fleet::new();
     let (lines, stderr) = fleet.record("redacted.jsonl", &[]).await;
     assert!(!lines.contains("hunter2") && !lines.contains("DB_PASSWORD"), "{lines}");
-    assert!(lines.contains("SERVICE_CHECK_HTTP") && !stderr.contains("WARN"), "{stderr}");
+    assert!(lines.contains("SERVICE_CHECK_HTTP") && !stderr.contains("warning"), "{stderr}");
     // The one that has ended is not recorded.
     assert_eq!(lines.lines().count(), 7, "{lines}");
     assert!(lines.lines().all(|line| !line.contains("\"name\":\"done\"")));
@@ -165,7 +165,7 @@ async fn what_containers_are_told_is_recorded_only_as_far_as_it_is_granted() {
 
     let (lines, stderr) = fleet.record("whole.jsonl", &["--unredacted"]).await;
     assert!(lines.contains("hunter2"), "{lines}");
-    assert!(stderr.contains("WARN") && stderr.contains("secrets"), "{stderr}");
+    assert!(stderr.contains("warning: ") && stderr.contains("secrets"), "{stderr}");
 
     let granted = format!("{SAME}grant.env = ['DB_*']\n");
     let config = text(&fleet.write("granted.toml", &granted));

@@ -25,5 +25,7 @@ mod reference;
 mod reload;
 mod replay;
 mod rivals;
+mod secrets;
+mod stories;
 mod strangers;
 mod words;

@@ -116,7 +116,7 @@ async fn check_says_what_recorded_containers_show_to_be_wrong() {
     let words: Vec<_> = line.iter().chain(HOST).copied().collect();
     let (code, stdout, stderr) = run(&words, &[]).await;
     assert_eq!(code, Some(0), "{stdout}{stderr}");
-    assert!(stdout.ends_with("1 recorded containers: nothing is wrong.\n"), "{stdout}");
+    assert!(stdout.ends_with("1 recorded container: nothing is wrong.\n"), "{stdout}");
 }
 
 #[tokio::test]

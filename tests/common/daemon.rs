@@ -41,6 +41,16 @@ impl Daemon {
     /// bearing on its work, so that the machine's settings do not count.
     pub fn start(args: &[&str], env: &[(&str, &str)]) -> Daemon {
         let guard = Guard::new();
+        let control = guard.dir().join("control.sock").display().to_string();
+        Self::run(guard, args, &[&[("WHARFINGER_CONTROL", &*control)], env].concat())
+    }
+
+    /// The same, whose control socket is wherever the program itself looks for a place.
+    pub fn start_without_control(args: &[&str], env: &[(&str, &str)]) -> Daemon {
+        Self::run(Guard::new(), args, env)
+    }
+
+    fn run(guard: Guard, args: &[&str], env: &[(&str, &str)]) -> Daemon {
         let mut command = Command::new(Daemon::binary());
         command.env_clear();
         for name in ["PATH", "RUST_BACKTRACE", "LLVM_PROFILE_FILE"] {
@@ -52,7 +62,6 @@ impl Daemon {
             .mark(&mut command)
             .process_group(0)
             .env("HOME", guard.dir())
-            .env("WHARFINGER_CONTROL", guard.dir().join("control.sock"))
             .envs(env.iter().copied())
             .args(args)
             .stdin(Stdio::null())

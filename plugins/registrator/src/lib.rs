@@ -23,6 +23,7 @@ mod log;
 mod metadata;
 mod naming;
 mod rights;
+pub mod secrets;
 mod service_fields;
 mod tags;
 #[cfg(test)]
@@ -48,13 +49,14 @@ pub struct Registrator;
 wharfinger_plugin::export!(Registrator);
 
 /// What the operator can set.
-#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Settings {
     /// `SERVICE_*` attributes whose key contains one of these words, in any
     /// case, are not copied to the service's metadata, which everybody can
-    /// read. Not used under `compat = "registrator"`.
-    pub secret_words: Vec<String>,
+    /// read. Without it, those are not whose name or value shows a secret.
+    /// Not used under `compat = "registrator"`.
+    pub secret_words: Option<Vec<String>>,
     /// What becomes of checks that run a program, on the agent's host or in a
     /// container. An agent runs none unless its operator has allowed it
     /// (`enable_script_checks`), so that `keep` is the default: who has allowed
@@ -102,29 +104,6 @@ pub enum Ids {
     Any,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
-        let words = [
-            "password",
-            "passwd",
-            "passphrase",
-            "secret",
-            "token",
-            "credential",
-            "private_key",
-            "api_key",
-            "apikey",
-            "access_key",
-        ];
-        Self {
-            secret_words: words.map(String::from).to_vec(),
-            scripts: Scripts::default(),
-            check_targets: None,
-            ids: Ids::default(),
-        }
-    }
-}
-
 impl Stage for Registrator {
     type Settings = Settings;
 
@@ -137,7 +116,7 @@ impl Stage for Registrator {
     }
 
     fn validate(settings: &Settings) -> Vec<String> {
-        let empty = settings.secret_words.iter().any(|word| word.trim().is_empty());
+        let empty = settings.secret_words.iter().flatten().any(|word| word.trim().is_empty());
         if empty { vec!["secret-words: a word is empty".into()] } else { Vec::new() }
     }
 

@@ -2,7 +2,7 @@
 
 use wharfinger_plugin::Attribute;
 
-use crate::{Rules, Settings, fields, keys::Said, log::Log};
+use crate::{Rules, Settings, fields, keys::Said, log::Log, secrets};
 
 /// Consul allows 64 pairs; the rest is left to what the daemon adds of its own.
 /// Source: Consul's documentation of service metadata.
@@ -58,29 +58,9 @@ pub(crate) fn is_true(value: &str) -> bool {
     !matches!(value.trim().to_lowercase().as_str(), "" | "false" | "0" | "no" | "off")
 }
 
+/// The operator's words are in the place of the rule for names; that for values holds anyway.
 fn is_secret(key: &str, value: &str, settings: &Settings) -> bool {
+    let Some(words) = &settings.secret_words else { return secrets::is_secret(key, value) };
     let key = key.to_lowercase().replace('-', "_");
-    settings.secret_words.iter().any(|word| key.contains(&word.to_lowercase()))
-        || has_password(value)
-}
-
-/// A URL with a password in front of its host, such as
-/// `postgres://app:pass@db/shop`.
-fn has_password(value: &str) -> bool {
-    let Some((_, rest)) = value.split_once("://") else { return false };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_url_with_a_password_is_a_secret() {
-        assert!(has_password("postgres://app:pass@db/shop"));
-        assert!(!has_password("http://example.com/a:b@c"));
-        assert!(!has_password("https://user@example.com"));
-        assert!(!has_password("a:b@c"));
-    }
+    words.iter().any(|word| key.contains(&word.to_lowercase())) || secrets::is_secret("", value)
 }

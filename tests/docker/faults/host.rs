@@ -84,7 +84,7 @@ async fn reconciler(docker_host: &str, uri: &str, options: Options) -> Reconcile
     let _ = rustls::crypto::ring::default_provider().install_default();
     let words = ["wharfinger", "-ip", IP, "-hostname", HOST, uri].map(Into::into);
     let Ok(Invocation::Run(args)) = cli::parse(words) else { panic!("a command line") };
-    let host = app::host(&args.offer, None).await.expect("the host");
+    let host = app::host(&args.offer).await.expect("the host");
     let pipeline = app::pipeline(&Config::default()).await.expect("the pipeline");
     let source = Docker::connect(Some(docker_host), Tags::default()).await.expect("Docker");
     let url = Url::parse(uri).expect("a URL");

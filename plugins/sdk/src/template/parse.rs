@@ -20,6 +20,10 @@ pub(super) fn parts(text: &str) -> Result<Vec<Part>, String> {
             return Err(format!("{text:?}: a }} without its {{; }}}} is a brace"));
         } else {
             let end = rest.find('}').ok_or_else(|| format!("{text:?}: a {{ without its }}"))?;
+            if rest[1..end].contains('{') {
+                // Else it would be a fact with a brace in its name, which nothing ever has.
+                return Err(format!("{text:?}: a {{ without its }}"));
+            }
             if !plain.is_empty() {
                 parts.push(Part::Text(std::mem::take(&mut plain)));
             }

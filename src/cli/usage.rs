@@ -1,0 +1,128 @@
+//! A command line that cannot be used: what is said of it, and its exit code.
+
+use std::ffi::OsString;
+
+use clap::{Command, CommandFactory as _};
+
+use super::{Cli, Invocation, go_flags, plugin};
+use crate::text::nearest;
+
+/// The exit code of the daemon for a command line that cannot be used: registrator's.
+const OF_THE_DAEMON: u8 = 2;
+/// That of the commands of which 2 says that there are changes; the `EX_USAGE` of
+/// sysexits(3).
+const OF_COMMANDS: u8 = 64;
+/// The commands that look at a daemon or what it would do.
+const LOOKING: [&str; 7] = ["plan", "explain", "record", "replay", "apply", "status", "check"];
+
+/// A command line that cannot be used.
+#[derive(Debug)]
+pub struct UsageError {
+    /// What to print.
+    pub message: String,
+    /// The exit code: registrator's for the same fault, that of the command, or 0 where
+    /// help was asked for.
+    pub code: u8,
+    /// Whether it belongs on the standard output: help of our own commands, and
+    /// what a program has asked for with `--json`. registrator's help does not.
+    pub to_stdout: bool,
+}
+
+impl UsageError {
+    pub(super) fn new(message: String, code: u8) -> Self {
+        Self { message, code, to_stdout: false }
+    }
+
+    pub(super) fn of(words: &[OsString], error: &clap::Error) -> Self {
+        let code = u8::try_from(error.exit_code()).unwrap_or(OF_THE_DAEMON);
+        if let Some(message) = plugin::usage_error(words, error) {
+            return Self { message, code, to_stdout: true };
+        }
+        let command = command_of(words);
+        let code = if code == 0 { 0 } else { code_of(command.as_deref()) };
+        let ours = command.is_some() || go_flags::is_of_our_own(words);
+        Self { message: error.to_string(), code, to_stdout: ours && !error.use_stderr() }
+    }
+}
+
+/// A command line that can be read and still not be used, which shows only later: a flag's
+/// value, or what is missing beside a file.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BadUsage(pub String);
+
+impl Invocation {
+    /// The exit code for [`BadUsage`].
+    pub fn usage_code(&self) -> u8 {
+        match self {
+            Self::Plan(_) | Self::Explain(_) | Self::Record(_) | Self::Replay(_) => OF_COMMANDS,
+            Self::Apply(_) | Self::Status(_) | Self::Check(_) => OF_COMMANDS,
+            _ => OF_THE_DAEMON,
+        }
+    }
+}
+
+/// The exit code for a command line of this command, or of the daemon.
+pub(super) fn code_of(command: Option<&str>) -> u8 {
+    match command {
+        Some(command) if LOOKING.contains(&command) => OF_COMMANDS,
+        _ => OF_THE_DAEMON,
+    }
+}
+
+/// The command of a line whose flags and values are one word each.
+fn command_of(words: &[OsString]) -> Option<String> {
+    let mut plain = words.iter().skip(1).map(|word| word.to_string_lossy());
+    let first = plain.find(|word| !word.starts_with('-'))?;
+    Cli::command().find_subcommand(&*first).map(|command| command.get_name().to_string())
+}
+
+/// The command that somebody may have meant by a word that is none and no URI either.
+pub(super) fn meant_command<'a>(word: &str, command: &'a Command) -> Option<&'a str> {
+    if word.contains(['/', ':', '.']) {
+        return None;
+    }
+    let commands = command.get_subcommands().filter(|one| !one.is_hide_set());
+    nearest(word, commands.map(Command::get_name))
+}
+
+/// The flag that somebody may have meant by a name.
+pub(super) fn meant_flag(name: &str, command: &Command) -> Option<String> {
+    let flags: Vec<_> = command.get_arguments().filter_map(|arg| arg.get_long()).collect();
+    let begun = |flag: &&&str| name.len() > 2 && flag.starts_with(name);
+    let nearest = nearest(name, flags.iter().copied());
+    nearest.or_else(|| flags.iter().find(begun).copied()).map(String::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_is_told_from_another_word() {
+        let command = Cli::command();
+        for (word, meant) in [
+            ("pln", Some("plan")),
+            ("plna", Some("plan")),
+            ("statsu", Some("status")),
+            ("explian", Some("explain")),
+            ("Plan", Some("plan")),
+            ("recrod", Some("record")),
+            ("x", None),
+            ("frobnicate", None),
+            ("10.0.0.1:8500", None),
+            ("consul://plan", None),
+            ("memory", None),
+        ] {
+            assert_eq!(meant_command(word, &command), meant, "{word}");
+        }
+        for (flag, meant) in [
+            ("resinc", Some("resync")),
+            ("useipfromlabel", Some("useIpFromLabel")),
+            ("host", Some("hostname")),
+            ("nosuch", None),
+        ] {
+            assert_eq!(meant_flag(flag, &command).as_deref(), meant, "{flag}");
+        }
+    }
+}
