@@ -3,7 +3,7 @@
 mod fits;
 mod parts;
 mod registries;
-mod stages;
+pub(crate) mod stages;
 mod whereabouts;
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::{
-    cli::{BadUsage, OfferArgs, RunArgs},
+    cli::flags::{BadUsage, OfferArgs, RunArgs},
     config::{Config, ConfigError},
     control::Control,
     docker::{Docker, HttpGet, Recorded, Source, Tags},
@@ -33,13 +33,7 @@ pub use parts::Parts;
 pub use registries::start_faults;
 use registries::{reach, registry};
 pub(crate) use stages::cache;
-pub(crate) use stages::say_broken;
-pub use stages::{Loaded, StageFault, Stages, choosing};
-
-/// A configuration that cannot be used; it has an exit code of its own.
-#[derive(Debug, thiserror::Error)]
-#[error("the configuration cannot be used")]
-pub struct BadConfig(#[source] pub anyhow::Error);
+pub use stages::{BadConfig, Loaded, StageFault, Stages, choosing};
 
 /// Run the daemon until it is told to stop.
 ///

@@ -9,8 +9,9 @@ mod check;
 mod completions;
 mod dispatch;
 mod explain;
-mod flags;
+pub(crate) mod flags;
 mod go_flags;
+mod meant;
 mod output;
 mod plan;
 mod plugin;
@@ -28,14 +29,14 @@ pub use check::{CheckArgs, check};
 pub use completions::{CompletionsArgs, completions};
 pub use dispatch::run;
 pub use explain::{ExplainArgs, ExplainOutput, explain};
-pub use flags::{OfferArgs, RunArgs};
+pub use flags::{BadUsage, OfferArgs, RunArgs};
 pub use output::{CHANGES, Color, ColorArgs, Printed, print, stdout, width};
 pub use plan::{PlanArgs, PlanOutput, plan};
 pub use plugin::{Done, PluginArgs, plugin};
 pub use record::{RecordArgs, record};
 pub use replay::{ReplayArgs, ReplayOutput, replay};
 pub use status::{StatusArgs, status};
-pub use usage::{BadUsage, UsageError};
+pub use usage::UsageError;
 
 /// Keeps Consul's catalog true to the containers that run on a host.
 #[derive(Debug, Parser)]

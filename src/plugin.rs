@@ -6,12 +6,14 @@
 //! threads of its own, never on those that talk to Docker and Consul, and only
 //! so many calls run at once.
 
+mod allowance;
 mod artifact;
 mod cache;
 mod clock;
 mod compile;
 mod component;
 mod engine;
+mod exceeded;
 mod failure;
 mod file;
 mod grants;
@@ -20,6 +22,7 @@ mod http;
 mod imports;
 mod kv;
 mod limits;
+mod link;
 mod outline;
 mod share;
 mod stats;

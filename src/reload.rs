@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use crate::{
-    app::{BadConfig, Loaded, Stages, say_broken},
+    app::stages::{BadConfig, Loaded, Stages, say_broken},
     config::Config,
     error::error_chain,
     pipeline::{Pipeline, Step},

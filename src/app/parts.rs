@@ -7,7 +7,7 @@ use anyhow::anyhow;
 
 use super::{Asked, BadConfig, Stages, config, host, options, registry, settled, tags};
 use crate::{
-    cli::{BadUsage, RunArgs},
+    cli::flags::{BadUsage, RunArgs},
     config::Config,
     docker::{Docker, Recorded, Source},
     host::Host,

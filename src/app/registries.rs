@@ -6,7 +6,7 @@ use tracing::{info, warn};
 
 use super::{Asked, BadConfig, host, options, tags};
 use crate::{
-    cli::RunArgs,
+    cli::flags::RunArgs,
     config::Config,
     error::error_chain,
     host::{Compat, Host},

@@ -9,7 +9,6 @@ use std::{
 use anyhow::{anyhow, bail};
 use tracing::{error, info, warn};
 
-use super::BadConfig;
 use crate::{
     config::{CacheConfig, Config, DefaultLimits, StageConfig},
     control::Control,
@@ -18,6 +17,11 @@ use crate::{
     plugin::{Cache, Compiler, ComponentSpec, HostOptions, KvReader, Limits, PluginHost},
     registry::Place,
 };
+
+/// A configuration that cannot be used; it has an exit code of its own.
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration cannot be used")]
+pub struct BadConfig(#[source] pub anyhow::Error);
 
 /// Makes pipelines of configurations. What can be used again of one for the next
 /// is kept: the plugin host, which has compiled the components.

@@ -12,6 +12,12 @@ use crate::{
     host::Compat,
 };
 
+/// A command line that can be read and still not be used, which shows only later: a flag's
+/// value, or what is missing beside a file.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BadUsage(pub String);
+
 /// The flags that decide what is registered.
 #[derive(Debug, Clone, Args)]
 pub struct OfferArgs {

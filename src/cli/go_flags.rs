@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{ArgAction, Command};
 
-use super::usage::{meant_command, meant_flag};
+use super::meant::{meant_command, meant_flag};
 
 /// Commands that registrator has nothing like: their words stay as they are.
 const OF_OUR_OWN: [&str; 3] = ["plugin", "completions", "help"];

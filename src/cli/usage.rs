@@ -2,10 +2,9 @@
 
 use std::ffi::OsString;
 
-use clap::{Command, CommandFactory as _};
+use clap::CommandFactory as _;
 
 use super::{Cli, Invocation, go_flags, plugin};
-use crate::text::nearest;
 
 /// The exit code of the daemon for a command line that cannot be used: registrator's.
 const OF_THE_DAEMON: u8 = 2;
@@ -45,14 +44,8 @@ impl UsageError {
     }
 }
 
-/// A command line that can be read and still not be used, which shows only later: a flag's
-/// value, or what is missing beside a file.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct BadUsage(pub String);
-
 impl Invocation {
-    /// The exit code for [`BadUsage`].
+    /// The exit code for [`BadUsage`](super::BadUsage).
     pub fn usage_code(&self) -> u8 {
         match self {
             Self::Plan(_) | Self::Explain(_) | Self::Record(_) | Self::Replay(_) => OF_COMMANDS,
@@ -75,54 +68,4 @@ fn command_of(words: &[OsString]) -> Option<String> {
     let mut plain = words.iter().skip(1).map(|word| word.to_string_lossy());
     let first = plain.find(|word| !word.starts_with('-'))?;
     Cli::command().find_subcommand(&*first).map(|command| command.get_name().to_string())
-}
-
-/// The command that somebody may have meant by a word that is none and no URI either.
-pub(super) fn meant_command<'a>(word: &str, command: &'a Command) -> Option<&'a str> {
-    if word.contains(['/', ':', '.']) {
-        return None;
-    }
-    let commands = command.get_subcommands().filter(|one| !one.is_hide_set());
-    nearest(word, commands.map(Command::get_name))
-}
-
-/// The flag that somebody may have meant by a name.
-pub(super) fn meant_flag(name: &str, command: &Command) -> Option<String> {
-    let flags: Vec<_> = command.get_arguments().filter_map(|arg| arg.get_long()).collect();
-    let begun = |flag: &&&str| name.len() > 2 && flag.starts_with(name);
-    let nearest = nearest(name, flags.iter().copied());
-    nearest.or_else(|| flags.iter().find(begun).copied()).map(String::from)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_slip_is_told_from_another_word() {
-        let command = Cli::command();
-        for (word, meant) in [
-            ("pln", Some("plan")),
-            ("plna", Some("plan")),
-            ("statsu", Some("status")),
-            ("explian", Some("explain")),
-            ("Plan", Some("plan")),
-            ("recrod", Some("record")),
-            ("x", None),
-            ("frobnicate", None),
-            ("10.0.0.1:8500", None),
-            ("consul://plan", None),
-            ("memory", None),
-        ] {
-            assert_eq!(meant_command(word, &command), meant, "{word}");
-        }
-        for (flag, meant) in [
-            ("resinc", Some("resync")),
-            ("useipfromlabel", Some("useIpFromLabel")),
-            ("host", Some("hostname")),
-            ("nosuch", None),
-        ] {
-            assert_eq!(meant_flag(flag, &command).as_deref(), meant, "{flag}");
-        }
-    }
 }

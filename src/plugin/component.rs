@@ -16,14 +16,15 @@ use wasmtime::{
 
 use super::{
     ComponentSpec, GuestCall, Identity, LoadError, PluginHost,
+    allowance::Allowance,
     failure::Phase,
     grants::Capability,
-    guest::{Allowance, Guest},
+    guest::Guest,
     http,
     imports::Imports,
-    kv, one_line,
+    link, one_line,
     stats::{self, Figures},
-    v0_1_0, wasi,
+    v0_1_0,
 };
 use crate::{
     container::Container,
@@ -240,14 +241,14 @@ fn pre(
     let mut linker = Linker::new(host.engine.wasmtime());
     v0_1_0::link(&mut linker)?;
     if imports.wasi {
-        wasi::link(&mut linker)?;
+        link::wasi(&mut linker)?;
     }
     for capability in &imports.capabilities {
         match capability {
             // They are part of WASI, which asks the store what to give.
             Capability::Clock | Capability::Random => {}
-            Capability::Http => http::link(&mut linker)?,
-            Capability::Kv => kv::link(&mut linker)?,
+            Capability::Http => link::http(&mut linker)?,
+            Capability::Kv => link::kv(&mut linker)?,
         }
     }
     v0_1_0::StageComponentPre::new(linker.instantiate_pre(component)?)

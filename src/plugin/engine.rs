@@ -8,7 +8,7 @@ use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 use super::{
     Limits,
     clock::{Clock, Ticking},
-    failure::MAX_FRAMES,
+    exceeded::MAX_FRAMES,
 };
 
 /// Memories of one component: its own, and those of adapters. One of JavaScript

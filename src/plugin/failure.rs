@@ -3,23 +3,11 @@
 use bytesize::ByteSize;
 use wasmtime::{Trap, WasmBacktrace};
 
-use super::guest::Guest;
+use super::{
+    exceeded::{DeadlineExceeded, MAX_FRAMES, MemoryExceeded, TableExceeded},
+    guest::Guest,
+};
 use crate::pipeline::{Level, StageError};
-
-#[derive(Debug, thiserror::Error)]
-#[error("the call exceeded its deadline")]
-pub(super) struct DeadlineExceeded;
-
-#[derive(Debug, thiserror::Error)]
-#[error("the call exceeded its memory limit")]
-pub(super) struct MemoryExceeded;
-
-#[derive(Debug, thiserror::Error)]
-#[error("the call exceeded its limit of table elements")]
-pub(super) struct TableExceeded;
-
-/// Frames of a backtrace that are kept.
-pub(super) const MAX_FRAMES: usize = 64;
 
 /// Where a call was when it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,11 +6,9 @@ use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 
 use super::{
     Limits,
+    allowance::Allowance,
     engine::MAX_MEMORIES,
-    failure::{DeadlineExceeded, MemoryExceeded, TableExceeded},
-    grants::Grants,
-    imports::Imports,
-    kv::KvReader,
+    exceeded::{DeadlineExceeded, MemoryExceeded, TableExceeded},
     one_line,
     stats::Figures,
     wasi::System,
@@ -21,17 +19,6 @@ use crate::pipeline::{Level, Message};
 const TABLE_ELEMENT_BYTES: usize = 8;
 /// Handles of resources that a guest may hold at once.
 const MAX_HANDLES: usize = 1000;
-
-/// What all calls of a stage have in common.
-pub(super) struct Allowance {
-    pub(super) limits: Limits,
-    pub(super) grants: Grants,
-    pub(super) imports: Imports,
-    /// There if the stage is granted a part of the KV store.
-    pub(super) kv: Option<Arc<dyn KvReader>>,
-    /// There if the stage imports HTTP and is granted it.
-    pub(super) http: Option<reqwest::Client>,
-}
 
 /// The host's side of one instance.
 pub(super) struct Guest {

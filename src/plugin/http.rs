@@ -6,23 +6,18 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full, Limited};
 use reqwest::Url;
-use wasmtime::component::Linker;
-use wasmtime_wasi_http::{
-    Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
-};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpHooks};
 
-use super::{
-    grants::Origin,
-    guest::{Allowance, Guest},
-};
+use super::{allowance::Allowance, grants::Origin};
 
 /// Sends requests for guests.
 pub(super) struct Sender {
-    ctx: WasiHttpCtx,
-    hooks: Hooks,
+    pub(super) ctx: WasiHttpCtx,
+    pub(super) hooks: Hooks,
 }
 
-struct Hooks {
+/// Decides of each request whether it is sent, and sends it.
+pub(super) struct Hooks {
     client: reqwest::Client,
     origins: Vec<Origin>,
     timeout: Duration,
@@ -57,19 +52,6 @@ impl Sender {
         };
         Self { ctx: WasiHttpCtx::new(), hooks }
     }
-}
-
-impl WasiHttpView for Guest {
-    fn http(&mut self) -> WasiHttpCtxView<'_> {
-        let system = self.system.as_mut().expect("WASI is linked only where the store has it");
-        let sender = system.sender.as_mut().expect("HTTP is linked only where the store has it");
-        WasiHttpCtxView { ctx: &mut sender.ctx, table: &mut system.table, hooks: &mut sender.hooks }
-    }
-}
-
-/// Link the interfaces.
-pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
 }
 
 /// Headers by which some servers are told that another path is meant.

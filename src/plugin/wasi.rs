@@ -6,16 +6,12 @@
 
 use std::time::Duration;
 
-use wasmtime::component::{Linker, ResourceTable};
+use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{
-    HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView,
-    random::Deterministic,
+    HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, random::Deterministic,
 };
 
-use super::{
-    guest::{Allowance, Guest},
-    http::Sender,
-};
+use super::{allowance::Allowance, http::Sender};
 
 /// Resources, such as streams, that a guest may hold of the host at once.
 const MAX_RESOURCES: usize = 1000;
@@ -24,7 +20,7 @@ const MAX_RANDOM: u64 = 64 * 1024;
 
 /// WASI's state of one call.
 pub(super) struct System {
-    ctx: WasiCtx,
+    pub(super) ctx: WasiCtx,
     pub(super) table: ResourceTable,
     /// There if the component imports HTTP and is granted it.
     pub(super) sender: Option<Sender>,
@@ -47,18 +43,6 @@ impl System {
         let sender = allowance.http.clone().map(|client| Sender::new(allowance, client));
         Self { ctx: builder.build(), table, sender }
     }
-}
-
-impl WasiView for Guest {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        let system = self.system.as_mut().expect("WASI is linked only where the store has it");
-        WasiCtxView { ctx: &mut system.ctx, table: &mut system.table }
-    }
-}
-
-/// Link the implementations.
-pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    wasmtime_wasi::p2::add_to_linker_async(linker)
 }
 
 /// A clock that stands still.
