@@ -12,7 +12,7 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use serde::{Deserialize, Serialize};
@@ -24,8 +24,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
 use crate::{
+    error::error_chain,
     pipeline::StageHealth,
-    reconcile::{Explanation, Handle, Held, Stopped},
+    reconcile::{Change, Explanation, Forecast, Handle, Held, Overview, Stopped},
+    render,
 };
 
 pub use places::ask;
@@ -44,6 +46,18 @@ pub enum Request {
     Status,
     /// Why the services of a container are what they are, by any of its names.
     Explain(String),
+    /// What has happened since then, if a time is given, to what goes by this word, if one is.
+    History {
+        /// A container's name, or the beginning of its identifier; a service's ID.
+        what: Option<String>,
+        /// What is older is left out.
+        #[serde(with = "humantime_serde::option")]
+        since: Option<SystemTime>,
+    },
+    /// What is held, as a tree of so many columns.
+    ShowHeld(usize),
+    /// What monitored stages would do, as a tree of so many columns.
+    ShowMonitored(usize),
 }
 
 /// What the daemon says.
@@ -56,6 +70,10 @@ pub enum Answer {
     Status(Status),
     /// An explanation for each container that the word stands for.
     Explained(Vec<Explanation>),
+    /// What has happened, the oldest first.
+    History(Vec<Change>),
+    /// Text for people, with styles.
+    Shown(String),
     /// The request makes no sense, or cannot be answered.
     Error(String),
 }
@@ -71,6 +89,9 @@ pub struct Status {
     pub stages: Vec<StageHealth>,
     /// What the bulk guard holds.
     pub held: Option<Held>,
+    /// How the loop fares.
+    #[serde(flatten)]
+    pub overview: Overview,
 }
 
 impl Answer {
@@ -308,6 +329,16 @@ async fn answer(request: Request, handle: &Handle) -> Answer {
         Request::Confirm => handle.confirm().await.map(Answer::Held),
         Request::Status => status(handle).await.map(Answer::Status),
         Request::Explain(what) => return explain(&what, handle).await,
+        Request::History { what, since } => {
+            let history = handle.history().await;
+            history.map(|changes| Answer::History(told(changes, what.as_deref(), since)))
+        }
+        Request::ShowHeld(width) => {
+            return foreseen(handle, |foreseen| render::held(foreseen).render(width)).await;
+        }
+        Request::ShowMonitored(width) => {
+            return foreseen(handle, |foreseen| render::monitored(foreseen).render(width)).await;
+        }
     };
     answer.unwrap_or_else(|error| Answer::Error(error.to_string()))
 }
@@ -318,6 +349,7 @@ async fn status(handle: &Handle) -> Result<Status, Stopped> {
         pid: std::process::id(),
         stages: handle.pipeline().await?.health(),
         held: handle.held().await?,
+        overview: handle.overview().await?,
     })
 }
 
@@ -327,6 +359,31 @@ async fn explain(what: &str, handle: &Handle) -> Answer {
         Err(error) => return Answer::Error(error.to_string()),
     };
     explainer.explain(what).await.map_or_else(Answer::Error, Answer::Explained)
+}
+
+/// What is shown of what the loop would do from now on.
+async fn foreseen(handle: &Handle, show: impl Fn(&Forecast) -> String) -> Answer {
+    let rehearsal = match handle.rehearsal().await {
+        Ok(rehearsal) => rehearsal,
+        Err(error) => return Answer::Error(error.to_string()),
+    };
+    match rehearsal.forecast().await {
+        Ok(forecast) => Answer::Shown(show(&forecast)),
+        Err(error) => Answer::Error(error_chain(&error)),
+    }
+}
+
+/// The changes that are asked for.
+fn told(changes: Vec<Change>, what: Option<&str>, since: Option<SystemTime>) -> Vec<Change> {
+    let is_meant = |change: &Change| {
+        what.is_none_or(|what| {
+            change.name == what
+                || change.service.as_deref() == Some(what)
+                || (what.len() >= 6 && change.container.0.starts_with(what))
+        })
+    };
+    let is_new = |change: &Change| since.is_none_or(|since| change.at >= since);
+    changes.into_iter().filter(|change| is_meant(change) && is_new(change)).collect()
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@ use std::{fmt::Write as _, path::PathBuf};
 
 use clap::Args;
 
+use super::output::width;
+
 use crate::{
     control::{self, Answer, ControlError, Request},
     reconcile::Held,
@@ -38,13 +40,20 @@ pub async fn apply(args: &ApplyArgs) -> Result<(String, bool), ControlError> {
     let Some(held) = held else { return Ok(("Nothing is held.\n".into(), false)) };
     let printed = match args.confirm {
         true => format!("Confirmed: {}.\n", text::shown(&held.to_string())),
-        false => format!("{}To carry it out: wharfinger apply --confirm\n", list(&held)),
+        false => {
+            format!("{}To carry it out: wharfinger apply --confirm\n", show(args, &held).await)
+        }
     };
     Ok((printed, !args.confirm))
 }
 
-fn list(held: &Held) -> String {
+/// The tree of what is held; the IDs alone where the daemon cannot foresee it now.
+async fn show(args: &ApplyArgs, held: &Held) -> String {
     let mut text = format!("Held: {}:\n", text::shown(&held.to_string()));
+    let shown = control::ask(args.control.as_deref(), &Request::ShowHeld(width())).await;
+    if let Ok(Answer::Shown(tree)) = shown {
+        return text + &tree;
+    }
     for service in &held.services {
         let _ = writeln!(text, "  - {}", text::shown(&service.to_string()));
     }

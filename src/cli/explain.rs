@@ -1,6 +1,8 @@
 //! `wharfinger explain`: why a container's services are what they are, asked of the
 //! running daemon or worked out afresh.
 
+use std::time::{Duration, SystemTime};
+
 use anyhow::{anyhow, bail};
 use clap::Args;
 
@@ -11,7 +13,7 @@ use super::{
 use crate::{
     app::Parts,
     control::{self, Answer, Request},
-    reconcile::Explanation,
+    reconcile::{Change, Explanation},
     render, secrets, text,
 };
 
@@ -19,8 +21,13 @@ use crate::{
 #[derive(Debug, Clone, Args)]
 pub struct ExplainArgs {
     /// A container's name or identifier, or a service's ID or name.
-    #[arg(value_name = "CONTAINER OR SERVICE")]
-    pub what: String,
+    #[arg(value_name = "CONTAINER OR SERVICE", required_unless_present = "since")]
+    pub what: Option<String>,
+
+    /// Print what the running daemon has done within this time, such as 8h, and why: to the
+    /// container or service, or to all. It remembers the last 1000 changes.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub since: Option<Duration>,
 
     #[command(flatten)]
     #[allow(missing_docs)]
@@ -49,16 +56,66 @@ pub enum ExplainOutput {
     Json,
 }
 
+impl ExplainArgs {
+    fn word(&self) -> &str {
+        self.what.as_deref().unwrap_or_default()
+    }
+}
+
+/// What the daemon remembers of the word, also of what is gone by now.
+async fn history(args: &ExplainArgs) -> anyhow::Result<Printed> {
+    let since = args.since.and_then(|since| SystemTime::now().checked_sub(since));
+    let request = Request::History { what: args.what.clone(), since };
+    let changes = match control::ask(args.target.control.as_deref(), &request).await {
+        Ok(Answer::History(changes)) => changes,
+        Ok(other) => return Err(other.unexpected().into()),
+        Err(error) => return Err(anyhow!(error).context("the running daemon cannot be asked")),
+    };
+    if changes.is_empty() && args.since.is_none() {
+        bail!("no container, service ID or service name is {:?}, nor was one of late", args.word());
+    }
+    let printed = match args.output {
+        ExplainOutput::Json => {
+            text::json(&(serde_json::to_string_pretty(&changes)? + "\n")).into_owned()
+        }
+        ExplainOutput::Text if changes.is_empty() => "Nothing has happened.\n".into(),
+        ExplainOutput::Text => changes.iter().map(line).collect(),
+    };
+    Ok(Printed { text: printed, code: 0 })
+}
+
+/// A change in one line.
+fn line(change: &Change) -> String {
+    let Change { at, container, name, service, kind, reason } = change;
+    let at = humantime::format_rfc3339_seconds(*at);
+    let service = service.as_ref().map(|service| format!(" {}", text::shown(service)));
+    format!(
+        "{at}  {} {}  {}{}: {}\n",
+        text::shown(name),
+        text::shown(container.short()),
+        kind.word(),
+        service.unwrap_or_default(),
+        text::shown(reason)
+    )
+}
+
 /// The explanation of every container that the word stands for.
 ///
 /// # Errors
 ///
 /// It stands for nothing, no daemon answers, or Docker or Consul cannot be read.
 pub async fn explain(args: &ExplainArgs) -> anyhow::Result<Printed> {
+    if args.since.is_some() {
+        return history(args).await;
+    }
     let fresh = args.fresh || args.target.uri.is_some() || !args.target.containers.is_empty();
     let all = if fresh { afresh(args).await? } else { asked(args).await? };
+    if all.is_empty() && !fresh {
+        // It may have been here.
+        return history(args).await;
+    }
     if all.is_empty() {
-        bail!("no container, service ID or service name is {:?}", args.what);
+        bail!("no container, service ID or service name is {:?}", args.word());
     }
     let printed = match args.output {
         ExplainOutput::Json => {
@@ -76,7 +133,7 @@ pub async fn explain(args: &ExplainArgs) -> anyhow::Result<Printed> {
 }
 
 async fn asked(args: &ExplainArgs) -> anyhow::Result<Vec<Explanation>> {
-    let request = Request::Explain(args.what.clone());
+    let request = Request::Explain(args.word().to_string());
     match control::ask(args.target.control.as_deref(), &request).await {
         Ok(Answer::Explained(all)) => Ok(all),
         Ok(_) => bail!("the daemon gave another answer than was asked for"),
@@ -89,5 +146,5 @@ async fn asked(args: &ExplainArgs) -> anyhow::Result<Vec<Explanation>> {
 async fn afresh(args: &ExplainArgs) -> anyhow::Result<Vec<Explanation>> {
     let parts = Parts::with_registry(&args.target).await?;
     let explainer = parts.rehearsal().explainer().await?;
-    explainer.explain(&args.what).await.map_err(|words| anyhow!(words))
+    explainer.explain(args.word()).await.map_err(|words| anyhow!(words))
 }

@@ -1,13 +1,20 @@
 //! `wharfinger status`: how the stages of the running daemon fare, and what its
 //! bulk guard holds.
 
-use std::{fmt::Write as _, path::PathBuf, time::Duration};
+use std::{
+    fmt::Write as _,
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use clap::Args;
+
+use super::output::width;
 
 use crate::{
     control::{self, Answer, ControlError, Request, Status},
     pipeline::StageHealth,
+    reconcile::{Became, Connection, Overview},
     text,
 };
 
@@ -17,6 +24,10 @@ pub struct StatusArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+
+    /// Print what monitored stages would do on this host, container by container.
+    #[arg(long, conflicts_with = "json")]
+    pub monitor: bool,
 
     /// The control socket of the daemon, if it is not where it usually is.
     #[arg(long, value_name = "PATH", env = "WHARFINGER_CONTROL")]
@@ -30,11 +41,22 @@ pub struct StatusArgs {
 ///
 /// No daemon listens, or it does not answer.
 pub async fn status(args: &StatusArgs) -> Result<(String, bool), ControlError> {
+    if args.monitor {
+        let shown = control::ask(args.control.as_deref(), &Request::ShowMonitored(width())).await?;
+        return match shown {
+            Answer::Shown(text) => Ok((text, false)),
+            other => Err(other.unexpected()),
+        };
+    }
     let status = match control::ask(args.control.as_deref(), &Request::Status).await? {
         Answer::Status(status) => status,
         other => return Err(other.unexpected()),
     };
-    let wanting = status.held.is_some() || status.stages.iter().any(|stage| !stage.healthy);
+    let Overview { docker, registry, troubles, .. } = &status.overview;
+    let wanting = status.held.is_some()
+        || status.stages.iter().any(|stage| !stage.healthy)
+        || !troubles.is_empty()
+        || docker.iter().chain(registry).any(|connection| !connection.up);
     let printed = match args.json {
         true => {
             let json = serde_json::to_string_pretty(&status).expect("it has only string keys");
@@ -46,7 +68,7 @@ pub async fn status(args: &StatusArgs) -> Result<(String, bool), ControlError> {
 }
 
 fn table(status: &Status) -> String {
-    let mut text = format!("wharfinger {}, process {}\n\n", status.version, status.pid);
+    let mut text = head(status);
     let head = [
         "stage",
         "mode",
@@ -76,6 +98,62 @@ fn table(status: &Status) -> String {
         let _ = writeln!(text, "\nHeld: {}. See: wharfinger apply", text::shown(&held.to_string()));
     }
     text
+}
+
+/// What concerns all of the daemon.
+fn head(status: &Status) -> String {
+    let Overview { started, full_cycle, docker, registry, services, containers, troubles } =
+        &status.overview;
+    let mut text = format!(
+        "wharfinger {}, process {}, running for {}\n",
+        status.version,
+        status.pid,
+        started.map_or("no time yet".into(), ago)
+    );
+    let cycle = full_cycle.map_or("none yet".into(), |at| format!("{} ago", ago(at)));
+    let _ = writeln!(text, "last full cycle: {cycle}");
+    for (name, connection) in [("Docker", docker), ("registry", registry)] {
+        let words = match connection {
+            None => "not asked yet".into(),
+            Some(Connection { up: true, since, .. }) => format!("answers, for {}", ago(*since)),
+            Some(Connection { since, error, .. }) => {
+                let error = error.as_deref().unwrap_or_default();
+                format!("does not answer, for {}: {}", ago(*since), text::shown(error))
+            }
+        };
+        let _ = writeln!(text, "{name}: {words}");
+    }
+    let count = |(became, count): (&Became, &usize)| {
+        let word = match became {
+            Became::Registered => "registered",
+            Became::Ignored => "ignored",
+            Became::Vetoed => "vetoed",
+            Became::Unselected => "not selected",
+            Became::Failed => "failed",
+            Became::Held => "held",
+            Became::Ended => "ended",
+        };
+        format!("{count} {word}")
+    };
+    let counts: Vec<_> = containers.iter().map(count).collect();
+    let _ = writeln!(
+        text,
+        "services: {services}; containers: {}",
+        match counts.is_empty() {
+            true => "none".into(),
+            false => counts.join(", "),
+        }
+    );
+    for trouble in troubles.values() {
+        let words = text::shown(&trouble.words);
+        let _ = writeln!(text, "since {} ago: {words}", ago(trouble.since));
+    }
+    text + "\n"
+}
+
+fn ago(at: SystemTime) -> String {
+    let ago = at.elapsed().unwrap_or_default();
+    humantime::format_duration(Duration::from_secs(ago.as_secs())).to_string()
 }
 
 /// A stage's line of the table.
@@ -122,11 +200,10 @@ fn told(stage: &StageHealth) -> String {
         let _ = writeln!(text, "\n{name}: could not be loaded: {reason}");
     }
     if let Some(last) = &stage.last_error {
-        let ago = last.at.elapsed().unwrap_or_default();
-        let ago = humantime::format_duration(Duration::from_secs(ago.as_secs()));
         let _ = writeln!(
             text,
-            "{name}: failed last {ago} ago on container {}: {}",
+            "{name}: failed last {} ago on container {}: {}",
+            ago(last.at),
             text::shown(last.container.short()),
             text::shown(&last.error)
         );

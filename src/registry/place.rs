@@ -198,8 +198,12 @@ mod tests {
             ("", "bad adapter uri: "),
             ("consul://[", "bad adapter uri: consul://["),
             ("etcd://u:p@h", "unrecognized adapter: etcd://***@h"),
-            ("consulx://h", "unrecognized adapter: consulx://h"),
-            ("memory-2://", "unrecognized adapter: memory-2://"),
+            ("consulx://h", "unrecognized adapter: consulx://h; was consul:// meant?"),
+            ("memory-2://", "unrecognized adapter: memory-2://; was memory:// meant?"),
+            (
+                "consul://10.0.0:8500",
+                "bad adapter uri: consul://10.0.0:8500: \"10.0.0\" is no IP address",
+            ),
         ] {
             let error = Place::parse(uri).expect_err(uri);
             assert_eq!(error.to_string(), expected);

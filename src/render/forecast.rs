@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{Text, Tone, Tree, fields_of, flatten, lines};
 use crate::{
-    pipeline::{Blame, FieldChange, Level, Outcome, StageNote},
+    pipeline::{Blame, Change, FieldChange, Level, Outcome, StageNote},
     reconcile::{
         Brief, Conflict, Forecast, ForecastContainer, ForecastWrite, META_DIGEST, Reason, WriteKind,
     },
@@ -30,6 +30,8 @@ pub struct Summary {
     pub held: usize,
     /// Services that a stage vetoes.
     pub vetoed: usize,
+    /// Changes and vetoes of monitored stages, which have no effect.
+    pub monitored: usize,
     /// Services of which the ID is somebody else's.
     pub conflicts: usize,
     /// Services that Consul's ACL will not let the token write.
@@ -50,6 +52,8 @@ impl Summary {
             }
             let outcome = one.outcome.as_ref().filter(|_| one.failure.is_none());
             summary.vetoed += outcome.map_or(0, |outcome| vetoes(outcome, stages).count());
+            let traces = outcome.into_iter().flat_map(|outcome| &outcome.trace);
+            summary.monitored += traces.map(|trace| trace.would_be.len()).sum::<usize>();
             summary.conflicts += one.conflicts.len();
             summary.forbidden += one.forbidden.len();
             summary.failed += usize::from(one.failure.is_some());
@@ -90,6 +94,7 @@ impl fmt::Display for Summary {
             (self.maintenance, "into or out of maintenance"),
             (self.held, "held"),
             (self.vetoed, "vetoed"),
+            (self.monitored, "by monitored stages if they were enforced"),
             (self.conflicts, "taken by others"),
             (self.forbidden, "forbidden by the ACL"),
             (self.failed, "failed"),
@@ -152,6 +157,70 @@ pub fn forecast(title: Text, forecast: &Forecast, stages: &[StageNote], all: boo
     tree
 }
 
+/// What the bulk guard holds, as a tree.
+pub fn held(forecast: &Forecast) -> Tree {
+    let words = match &forecast.held {
+        Some(held) => format!("held: {held}"),
+        None => "nothing is held".into(),
+    };
+    let mut tree = Tree::new(Text::of(Tone::Strong, words));
+    for one in forecast.containers.iter().filter(|one| one.held) {
+        tree.push(container(one, &[], false));
+    }
+    tree
+}
+
+/// What monitored stages would do, as a tree: a branch for each stage, with its counts.
+pub fn monitored(forecast: &Forecast) -> Tree {
+    let mut stages: Vec<(&str, Vec<Tree>, [usize; 3])> = Vec::new();
+    for one in &forecast.containers {
+        for trace in one.outcome.iter().flat_map(|outcome| &outcome.trace) {
+            if trace.would_be.is_empty() {
+                continue;
+            }
+            let at = stages.iter().position(|(name, ..)| *name == trace.stage);
+            let at = at.unwrap_or_else(|| {
+                stages.push((&trace.stage, Vec::new(), [0; 3]));
+                stages.len() - 1
+            });
+            let (_, branches, counts) = &mut stages[at];
+            for (_, change) in &trace.would_be {
+                counts[kind(change)] += 1;
+            }
+            let lines = trace.would_be.iter().map(would_be);
+            branches.push(Tree::new(head(&one.container)).with(lines));
+        }
+    }
+    let none = stages.is_empty();
+    let words =
+        if none { "monitored stages would change nothing" } else { "monitored stages would" };
+    let mut tree = Tree::new(Text::of(Tone::Strong, words));
+    for (stage, branches, [change, veto, add]) in stages {
+        let counts = [(change, "change"), (veto, "veto"), (add, "add")];
+        let counts = counts.iter().filter(|(count, _)| *count > 0);
+        let counts: Vec<_> = counts.map(|(count, what)| format!("{what} {count}")).collect();
+        let words = match branches.len() {
+            1 => "of 1 container".to_string(),
+            n => format!("of {n} containers"),
+        };
+        let line = format!("{stage}: {} {words}", counts.join(", "));
+        tree.push(Tree::new(Text::of(Tone::Changed, line)).with(branches));
+    }
+    tree
+}
+
+fn kind(change: &Change) -> usize {
+    match change {
+        Change::Changed(_) => 0,
+        Change::Vetoed(_) => 1,
+        Change::Added => 2,
+    }
+}
+
+fn would_be((service, change): &(String, Change)) -> Tree {
+    Tree::new(Text::of(Tone::Strong, service).and(Tone::Plain, format!("  {change}")))
+}
+
 /// A container's name, identifier and image.
 pub(super) fn head(brief: &Brief) -> Text {
     let short = brief.id.get(..12).unwrap_or(&brief.id);
@@ -195,6 +264,16 @@ fn container(one: &ForecastContainer, stages: &[StageNote], all: bool) -> Tree {
                     .and(Tone::Strong, &veto.service.id)
                     .and(Tone::Plain, words),
             );
+        }
+        for trace in &outcome.trace {
+            for (service, change) in &trace.would_be {
+                let words = format!("  monitored stage {} would have it: {change}", trace.stage);
+                tree.push(
+                    Text::of(Tone::Changed, "≈ ")
+                        .and(Tone::Strong, service)
+                        .and(Tone::Plain, words),
+                );
+            }
         }
         if all {
             let ignored = outcome

@@ -14,3 +14,4 @@ mod keys;
 mod lab;
 mod paths;
 mod strangers;
+mod told;
