@@ -18,6 +18,7 @@ mod plugin;
 mod status;
 mod record;
 mod replay;
+mod socket;
 mod usage;
 
 use std::ffi::OsString;
@@ -35,6 +36,7 @@ pub use plan::{PlanArgs, PlanOutput, plan};
 pub use plugin::{Done, PluginArgs, plugin};
 pub use record::{RecordArgs, record};
 pub use replay::{ReplayArgs, ReplayOutput, replay};
+pub use socket::SocketArgs;
 pub use status::{StatusArgs, status};
 pub use usage::UsageError;
 

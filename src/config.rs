@@ -171,13 +171,13 @@ impl Config {
         Ok((config, faults))
     }
 
-    /// The form of the log that a file asks for. It counts before the file is judged, so
-    /// that its faults are said in that form; what cannot be read asks for none.
-    pub fn log_format(path: &Path) -> Option<LogFormat> {
+    /// What a file says of the process. It counts before the file is judged, so that the
+    /// file's faults are said in the form that it asks for; what cannot be read says nothing.
+    pub fn daemon(path: &Path) -> Option<DaemonConfig> {
         let text = files::read_text(path, files::TEXT).ok()?;
         let mut all: toml::Table = text.parse().ok()?;
         let daemon = all.remove("daemon")?.try_into::<DaemonConfig>().ok()?;
-        daemon.log_format
+        Some(daemon.below(path.parent().unwrap_or(Path::new(""))))
     }
 
     fn without(self, faults: Vec<String>, path: &Path) -> Result<Self, ConfigError> {

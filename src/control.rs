@@ -108,7 +108,7 @@ impl Answer {
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
     /// No daemon listens.
-    #[error("no daemon was found; looked at {}", .0.join(", "))]
+    #[error("no daemon was found; looked at {}; --control names another place", .0.join(", "))]
     Nobody(Vec<String>),
     /// Daemons of several users listen, and nothing tells which one is meant.
     #[error("several daemons listen, at {}; --control names one", shown(.0))]

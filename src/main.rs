@@ -1,7 +1,7 @@
 //! The program: read the command line, start the log, run, and say by the exit
 //! code how it went.
 
-use std::process::ExitCode;
+use std::{io::Write as _, process::ExitCode};
 
 use tracing::{Level, error, info};
 use wharfinger::{
@@ -21,8 +21,9 @@ fn main() -> ExitCode {
         Ok(invocation) => invocation,
         Err(error) => {
             match error.to_stdout {
-                true => println!("{}", error.message),
-                false => eprintln!("{}", text::lines(&error.message)),
+                // That nobody reads it to its end is no fault.
+                true => drop(writeln!(std::io::stdout(), "{}", error.message)),
+                false => drop(writeln!(std::io::stderr(), "{}", text::lines(&error.message))),
             }
             return ExitCode::from(error.code);
         }
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
     }
     match &invocation {
         Invocation::Run(args) => {
-            let of_file = || args.offer.config.as_deref().and_then(Config::log_format);
+            let of_file = || Config::daemon(args.offer.config.as_deref()?)?.log_format;
             let form = args.log_format.or_else(of_file).unwrap_or(LogFormat::Text);
             telemetry::start(form, Level::INFO);
         }

@@ -52,17 +52,27 @@ fn hide(all: &mut Value, name: &str) {
             }
         }
         Value::Array(items) => {
-            let key = match &items[..] {
-                [Value::String(key), Value::String(_) | Value::Array(_)] => Some(key.clone()),
-                _ => None,
-            };
-            items.iter_mut().for_each(|item| hide(item, name));
-            // Or it is two texts that have nothing to do with each other.
-            key.iter().for_each(|key| hide(&mut items[1], key));
+            let names: Vec<Option<String>> = items.iter().map(names_next).collect();
+            let is_pair = items.len() == 2;
+            for (n, item) in items.iter_mut().enumerate() {
+                hide(item, name);
+                // A flag of a command line, or a pair; which may as well be two texts that
+                // have nothing to do with each other.
+                let before = n.checked_sub(1).and_then(|before| names[before].as_deref());
+                if let Some(key) = before.filter(|key| is_pair || key.starts_with('-')) {
+                    hide(item, key);
+                }
+            }
         }
         Value::Object(map) => map.iter_mut().for_each(|(key, inner)| hide(inner, key)),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
+}
+
+/// A text that may be the name of what follows it.
+fn names_next(item: &Value) -> Option<String> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    item.as_str().filter(|text| text.chars().all(is_name)).map(String::from)
 }
 
 /// A container with its secrets hidden, and how many values that are. Variables that `keep`
@@ -148,6 +158,10 @@ mod tests {
                 r#"[{"http":"http://u:***@h/","header":{"X-Api-Key":["***"]},"interval":"10s"}]"#,
             ),
             (r#"["--password=hunter2","x"]"#, r#"["--password=***","x"]"#),
+            (
+                r#"["mysql","--password","hunter2","-h","db"]"#,
+                r#"["mysql","--password","***","-h","db"]"#,
+            ),
             (r#"{ "a" : 1 }"#, r#"{ "a" : 1 }"#),
             ("{label:team}", "{label:team}"),
         ] {

@@ -1,30 +1,40 @@
 //! The registry that a URI names, and what is asked of it that it cannot do.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tracing::{info, warn};
 
-use super::{Asked, BadConfig, host, options, tags};
+use super::{Asked, BadConfig, options, tags};
 use crate::{
     cli::flags::RunArgs,
     config::Config,
     error::error_chain,
     host::{Compat, Host},
+    pipeline::host_address,
     registry::{Place, PlaceError, Registry},
 };
 
 /// Why a daemon with these settled flags would not start, as far as the flags, the file and
 /// the environment tell.
-pub async fn start_faults(args: &RunArgs, config: &Config) -> Vec<String> {
+pub fn start_faults(args: &RunArgs, config: &Config) -> Vec<String> {
     let mut faults = Vec::new();
     let compat = args.offer.compat.unwrap_or_default();
     faults.extend(tags(&args.offer, compat).err().map(said));
-    let host = match host(&args.offer).await {
-        Ok(host) => host,
-        Err(error) => {
-            faults.push(said(error));
-            return faults;
-        }
+    let ip = args.offer.ip.as_ref().filter(|ip| !ip.is_empty() && compat == Compat::None);
+    // The file's own is judged with the file.
+    if let Some(ip) = ip.filter(|ip| config.host.address.as_ref() != Some(*ip)) {
+        faults.extend(host_address(ip).err().map(|fault| format!("-ip: {fault}")));
+    }
+    // Which host this is has no bearing, and is not to be looked up: it may be another one.
+    let host = Host {
+        hostname: args.offer.hostname.clone().unwrap_or_else(|| "localhost".into()),
+        forced_address: None,
+        resolved_address: None,
+        internal: false,
+        explicit: false,
+        address_label: None,
+        compat,
+        flags: BTreeMap::new(),
     };
     let Some(uri) = args.uri.as_ref().or(config.registry.uri.as_ref()) else { return faults };
     let place = if args.uri.is_some() { "" } else { "registry.uri: " };

@@ -1,12 +1,11 @@
 //! `wharfinger apply`: see, and with `--confirm` carry out, what the bulk guard of
 //! the running daemon holds.
 
-use std::{fmt::Write as _, path::PathBuf};
+use std::fmt::Write as _;
 
 use clap::Args;
 
-use super::output::width;
-
+use super::{SocketArgs, output::width};
 use crate::{
     control::{self, Answer, ControlError, Request},
     reconcile::Held,
@@ -20,9 +19,9 @@ pub struct ApplyArgs {
     #[arg(long)]
     pub confirm: bool,
 
-    /// The control socket of the daemon, if it is not where it usually is.
-    #[arg(long, value_name = "PATH", env = "WHARFINGER_CONTROL")]
-    pub control: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub socket: SocketArgs,
 }
 
 /// What is held, or was until it was confirmed, as text for the standard output;
@@ -33,7 +32,7 @@ pub struct ApplyArgs {
 /// No daemon listens, or it does not answer.
 pub async fn apply(args: &ApplyArgs) -> Result<(String, bool), ControlError> {
     let request = if args.confirm { Request::Confirm } else { Request::Held };
-    let held = match control::ask(args.control.as_deref(), &request).await? {
+    let held = match control::ask(args.socket.place().as_deref(), &request).await? {
         Answer::Held(held) => held,
         other => return Err(other.unexpected()),
     };
@@ -50,7 +49,7 @@ pub async fn apply(args: &ApplyArgs) -> Result<(String, bool), ControlError> {
 /// The tree of what is held; the IDs alone where the daemon cannot foresee it now.
 async fn show(args: &ApplyArgs, held: &Held) -> String {
     let mut text = format!("Held: {}:\n", text::shown(&held.to_string()));
-    let shown = control::ask(args.control.as_deref(), &Request::ShowHeld(width())).await;
+    let shown = control::ask(args.socket.place().as_deref(), &Request::ShowHeld(width())).await;
     if let Ok(Answer::Shown(tree)) = shown {
         return text + &tree;
     }

@@ -82,9 +82,11 @@ async fn examine(args: &CheckArgs) -> anyhow::Result<Report> {
     report.faults = faults;
     report.stage_names = config.pipeline.iter().map(|stage| stage.name.clone()).collect();
     let flags = args.target.clone().filled(&config);
-    report.faults.extend(flags.check().err());
+    if report.faults.is_empty() {
+        report.faults.extend(flags.check().err());
+    }
     config.cache.dir.clone_from(&flags.offer.cache_dir);
-    report.faults.extend(app::start_faults(&flags, &config).await);
+    report.faults.extend(app::start_faults(&flags, &config));
     // A stage is loaded also where the file has a fault elsewhere, so that one
     // run tells all of them.
     let config = if report.faults.is_empty() { config } else { config.loadable() };
@@ -95,7 +97,10 @@ async fn examine(args: &CheckArgs) -> anyhow::Result<Report> {
     report.faults.dedup();
     let pipeline = Pipeline::of(steps);
     report.describe(&pipeline);
-    report.warnings = warnings::of(&config, &pipeline);
+    // What is refused need not be warned of.
+    if report.faults.is_empty() {
+        report.warnings = warnings::of(&flags, &config, &pipeline);
+    }
     if report.faults.is_empty() && !flags.containers.is_empty() {
         tried(&flags, &config, pipeline, &mut report).await?;
     }

@@ -66,7 +66,7 @@ impl ExplainArgs {
 async fn history(args: &ExplainArgs) -> anyhow::Result<Printed> {
     let since = args.since.and_then(|since| SystemTime::now().checked_sub(since));
     let request = Request::History { what: args.what.clone(), since };
-    let changes = match control::ask(args.target.control.as_deref(), &request).await {
+    let changes = match control::ask(args.target.socket().as_deref(), &request).await {
         Ok(Answer::History(changes)) => changes,
         Ok(other) => return Err(other.unexpected().into()),
         Err(error) => return Err(anyhow!(error).context("the running daemon cannot be asked")),
@@ -134,7 +134,7 @@ pub async fn explain(args: &ExplainArgs) -> anyhow::Result<Printed> {
 
 async fn asked(args: &ExplainArgs) -> anyhow::Result<Vec<Explanation>> {
     let request = Request::Explain(args.word().to_string());
-    match control::ask(args.target.control.as_deref(), &request).await {
+    match control::ask(args.target.socket().as_deref(), &request).await {
         Ok(Answer::Explained(all)) => Ok(all),
         Ok(_) => bail!("the daemon gave another answer than was asked for"),
         Err(error) => Err(anyhow!(error).context(

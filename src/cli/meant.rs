@@ -15,7 +15,8 @@ pub(super) fn meant_command<'a>(word: &str, command: &'a Command) -> Option<&'a 
 
 /// The flag that somebody may have meant by a name.
 pub(super) fn meant_flag(name: &str, command: &Command) -> Option<String> {
-    let flags: Vec<_> = command.get_arguments().filter_map(|arg| arg.get_long()).collect();
+    let flags = command.get_arguments().filter_map(|arg| arg.get_long());
+    let flags: Vec<_> = flags.chain(["help"]).collect();
     let begun = |flag: &&&str| name.len() > 2 && flag.starts_with(name);
     let nearest = nearest(name, flags.iter().copied());
     nearest.or_else(|| flags.iter().find(begun).copied()).map(String::from)

@@ -3,14 +3,12 @@
 
 use std::{
     fmt::Write as _,
-    path::PathBuf,
     time::{Duration, SystemTime},
 };
 
 use clap::Args;
 
-use super::output::width;
-
+use super::{SocketArgs, output::width};
 use crate::{
     control::{self, Answer, ControlError, Request, Status},
     pipeline::StageHealth,
@@ -29,9 +27,9 @@ pub struct StatusArgs {
     #[arg(long, conflicts_with = "json")]
     pub monitor: bool,
 
-    /// The control socket of the daemon, if it is not where it usually is.
-    #[arg(long, value_name = "PATH", env = "WHARFINGER_CONTROL")]
-    pub control: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub socket: SocketArgs,
 }
 
 /// How the daemon fares, as text for the standard output; and whether somebody
@@ -41,14 +39,15 @@ pub struct StatusArgs {
 ///
 /// No daemon listens, or it does not answer.
 pub async fn status(args: &StatusArgs) -> Result<(String, bool), ControlError> {
+    let place = args.socket.place();
     if args.monitor {
-        let shown = control::ask(args.control.as_deref(), &Request::ShowMonitored(width())).await?;
+        let shown = control::ask(place.as_deref(), &Request::ShowMonitored(width())).await?;
         return match shown {
             Answer::Shown(text) => Ok((text, false)),
             other => Err(other.unexpected()),
         };
     }
-    let status = match control::ask(args.control.as_deref(), &Request::Status).await? {
+    let status = match control::ask(place.as_deref(), &Request::Status).await? {
         Answer::Status(status) => status,
         other => return Err(other.unexpected()),
     };

@@ -1,12 +1,12 @@
 //! `[address]`: under which address a container is offered.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use globset::{Glob, GlobMatcher};
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use crate::pipeline::{AddressRules, Bound, Family};
+use crate::pipeline::{AddressRules, Bound, Family, host_address};
 
 /// Under which address a container is offered.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -65,6 +65,15 @@ impl Address {
         }
         if (self.host_ipv4.is_some() || self.host_ipv6.is_some()) && self.family.is_none() {
             faults.push("address.family: the host's addresses have no meaning without it".into());
+        }
+        let own = [
+            ("host-ipv4", self.host_ipv4.map(IpAddr::from)),
+            ("host-ipv6", self.host_ipv6.map(IpAddr::from)),
+        ];
+        for (key, address) in own {
+            let judged = address.map(|address| host_address(&address.to_string()));
+            let fault = judged.and_then(Result::err);
+            faults.extend(fault.map(|fault| format!("address.{key}: {fault}")));
         }
         if faults.is_empty() { Ok(rules) } else { Err(faults) }
     }

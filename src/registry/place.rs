@@ -57,6 +57,9 @@ pub enum PlaceError {
         /// The host.
         host: String,
     },
+    /// It is to name a socket.
+    #[error("bad adapter uri: {0} names no socket, as consul-unix:///run/consul/http.sock does")]
+    NoSocket(String),
     /// It is that of nothing that is known here.
     #[error("unrecognized adapter: {shown}{}", .meant.map(|meant| format!("; was {meant}:// meant?")).unwrap_or_default())]
     Unrecognized {
@@ -93,6 +96,10 @@ impl Place {
         if let Some(host) = url.host_str().filter(|host| is_broken_number(host)) {
             let (shown, host) = (text::without_secrets(uri), host.to_string());
             return Err(PlaceError::Address { shown, host });
+        }
+        let to_socket = adapter == "consul-unix";
+        if to_socket && url.path().is_empty() && url.host_str().is_none() {
+            return Err(PlaceError::NoSocket(text::without_secrets(uri)));
         }
         Ok(Self { url, adapter, kind })
     }

@@ -102,7 +102,7 @@ fn service(one: &Explained, blame: Option<&Blame>) -> Tree {
         Standing::Registered => (Tone::Added, "is registered as it should be".to_string()),
         Standing::Missing => (Tone::Removed, "is not registered".into()),
         Standing::Differs(fields) => {
-            (Tone::Changed, format!("is registered otherwise: {} differ", fields.join(", ")))
+            (Tone::Changed, format!("is registered, but differs in {}", fields.join(", ")))
         }
         Standing::Taken(by) => {
             (Tone::Removed, format!("is not registered: the ID is that of {by}"))

@@ -138,7 +138,7 @@ pub fn forecast(title: Text, forecast: &Forecast, stages: &[StageNote], all: boo
         }
     }
     if !forecast.dangling.is_empty() {
-        let head = Text::of(Tone::Plain, "left of containers that are gone");
+        let head = Text::of(Tone::Plain, "left behind by containers that are gone");
         tree.push(
             Tree::new(head).with(forecast.dangling.iter().map(|one| write(one, None, false))),
         );

@@ -144,6 +144,10 @@ async fn what_flags_say_the_file_can_say_and_the_flag_wins() {
     let entry: Value = serde_json::from_str(&line).expect("a line of JSON");
     let socket = folder.path().join("control.sock").display().to_string();
     assert!(entry["message"].as_str().is_some_and(|said| said.contains(&socket)), "{line}");
+    for line in ["status", "apply"] {
+        let mut child = Daemon::start_without_control(&[line, "--config", &config], &[]);
+        assert_eq!(child.wait(SOON).await.code(), Some(0), "{line}: {}", child.log());
+    }
     daemon.terminate().await;
 }
 
@@ -161,6 +165,13 @@ async fn check_refuses_what_the_daemon_would() {
         (format!("[registry]\nuri = 'consulkv://h:8500'\n{SAME}"), "has no path"),
         (format!("[host]\naddress = '1.2.3'\n{SAME}"), "host.address: \"1.2.3\""),
         (format!("[host]\naddress = '0.0.0.0'\n{SAME}"), "it stands for any address"),
+        (
+            format!("[address]\nfamily = 'dual'\nhost-ipv4 = '0.0.0.0'\n{SAME}"),
+            "address.host-ipv4: \"0.0.0.0\"",
+        ),
+        (format!("[registry]\nuri = 'consul-unix://'\n{SAME}"), "names no socket"),
+        (format!("[registry]\nuri = 'consul://h:99999'\n{SAME}"), "invalid port"),
+        (format!("[registrator]\nretry-attempts = -2\n{SAME}"), "retry-attempts"),
         (format!("[host]\nresolve = {{ h = '1.2.3' }}\n{SAME}"), "invalid IP address"),
         (format!("[host]\nname = ''\n{SAME}"), "host.name"),
         (format!("[registrator]\ntags = '{{{{.Name'\n{SAME}"), "-tags"),
@@ -187,6 +198,7 @@ async fn check_refuses_what_the_daemon_would() {
         let (code, stdout, stderr) = typed("check --config @/w.toml", folder.path()).await;
         assert_eq!(code, Some(78), "{file}\n{stdout}{stderr}");
         assert!(stderr.contains(words), "{words:?} is not in {stderr}\n{file}");
+        assert!(!stderr.contains("warning"), "another host is not looked up: {stderr}");
         let (code, stdout, _) = typed("check --json --config @/w.toml", folder.path()).await;
         let found: Value = serde_json::from_str(&stdout).expect("JSON");
         assert_eq!((code, &found["usable"]), (Some(78), &Value::Bool(false)), "{stdout}");
@@ -194,7 +206,7 @@ async fn check_refuses_what_the_daemon_would() {
     }
     let (code, _, stderr) = typed("check -ip 1.2.3 consl://h", folder.path()).await;
     assert_eq!(code, Some(78));
-    assert!(stderr.contains("\"1.2.3\"") && stderr.contains("1 fault"), "{stderr}");
+    assert!(stderr.contains("\"1.2.3\"") && stderr.contains("2 faults"), "{stderr}");
 }
 
 #[tokio::test]
@@ -218,6 +230,16 @@ async fn check_warns_of_what_does_nothing_and_tells_ci() {
         assert_eq!(found, warned, "{settings}: {stderr}");
         assert!(stdout.contains("1 recorded container: nothing is wrong."), "{stdout}");
     }
+    for (file, words) in [
+        ("[host]\naddress = '127.0.0.1'\n", "a loopback address: nobody else reaches it"),
+        ("[host]\nname = 'h'\nresolve = { x = '192.0.2.1' }\n", "of \"x\" is never used"),
+    ] {
+        write(folder.path(), "w.toml", &format!("{file}{SAME}"));
+        let (code, _, stderr) = typed("check --config @/w.toml", folder.path()).await;
+        assert_eq!(code, Some(0), "{file}: {stderr}");
+        assert!(stderr.starts_with("warning: ") && stderr.contains(words), "{file}: {stderr}");
+    }
+    write(folder.path(), "w.toml", &stage("names = ['x-{image.name}']"));
     let bad = inspected(&[("wharfinger.port", "many")]);
     write(folder.path(), "containers.json", &bad);
     let (code, stdout, stderr) = typed(line, folder.path()).await;
@@ -261,6 +283,14 @@ async fn root_finds_the_daemon_of_another_user_where_it_listens() {
         .stderr(log)
         .spawn()
         .expect("it starts");
+    // A place that cannot be had, and what a container needs to have one.
+    let line = ["--control", "/proc/none/control.sock", "-ip", "192.0.2.1", "--containers"];
+    let containers = folder.path().join("containers.json").display().to_string();
+    let without = [&line[..], &[&*containers, "memory://"]].concat();
+    let mut other = Daemon::start(&without, &[]);
+    let said = other.wait_for_log("no control socket", SOON).await;
+    assert!(said.contains("--tmpfs /run/wharfinger:uid=0,mode=0700"), "{said}");
+    other.terminate().await;
     let path = temporary.join(format!("wharfinger-{USER}/control.sock")).display().to_string();
     wait::until(SOON, "it says where it listens", async || {
         let log = fs::read_to_string(folder.path().join("log")).unwrap_or_default();

@@ -5,15 +5,39 @@ use std::collections::BTreeMap;
 use wharfinger_plugin::template::{Fact, Template};
 
 use crate::{
+    cli::RunArgs,
     config::{Config, StageConfig},
+    host,
     pipeline::{Outcome, Pipeline},
 };
 
 /// The plugin that names by templates.
 const NAMING: &str = "naming";
 
-/// Naming stages under which a service can keep its name without anybody's noticing.
-pub(super) fn of(config: &Config, pipeline: &Pipeline) -> Vec<String> {
+/// An address that nobody else reaches, one that is never asked for, and naming stages under
+/// which a service can keep its name without anybody's noticing.
+pub(super) fn of(flags: &RunArgs, config: &Config, pipeline: &Pipeline) -> Vec<String> {
+    let mut words: Vec<String> = secluded(flags).into_iter().chain(unused(flags)).collect();
+    words.extend(lenient(config, pipeline));
+    words
+}
+
+fn secluded(flags: &RunArgs) -> Option<String> {
+    let ip = flags.offer.ip.as_deref()?;
+    let kind = host::seclusion(ip.parse().ok()?)?;
+    Some(format!("-ip (host.address) is {ip}, {kind}: nobody else reaches it"))
+}
+
+fn unused(flags: &RunArgs) -> Vec<String> {
+    let Some(own) = &flags.offer.hostname else { return Vec::new() };
+    let others = flags.offer.resolve.iter().filter(|(name, _)| name != own);
+    let words = others.map(|(name, _)| {
+        format!("--resolve (host.resolve) of {name:?} is never used: the host's name is {own:?}")
+    });
+    words.collect()
+}
+
+fn lenient(config: &Config, pipeline: &Pipeline) -> Vec<String> {
     let lenient = naming(config, pipeline).filter(|stage| keeps(stage));
     let words = lenient.map(|stage| {
         format!(

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     pipeline::{Change, Message},
-    text,
+    secrets, text,
 };
 
 /// A size, in bytes if it is small.
@@ -84,15 +84,21 @@ pub(super) fn change(change: &Change) -> String {
 
 /// A value on one line, without what it has none of.
 pub(super) fn short(value: &Value) -> String {
+    let mut value = value.clone();
+    secrets::json(&mut value);
+    brief(&value)
+}
+
+fn brief(value: &Value) -> String {
     match value {
         Value::Object(fields) => {
             let field = |(key, value): (&String, &Value)| {
-                (!is_nothing(value)).then(|| format!("{key}: {}", short(value)))
+                (!is_nothing(value)).then(|| format!("{key}: {}", brief(value)))
             };
             format!("{{{}}}", fields.iter().filter_map(field).collect::<Vec<_>>().join(", "))
         }
         Value::Array(values) => {
-            format!("[{}]", values.iter().map(short).collect::<Vec<_>>().join(", "))
+            format!("[{}]", values.iter().map(brief).collect::<Vec<_>>().join(", "))
         }
         other => other.to_string(),
     }

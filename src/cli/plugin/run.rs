@@ -21,6 +21,7 @@ use crate::{
     container::Container,
     pipeline::{Change, Stage},
     plugin::{Limits, Stats},
+    secrets,
     service::Service,
     text::shown,
 };
@@ -151,6 +152,7 @@ fn as_json(args: &RunArgs, container: &Container, trial: &Trial, stats: &Stats) 
     };
     value["time_us"] = (stats.time.max.as_micros() as u64).into();
     value["peak_memory"] = stats.peak_memory.as_u64().into();
+    secrets::json(&mut value);
     value
 }
 

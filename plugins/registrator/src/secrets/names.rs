@@ -20,7 +20,7 @@ pub(super) enum Name {
 }
 
 /// A name with one of these in it, whatever stands around, is that of a secret.
-const ANYWHERE: [&str; 15] = [
+const ANYWHERE: [&str; 22] = [
     "password",
     "passwd",
     "passphrase",
@@ -33,16 +33,23 @@ const ANYWHERE: [&str; 15] = [
     "accesskey",
     "encryptionkey",
     "signingkey",
+    "sshkey",
+    "masterkey",
+    "sessionkey",
+    "licensekey",
+    "authkey",
+    "accountkey",
+    "deploykey",
     "authorization",
     "connectionstring",
     "connstr",
 ];
 
 /// So is one with one of these words.
-const WORDS: [&str; 9] = ["dsn", "psk", "jwt", "cred", "creds", "otp", "totp", "bearer", "cookie"];
+const WORDS: [&str; 8] = ["dsn", "psk", "jwt", "cred", "creds", "otp", "totp", "bearer"];
 
 /// So is one that ends with one of these.
-const LAST: [&str; 5] = ["pass", "pw", "pwd", "salt", "pepper"];
+const LAST: [&str; 4] = ["salt", "pepper", "sig", "signature"];
 
 /// Words in front of `key` that make it a secret.
 const SECRET_KEYS: [&str; 43] = [
@@ -156,11 +163,16 @@ pub(super) fn judge(name: &str) -> Name {
     let Some((end, before)) = words.split_last() else { return Name::Plain };
     // The folder that a shell is in.
     let is_folder = before.is_empty() && end == "pwd";
-    if words.iter().any(|word| WORDS.contains(&&**word)) || LAST.contains(&&**end) && !is_folder {
+    let is_pass = ["pass", "pw", "pwd"].iter().any(|word| end.ends_with(word))
+        && !matches!(&**end, "bypass" | "compass" | "oldpwd");
+    if words.iter().any(|word| WORDS.contains(&&**word))
+        || LAST.contains(&&**end)
+        || is_pass && !is_folder
+    {
         return Name::Secret;
     }
     match (&**end, before.last().map(|word| &**word)) {
-        ("auth", _) => Name::Auth,
+        ("auth" | "cookie", _) => Name::Auth,
         ("key" | "keys", Some(word)) if SECRET_KEYS.contains(&word) => Name::Secret,
         ("key" | "keys", Some(word)) if PLAIN_KEYS.contains(&word) => Name::Plain,
         ("key" | "keys", _) => Name::Key,

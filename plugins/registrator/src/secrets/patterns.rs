@@ -187,6 +187,18 @@ fn schemes(text: &str, all: &mut Vec<Found>) {
             }
         }
     }
+    for (from, flag) in after(text, " --") {
+        // The value is the next word; that of `--flag=value` is found by its sign.
+        let next = &text[from + flag.len()..];
+        let Some(next) = next.strip_prefix(' ').filter(|next| !next.starts_with('-')) else {
+            continue;
+        };
+        let value = &next[..next.find(is_end).unwrap_or(next.len())];
+        if names::judge(flag) == Name::Secret && !value.is_empty() {
+            let from = from + flag.len() + 1;
+            all.push(sure(from, from + value.len()));
+        }
+    }
     for flag in ["-u ", "--user "] {
         for (from, word) in after(text, flag) {
             if let Some((user, password)) = word.split_once(':').filter(|(_, pw)| !pw.is_empty()) {
@@ -203,7 +215,7 @@ fn after<'a>(text: &'a str, what: &'a str) -> impl Iterator<Item = (usize, &'a s
     let places: Vec<usize> = lower
         .match_indices(what)
         .map(|(at, _)| at)
-        .filter(|at| !text[..*at].ends_with(is_of_name))
+        .filter(|at| what.starts_with(' ') || !text[..*at].ends_with(is_of_name))
         .collect();
     places.into_iter().map(move |at| {
         let from = at + what.len();
