@@ -163,15 +163,20 @@ macro_rules! adapter {
                     tags: tags.clone(),
                     meta: attributes(meta),
                     checks: checks.iter().map(check).collect(),
-                    weights: weights.map(|w| t::Weights { passing: w.passing, warning: w.warning }),
+                    weights: weights.map(|s::Weights { passing, warning }| t::Weights { passing, warning }),
                     enable_tag_override: *enable_tag_override,
                     tagged_addresses: tagged_addresses.iter().map(tagged).collect(),
-                    origin: origin.as_ref().map(|origin| t::Origin {
-                        container_port: origin.container_port,
-                        protocol: protocol(origin.protocol),
-                        published: origin.published.as_ref().map(published_port),
-                    }),
+                    origin: origin.as_ref().map(origin_of),
                     attributes: attributes(notes),
+                }
+            }
+
+            fn origin_of(origin: &s::Origin) -> t::Origin {
+                let s::Origin { container_port, protocol: spoken, published } = origin;
+                t::Origin {
+                    container_port: *container_port,
+                    protocol: protocol(*spoken),
+                    published: published.as_ref().map(published_port),
                 }
             }
 
@@ -288,7 +293,10 @@ macro_rules! adapter {
                     origin: _,
                     attributes,
                 } = service;
-                let tagged = |tagged: t::TaggedAddress| (tagged.tag, (tagged.address, tagged.port));
+                let tagged = |tagged| {
+                    let t::TaggedAddress { tag, address, port } = tagged;
+                    (tag, (address, port))
+                };
                 s::Service {
                     id,
                     name,
@@ -298,7 +306,7 @@ macro_rules! adapter {
                     tags,
                     meta: pairs(meta),
                     checks: checks.into_iter().map(check_back).collect(),
-                    weights: weights.map(|w| s::Weights { passing: w.passing, warning: w.warning }),
+                    weights: weights.map(|t::Weights { passing, warning }| s::Weights { passing, warning }),
                     enable_tag_override,
                     tagged_addresses: tagged_addresses.into_iter().map(tagged).collect(),
                     origin: None,

@@ -52,6 +52,7 @@ pub use address::{AddressRules, Bound, Family};
 pub use again::Unsettled;
 pub use blame::Blame;
 pub use bounds::Bounds;
+pub(crate) use bounds::every_bound;
 pub use builtin::{Builtin, UnknownBuiltin};
 pub use candidates::{Candidates, candidates};
 pub use diff::{FieldChange, diff};

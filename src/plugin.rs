@@ -60,7 +60,7 @@ pub use grants::{Capability, Grants, KvPrefix, Origin};
 pub use imports::{ComponentFault, Refused};
 pub use kv::KvReader;
 pub use limits::Limits;
-pub(crate) use limits::{every_limit, outside};
+pub(crate) use limits::{Written, every_limit, outside};
 pub use outline::{Import, Meaning, Outline};
 
 /// What the operator says of a component.

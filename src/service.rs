@@ -159,3 +159,20 @@ pub enum CheckKind {
         name: String,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The parser that it stands on panics on letters that no unit has.
+    #[test]
+    fn what_is_no_duration_is_none() {
+        assert_eq!(duration("1m30s"), Some(Duration::from_secs(90)));
+        assert_eq!(duration("0"), Some(Duration::ZERO));
+        let long = "9".repeat(100);
+        let odd = ["", "s", "10", "10x", "1e9s", "é", "1é", "-1s", "µ", ".s", "1 s", "1d", "x1s"];
+        for text in odd.into_iter().chain([&*long]) {
+            assert_eq!(duration(text), None, "{text:?}");
+        }
+    }
+}

@@ -53,15 +53,14 @@ impl Parts {
         let of_file = config.registry.uri.clone().filter(|_| !recorded);
         let uri = args.uri.clone().or(of_file);
         let options = options(args, &config);
-        let registry = match &uri {
-            Some(uri) => {
-                let (place, registry) = registry(uri, &host)?;
-                let asked = Asked::of(&options, &config, host.compat);
-                asked.hold_against(place.adapter(), registry.capabilities())?;
-                Some(registry)
-            }
-            None => None,
-        };
+        // What a daemon would not start with is refused, also where nothing is compared with it.
+        if let Some(uri) = uri.as_ref().or(config.registry.uri.as_ref()) {
+            let (place, registry) = registry(uri, &host)?;
+            let asked = Asked::of(&options, &config, host.compat);
+            asked.hold_against(place.adapter(), registry.capabilities())?;
+        }
+        let registry =
+            uri.as_ref().map(|uri| Ok::<_, anyhow::Error>(registry(uri, &host)?.1)).transpose()?;
         let stages = match &uri {
             Some(uri) => Stages::with_registry(uri),
             None => Stages::default(),

@@ -8,18 +8,37 @@ use serde::Deserialize;
 
 use super::StageConfig;
 use crate::{
-    pipeline::Bounds,
-    plugin::{Limits, every_limit, outside},
+    pipeline::{Bounds, every_bound},
+    plugin::{Limits, Written, every_limit, outside},
 };
 
 /// The bounds of the calls at once.
 const CONCURRENCY: RangeInclusive<usize> = 1..=256;
-/// The bounds of the keys by which a container is limited.
-const PORTS: RangeInclusive<usize> = 1..=65_535;
-const CHECKS: RangeInclusive<usize> = 1..=1_000;
-const BYTES: RangeInclusive<ByteSize> = ByteSize::kib(64)..=ByteSize::gib(1);
-const ALL_SERVICES: RangeInclusive<usize> = 1..=1_000_000;
-const ALL_BYTES: RangeInclusive<ByteSize> = ByteSize::mib(1)..=ByteSize::gib(16);
+/// A number of something, or of bytes.
+trait Amount: Written + PartialOrd {
+    fn of(number: usize) -> Self;
+    fn number(&self) -> usize;
+}
+
+impl Amount for usize {
+    fn of(number: usize) -> Self {
+        number
+    }
+
+    fn number(&self) -> usize {
+        *self
+    }
+}
+
+impl Amount for ByteSize {
+    fn of(number: usize) -> Self {
+        Self::b(number as u64)
+    }
+
+    fn number(&self) -> usize {
+        usize::try_from(self.as_u64()).unwrap_or(usize::MAX)
+    }
+}
 
 macro_rules! tables {
     (
@@ -28,6 +47,9 @@ macro_rules! tables {
         => limits
         $($(#[$more_doc:meta])* $more:ident: $more_type:ty $(where $with:literal)?, $key:literal,
             $default:expr, $bounds:ident;)*
+        => bounds
+        $($(#[$bound_doc:meta])* $bound:ident: $bound_type:ty, $bound_key:literal,
+            $bound_default:expr, $least:expr, $most:expr;)*
     ) => {
         /// What a stage may use unless it says otherwise, and what all stages share.
         #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -39,16 +61,7 @@ macro_rules! tables {
             pub concurrency: usize,
             /// The stack of a call.
             pub stack: ByteSize,
-            /// The ports that one container may offer.
-            pub ports: usize,
-            /// The checks that one service may have.
-            pub checks: usize,
-            /// The bytes of one container's labels and variables, and of its services.
-            pub bytes: ByteSize,
-            /// The services of all containers.
-            pub all_services: usize,
-            /// The bytes of the services of all containers.
-            pub all_bytes: ByteSize,
+            $($(#[$bound_doc])* pub $bound: $bound_type,)*
         }
 
         /// The limits of one stage beside its `timeout` and `memory`.
@@ -65,11 +78,7 @@ macro_rules! tables {
                     $($more: Limits::DEFAULT.$more,)*
                     concurrency: 8,
                     stack: Limits::DEFAULT_STACK,
-                    ports: Bounds::DEFAULT.ports,
-                    checks: Bounds::DEFAULT.checks,
-                    bytes: ByteSize::b(Bounds::DEFAULT.bytes as u64),
-                    all_services: Bounds::DEFAULT.all_services,
-                    all_bytes: ByteSize::b(Bounds::DEFAULT.all_bytes as u64),
+                    $($bound: Amount::of(Bounds::DEFAULT.$bound),)*
                 }
             }
         }
@@ -88,12 +97,46 @@ macro_rules! tables {
                 Limits { $($own: self.$own,)* $($more: self.$more,)* }
             }
 
+            /// What containers may ask for, if they may have so many services and tags.
+            fn bounds_with(&self, services: usize, tags: usize) -> Bounds {
+                Bounds { services, tags, $($bound: self.$bound.number(),)* }
+            }
+
+            /// What is out of its bounds of what containers may ask for.
+            fn faults_of_bounds(&self) -> Vec<(&'static str, String)> {
+                let of = |key, fault: Option<String>| Some((key, fault?));
+                [$(of(
+                    $bound_key,
+                    outside(&self.$bound, &(Amount::of($least)..=Amount::of($most))),
+                ),)*]
+                .into_iter()
+                .flatten()
+                .collect()
+            }
+
+            /// The key, what holds where nothing is said, the least and the most.
+            #[cfg(test)]
+            fn rows_of_bounds() -> Vec<[String; 4]> {
+                let written = |number: &dyn Written| number.written();
+                vec![$([
+                    $bound_key.to_string(),
+                    written(&<$bound_type as Amount>::of($bound_default)),
+                    written(&<$bound_type as Amount>::of($least)),
+                    written(&<$bound_type as Amount>::of($most)),
+                ]),*]
+            }
+
             /// The keys that a stage has in its own table and not in `limits`.
             const OWN: &[&str] = &[$($own_key),*];
         }
     };
 }
-every_limit!(tables);
+macro_rules! with_bounds {
+    ($($limits:tt)*) => {
+        every_bound!(tables $($limits)*);
+    };
+}
+every_limit!(with_bounds);
 
 impl DefaultLimits {
     /// What containers may ask for. What a stage may give a service by limits of its own, a
@@ -103,16 +146,7 @@ impl DefaultLimits {
             let own = stages.iter().filter_map(|stage| own(&stage.limits)).max();
             usize::try_from(own.unwrap_or_default().max(default)).unwrap_or(usize::MAX)
         };
-        let bytes = |size: ByteSize| usize::try_from(size.as_u64()).unwrap_or(usize::MAX);
-        Bounds {
-            ports: self.ports,
-            services: most(self.services, |own| own.services),
-            checks: self.checks,
-            tags: most(self.tags, |own| own.tags),
-            bytes: bytes(self.bytes),
-            all_services: self.all_services,
-            all_bytes: bytes(self.all_bytes),
-        }
+        self.bounds_with(most(self.services, |own| own.services), most(self.tags, |own| own.tags))
     }
 
     /// What is wrong with these limits: the key, and a sentence.
@@ -120,14 +154,7 @@ impl DefaultLimits {
         let mut faults = self.limits().faults();
         faults.extend(outside(&self.concurrency, &CONCURRENCY).map(|fault| ("concurrency", fault)));
         faults.extend(Limits::stack_fault(self.stack).map(|fault| ("stack", fault)));
-        let of_containers = [
-            ("ports", outside(&self.ports, &PORTS)),
-            ("checks", outside(&self.checks, &CHECKS)),
-            ("bytes", outside(&self.bytes, &BYTES)),
-            ("all-services", outside(&self.all_services, &ALL_SERVICES)),
-            ("all-bytes", outside(&self.all_bytes, &ALL_BYTES)),
-        ];
-        faults.extend(of_containers.into_iter().filter_map(|(key, fault)| Some((key, fault?))));
+        faults.extend(self.faults_of_bounds());
         faults
     }
 
@@ -221,6 +248,19 @@ mod tests {
                 }
                 (outcome, fault) => panic!("{more_services} {more_tags}: {fault:?} {outcome:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn the_readme_says_what_containers_may_ask_for() {
+        let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+        let readme = std::fs::read_to_string(readme).expect("it is there");
+        let rows = DefaultLimits::rows_of_bounds();
+        assert_eq!(rows.len(), 5, "{rows:?}");
+        for row in rows {
+            let [key, default, least, most] = row.map(|cell| cell.replace(".0 ", ""));
+            let expected = format!("| `{key}` | {default} | {least} | {most} |");
+            assert!(readme.contains(&expected), "{expected}");
         }
     }
 

@@ -34,38 +34,54 @@ const PAIR: usize = FieldValue::PAIR;
 /// What a value of JSON takes beside its text, be it never so short.
 const VALUE: usize = 32;
 
-/// What one container may ask for, and all of them together; each is the key of
-/// `[limits]` of its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
-    /// The ports that a container may offer.
-    pub ports: usize,
-    /// Its services.
-    pub services: usize,
-    /// The checks of a service.
-    pub checks: usize,
-    /// The tags of a service.
-    pub tags: usize,
-    /// The bytes of its labels and variables, and those of its services together.
-    pub bytes: usize,
-    /// The services of all containers.
-    pub all_services: usize,
-    /// The bytes of all services.
-    pub all_bytes: usize,
-}
-
-impl Bounds {
-    /// What holds where nothing is said.
-    pub const DEFAULT: Self = Self {
-        ports: 1_000,
-        services: 1_000,
-        checks: 64,
-        tags: 256,
-        bytes: 2 << 20,
-        all_services: 50_000,
-        all_bytes: 32 << 20,
+/// Hand the list of what containers may ask for to a macro, behind what else it is to get. Of each:
+/// what it bounds, its field, its type and key in the configuration, what it is where nothing is
+/// said, the least and the most. The services and tags of a container are among the limits of a
+/// call, since a stage may be given more of them.
+macro_rules! every_bound {
+    ($then:ident $($before:tt)*) => {
+        $then! {
+            $($before)*
+            => bounds
+            /// The ports that one container may offer.
+            ports: usize, "ports", 1_000, 1, 65_535;
+            /// The checks that one service may have.
+            checks: usize, "checks", 64, 1, 1_000;
+            /// The bytes of one container's labels and variables, and of its services.
+            bytes: ByteSize, "bytes", 2 << 20, 64 << 10, 1 << 30;
+            /// The services of all containers.
+            all_services: usize, "all-services", 50_000, 1, 1_000_000;
+            /// The bytes of the services of all containers.
+            all_bytes: ByteSize, "all-bytes", 32 << 20, 1 << 20, 16 << 30;
+        }
     };
 }
+pub(crate) use every_bound;
+
+macro_rules! bounds_of_containers {
+    (
+        => bounds
+        $($(#[$doc:meta])* $field:ident: $type:ty, $key:literal, $default:expr, $least:expr,
+            $most:expr;)*
+    ) => {
+        /// What one container may ask for, and all of them together; each is the key of
+        /// `[limits]` of its name.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub struct Bounds {
+            /// The services of one container.
+            pub services: usize,
+            /// The tags of a service.
+            pub tags: usize,
+            $($(#[$doc])* pub $field: usize,)*
+        }
+
+        impl Bounds {
+            /// What holds where nothing is said.
+            pub const DEFAULT: Self = Self { services: 1_000, tags: 256, $($field: $default,)* };
+        }
+    };
+}
+every_bound!(bounds_of_containers);
 
 impl Default for Bounds {
     fn default() -> Self {

@@ -231,15 +231,14 @@ fn definitions(service: &str, old: &[Check], new: &[Check], most: usize) -> Faul
 }
 
 pub(super) fn weights(weights: Option<Weights>) -> Fault {
-    match weights {
-        Some(weights) if !(1..=MAX_WEIGHT).contains(&weights.passing) => {
-            Err(format!("passing: Consul allows 1 to {MAX_WEIGHT}"))
-        }
-        Some(weights) if weights.warning > MAX_WEIGHT => {
-            Err(format!("warning: Consul allows 0 to {MAX_WEIGHT}"))
-        }
-        _ => Ok(()),
+    let Some(Weights { passing, warning }) = weights else { return Ok(()) };
+    if !(1..=MAX_WEIGHT).contains(&passing) {
+        return Err(format!("passing: Consul allows 1 to {MAX_WEIGHT}"));
     }
+    if warning > MAX_WEIGHT {
+        return Err(format!("warning: Consul allows 0 to {MAX_WEIGHT}"));
+    }
+    Ok(())
 }
 
 fn tagged(addresses: &BTreeMap<String, (String, u16)>) -> Fault {

@@ -153,7 +153,7 @@ impl Limits {
 }
 
 /// A value as it is written in the configuration.
-pub(crate) trait Written: PartialOrd {
+pub(crate) trait Written {
     fn written(&self) -> String;
 }
 
@@ -175,7 +175,10 @@ macro_rules! written_as_shown {
 written_as_shown!(u32, usize, ByteSize);
 
 /// What is wrong with a value that is outside of its bounds.
-pub(crate) fn outside<T: Written>(value: &T, bounds: &RangeInclusive<T>) -> Option<String> {
+pub(crate) fn outside<T: Written + PartialOrd>(
+    value: &T,
+    bounds: &RangeInclusive<T>,
+) -> Option<String> {
     (!bounds.contains(value)).then(|| {
         let (least, most) = (bounds.start().written(), bounds.end().written());
         format!("{} is not between {least} and {most}", value.written())

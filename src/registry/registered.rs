@@ -202,7 +202,8 @@ mod tests {
     #[test]
     fn whatever_a_registry_has_in_another_form_differs() {
         assert_eq!(differ(|_, _| {}), []);
-        let fields: [(Field, fn(&mut Registered)); 8] = [
+        type Change = fn(&mut Registered);
+        let fields: [(Field, Change); 8] = [
             (Field::Name, |now| now.name.push('x')),
             (Field::Address, |now| now.address.push('x')),
             (Field::Port, |now| now.port += 1),

@@ -8,7 +8,7 @@ use super::{Text, Tone, Tree, check};
 use crate::{
     pipeline::FieldChange,
     secrets,
-    service::{Check, Field, FieldValue, Service},
+    service::{Check, Field, FieldValue, Service, Weights},
 };
 
 /// A part of a field that differs, for people: what stood there and what stands
@@ -134,8 +134,8 @@ fn rows(service: &Service, field: Field, value: FieldValue<'_>) -> Vec<(String, 
             checks.iter().map(|one| (name.to_string(), check::check(one))).collect()
         }
         (_, FieldValue::Weights(None) | FieldValue::Flag(false)) => Vec::new(),
-        (_, FieldValue::Weights(Some(weights))) => {
-            row(format!("{} passing, {} warning", weights.passing, weights.warning))
+        (_, FieldValue::Weights(Some(Weights { passing, warning }))) => {
+            row(format!("{passing} passing, {warning} warning"))
         }
         (_, FieldValue::Flag(true)) => row("true".into()),
         (_, FieldValue::Addresses(all)) => {

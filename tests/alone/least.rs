@@ -225,6 +225,7 @@ async fn every_command_refuses_what_a_registry_cannot_do() {
             for words in [
                 [&["run"], &config[..], &look].concat(),
                 [&["plan"], &config[..], &look].concat(),
+                [&["plan"], &config[..], &look[..2]].concat(),
                 [&["explain", "app"], &config[..], &look].concat(),
                 [&["check"], &config[..]].concat(),
             ] {

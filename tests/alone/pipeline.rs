@@ -108,6 +108,22 @@ async fn hostile(keys: &str) -> Pipeline {
     load(&mut Stages::default(), &text).await
 }
 
+/// One failure has one name, whichever figure of `status --json` it is in.
+#[tokio::test]
+async fn a_failure_of_a_call_has_one_name_in_all_figures() {
+    for (how, kind) in [("trap", "trap"), ("error", "guest"), ("loop", "timeout")] {
+        let (containers, host) = containers(2, &[("hostile", how)]);
+        let pipeline = hostile("timeout = '100ms'").await;
+        for container in &containers {
+            assert!(pipeline.evaluate(container, &host).await.is_err(), "{how}");
+        }
+        let health = serde_json::to_value(pipeline.health()).expect("it is JSON");
+        let (figures, stats) = (&health[1]["figures"]["failures"], &health[1]["stats"]["outcomes"]);
+        assert_eq!((&figures[kind], figures), (&stats[kind], stats), "{how}: {health:#}");
+        assert_eq!(figures[kind], 2, "{how}: {health:#}");
+    }
+}
+
 #[tokio::test]
 async fn a_poisoned_stage_is_told_of_and_costs_what_the_operator_says() {
     for (how, kind) in [("trap", "trap"), ("error", "guest"), ("count", "invalid")] {

@@ -279,3 +279,38 @@ async fn the_health_of_a_stage_ends_with_it() {
     assert!(health.healthy && health.last_error.is_none());
     assert_eq!(health.figures.calls, 3);
 }
+
+/// What came with one ID already is not held against a stage, but one more of it is.
+#[tokio::test]
+async fn an_added_service_has_an_id_that_no_other_has() {
+    fn twin(services: &[Service], first: Verdict) -> Result<Decision, StageError> {
+        let mut verdicts = vec![Verdict::Keep; services.len()];
+        verdicts[0] = first;
+        Ok(Decision { verdicts, added: vec![services[0].clone()] })
+    }
+    fn one_more(services: &[Service]) -> Result<Decision, StageError> {
+        twin(services, Verdict::Keep)
+    }
+    fn in_the_place_of_one(services: &[Service]) -> Result<Decision, StageError> {
+        twin(services, Verdict::Veto("it is mine".into()))
+    }
+    let one = super::super::candidates(&container(), &host(), &AddressRules::default());
+    let one = one.expect("it says nothing").services.remove(0);
+    for (services, answer, refused) in [
+        (2, keep as Answer, false),
+        (2, replace_by_itself, false),
+        (2, add_one, false),
+        (1, one_more, true),
+        (1, in_the_place_of_one, false),
+        (2, one_more, true),
+        (2, in_the_place_of_one, true),
+        (3, in_the_place_of_one, true),
+    ] {
+        let start = Outcome { services: vec![one.clone(); services], ..Outcome::default() };
+        let stage = Scripted::new("a", answer);
+        let judged = pipeline(&[&stage]).run(&container(), &host(), start, |_| true).await;
+        let fault = judged.err().map(|error| error.source.to_string());
+        let said = fault.as_ref().is_some_and(|it| it.contains("id: another service of the"));
+        assert_eq!((fault.is_some(), said), (refused, refused), "{services}: {fault:?}");
+    }
+}

@@ -155,7 +155,7 @@ impl<'a> From<&'a Service> for Registration<'a> {
             enable_tag_override: *enable_tag_override,
             meta,
             weights: weights
-                .map(|weights| Weights { passing: weights.passing, warning: weights.warning }),
+                .map(|service::Weights { passing, warning }| Weights { passing, warning }),
             check,
             checks: if checks.is_empty() { None } else { Some(checks) },
         }
@@ -291,10 +291,11 @@ pub(super) fn registered(id: String, entry: Option<AgentService>) -> Registered 
         enable_tag_override,
     } = entry.unwrap_or_default();
     let number = |weight: i64| u32::try_from(weight).unwrap_or_default();
-    let weights = weights.map_or(service::Weights::DEFAULT, |weights| service::Weights {
-        passing: number(weights.passing),
-        warning: number(weights.warning),
-    });
+    let known = |AgentWeights { passing, warning }| service::Weights {
+        passing: number(passing),
+        warning: number(warning),
+    };
+    let weights = weights.map_or(service::Weights::DEFAULT, known);
     let in_range = |port: i64| u16::try_from(port).unwrap_or_default();
     let addresses = tagged_addresses.unwrap_or_default().into_iter();
     Registered {
