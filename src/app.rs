@@ -21,7 +21,7 @@ use crate::{
     config::{Config, ConfigError},
     control::Control,
     docker::{Docker, HttpGet, Recorded, Source, Tags},
-    host::{Compat, Host},
+    model::host::{Compat, Host},
     pipeline::{Pipeline, host_address},
     reconcile::{Deregister, GuardLimits, Lifecycle, OnExit, Options, Reconciler},
     reload::{self, Reload, Watched},

@@ -22,7 +22,7 @@ use serde::Deserialize;
 
 use crate::{
     error, files,
-    host::Compat,
+    model::host::Compat,
     pipeline::Bounds,
     plugin::Limits,
     reconcile::{GuardLimits, Lifecycle},

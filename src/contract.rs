@@ -14,10 +14,8 @@ macro_rules! adapter {
             use $($types)+ as t;
 
             use crate::{
-                container as c,
-                host::Host,
+                model::{container as c, host::Host, service as s},
                 pipeline::{Decision, Level, Verdict, veto_reason},
-                service as s,
             };
 
             fn attributes<'a, K: AsRef<str> + 'a, V: AsRef<str> + 'a>(

@@ -30,7 +30,7 @@ use bollard::{
 };
 use futures_util::{StreamExt as _, future, stream::BoxStream};
 
-use crate::container::{Container, ContainerId};
+use crate::model::container::{Container, ContainerId};
 use podman::Removal;
 
 pub use connect::ConnectError;

@@ -10,12 +10,10 @@ use globset::GlobSet;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    container::Container,
     error::error_chain,
-    host::Host,
+    model::{container::Container, host::Host, service::Service},
     pipeline::{FieldChange, Outcome, Pipeline, PipelineError, diff},
     secrets,
-    service::Service,
 };
 
 /// The version of the lines.

@@ -14,17 +14,16 @@ pub mod proxy;
 pub mod files;
 pub mod secrets;
 pub mod text;
+// The values that all of it is about.
+pub mod model;
 // The source says which containers there are and what they look like.
 pub mod privileges;
 pub mod docker;
-pub mod container;
 pub mod select;
 // The pipeline decides what each of them offers on this host.
-pub mod host;
 pub mod pipeline;
 pub mod plugin;
 mod contract;
-pub mod service;
 // The control loop compares that with what is registered.
 pub mod reconcile;
 // A changed configuration takes the place of the one in force.

@@ -38,10 +38,12 @@ use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    container::{Container, ContainerId},
-    host::Host,
+    model::{
+        container::{Container, ContainerId},
+        host::Host,
+        service::Service,
+    },
     select::{SelectError, Selector},
-    service::Service,
 };
 use bounds::Tally;
 use digest::Facts;

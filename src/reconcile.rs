@@ -18,7 +18,6 @@ mod difference;
 mod drive;
 mod job;
 mod lifecycle;
-mod marks;
 mod options;
 mod rehearse;
 mod retire;
@@ -28,10 +27,12 @@ mod view;
 #[cfg(test)]
 mod sim;
 
+pub use crate::model::marks::{
+    META_CONTAINER, META_DIGEST, META_ENGINE, META_HOST, META_RETIRE, Provenance,
+};
 pub use absence::{Absence, AbsenceKind};
 pub use drive::{Handle, Reconciler, Stopped};
 pub use lifecycle::{DrainBy, Healthcheck, Lifecycle, OnExit, Rename};
-pub use marks::{META_CONTAINER, META_DIGEST, META_ENGINE, META_HOST, META_RETIRE, Provenance};
 pub use options::{Deregister, Options};
 pub use rehearse::{
     Brief, Forecast, ForecastContainer, ForecastError, ForecastWrite, Rehearsal, WriteKind,

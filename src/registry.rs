@@ -6,7 +6,6 @@ mod consul_kv;
 mod consul_reader;
 mod memory;
 mod place;
-mod registered;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,15 +13,15 @@ use std::{
     sync::Arc,
 };
 
-use crate::service::{CheckStatus, Service};
+use crate::model::service::{CheckStatus, Service};
 
+pub use crate::model::registered::Registered;
 pub use capabilities::{Capabilities, Marks};
 pub use consul::{Consul, ConsulConfig, ConsulError, body};
 pub use consul_kv::{ConsulKv, ConsulKvError};
 pub use consul_reader::ConsulReader;
 pub use memory::Memory;
 pub use place::{Place, PlaceError};
-pub use registered::Registered;
 
 /// Where services are registered. A seam: tests put their own in its place.
 ///

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::container::Container;
+use crate::model::container::Container;
 
 pub use wharfinger_registrator::secrets::{HIDDEN, is_secret, text};
 use wharfinger_registrator::secrets::{by_name, parts};

@@ -25,7 +25,7 @@ use cel::{
 };
 use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 
-use crate::container::Container;
+use crate::model::container::Container;
 use cost::Sizes;
 
 /// The names that an expression can use, and their kinds.

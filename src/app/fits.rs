@@ -9,7 +9,7 @@ use tracing::warn;
 use super::BadConfig;
 use crate::{
     config::Config,
-    host::Compat,
+    model::host::Compat,
     reconcile::{Deregister, DrainBy, Healthcheck, Lifecycle, OnExit, Options, Rename},
     registry::{Capabilities, Marks},
 };

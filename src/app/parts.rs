@@ -10,7 +10,7 @@ use crate::{
     cli::flags::{BadUsage, RunArgs},
     config::Config,
     docker::{Docker, Recorded, Source},
-    host::Host,
+    model::host::Host,
     pipeline::Pipeline,
     reconcile::{Options, Rehearsal},
     registry::Registry,

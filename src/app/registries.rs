@@ -9,7 +9,7 @@ use crate::{
     cli::flags::RunArgs,
     config::Config,
     error::error_chain,
-    host::{Compat, Host},
+    model::host::{Compat, Host},
     pipeline::host_address,
     registry::{Place, PlaceError, Registry},
 };

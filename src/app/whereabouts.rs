@@ -4,7 +4,7 @@ use std::{net::IpAddr, path::Path};
 
 use tracing::warn;
 
-use crate::host;
+use crate::model::host;
 
 /// The addresses of a name, IPv4 before IPv6; none if it does not resolve.
 pub(super) async fn resolve(name: &str) -> Vec<String> {

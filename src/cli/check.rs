@@ -18,6 +18,7 @@ use crate::{
     docker::Recorded,
     error::error_chain,
     pipeline::{Lint, Pipeline, Survey, lint},
+    secrets,
     text::{self, counted},
 };
 
@@ -55,7 +56,9 @@ pub async fn check(args: &CheckArgs) -> anyhow::Result<Printed> {
     }
     let code = report.code();
     if args.json {
-        let json = serde_json::to_string_pretty(&report.json())? + "\n";
+        let mut all = report.json();
+        secrets::json(&mut all);
+        let json = serde_json::to_string_pretty(&all)? + "\n";
         return Ok(Printed { text: text::json(&json).into_owned(), code });
     }
     report.warnings.iter().for_each(|words| warn!("{words}"));

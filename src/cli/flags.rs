@@ -9,7 +9,7 @@ use clap::Args;
 
 use crate::{
     config::{Config, LogFormat},
-    host::Compat,
+    model::host::Compat,
 };
 
 /// A command line that can be read and still not be used, which shows only later: a flag's

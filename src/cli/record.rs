@@ -2,6 +2,7 @@
 //! `wharfinger replay`.
 
 use std::{
+    collections::BTreeSet,
     io::{BufWriter, Write as _},
     path::{Path, PathBuf},
 };
@@ -17,6 +18,7 @@ use crate::{
     app::Parts,
     config::Config,
     fleet::{Line, Recordable},
+    secrets,
     text::counted,
 };
 
@@ -69,6 +71,7 @@ pub async fn record(args: &RecordArgs) -> anyhow::Result<()> {
     let mut lines = lines.buffered(AT_ONCE);
     let mut out = Out::create(&args.out)?;
     let (mut count, mut failed, mut hidden) = (0_usize, 0_usize, 0_usize);
+    let mut kept = BTreeSet::new();
     while let Some(line) = lines.try_next().await? {
         bar.inc(1);
         let Some(line) = line else { continue };
@@ -77,6 +80,12 @@ pub async fn record(args: &RecordArgs) -> anyhow::Result<()> {
             failed += 1;
         }
         hidden += line.hidden;
+        let still = line
+            .container
+            .env
+            .iter()
+            .filter(|(key, value)| granted.is_some() && secrets::value(key, value) != **value);
+        kept.extend(still.map(|(key, _)| key.clone()));
         if line.inexact {
             warn!(
                 container = line.container.name,
@@ -90,6 +99,10 @@ pub async fn record(args: &RecordArgs) -> anyhow::Result<()> {
     }
     bar.finish_and_clear();
     out.finish()?;
+    if !kept.is_empty() {
+        let names = kept.into_iter().collect::<Vec<_>>().join(", ");
+        warn!("the file holds secrets that stages are granted by name (grant.env): {names}");
+    }
     let containers = counted(count, "container", "containers");
     let failed = if failed > 0 { format!(", {failed} of which failed") } else { String::new() };
     let hidden = match hidden {

@@ -23,7 +23,8 @@ impl HostConfig {
     /// What makes no sense, with its key.
     pub(super) fn faults(&self) -> Vec<String> {
         let address = self.address.as_deref().map(host_address).and_then(Result::err);
-        let name = self.name.as_deref().map(|name| (name, crate::service::addressable(name)));
+        let name =
+            self.name.as_deref().map(|name| (name, crate::model::service::addressable(name)));
         let name = name.and_then(|(name, judged)| {
             let fault = if name.trim().is_empty() { Some("it is empty") } else { judged.err() };
             fault.map(|fault| format!("host.name: {name:?}: {fault}"))

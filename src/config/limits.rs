@@ -178,13 +178,11 @@ mod tests {
     use super::*;
     use crate::{
         config::Config,
-        container::Container,
-        host::Host,
+        model::{container::Container, host::Host, service::Service},
         pipeline::{
             Called, Decision, Pipeline, Stage, Verdict,
             tests::{container, host},
         },
-        service::Service,
     };
 
     fn parse(text: &str) -> Result<Config, String> {

@@ -12,7 +12,7 @@ use super::{
     signal::{self, SIGTERM},
     template::{self, HttpGet, Template, TemplateError},
 };
-use crate::container::{Container, ContainerId, Health, Network, NetworkPeer};
+use crate::model::container::{Container, ContainerId, Health, Network, NetworkPeer};
 
 /// What is missing or makes no sense in Docker's answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -227,7 +227,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::container::Protocol;
+    use crate::model::container::Protocol;
 
     /// Check the pending ports of a container by what differs from one that
     /// runs with `-P`, exposes 80 and binds 53/udp, and shows neither.

@@ -2,7 +2,7 @@
 
 use bollard::models::{ContainerInspectResponse, ContainerState, ContainerStateStatusEnum};
 
-use crate::container::State;
+use crate::model::container::State;
 
 /// Where a container is in its life.
 pub(super) fn life(state: &ContainerState) -> State {

@@ -10,7 +10,7 @@ use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
 use super::{inspect::InspectFault, podman};
-use crate::container::ContainerId;
+use crate::model::container::ContainerId;
 
 /// What is not there must not be taken for empty where it was said and could not
 /// be read.

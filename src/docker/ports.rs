@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 use bollard::models::ContainerInspectResponse;
 
 use super::life::{life, network_mode};
-use crate::container::{ExposedPort, Protocol, PublishedPort};
+use crate::model::container::{ExposedPort, Protocol, PublishedPort};
 
 /// Ports that follow each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -14,8 +14,8 @@ use super::{
     Event, InspectFault, Moment, Source, SourceError, Tags, container, inspect::owner, odd,
 };
 use crate::{
-    container::{Container, ContainerId},
     files,
+    model::container::{Container, ContainerId},
 };
 
 /// Recorded containers, which never change.

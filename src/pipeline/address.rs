@@ -6,7 +6,7 @@ use globset::GlobMatcher;
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use crate::{
+use crate::model::{
     container::{Network, PublishedPort},
     host::{self, Host},
 };

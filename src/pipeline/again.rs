@@ -9,7 +9,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{Change, FieldChange, Outcome, Pipeline, PipelineError};
-use crate::{container::Container, error::error_chain, host::Host};
+use crate::{
+    error::error_chain,
+    model::{container::Container, host::Host},
+};
 
 /// What does not stay as it is when a pipeline is run on its own result.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -17,7 +17,7 @@ use serde::{
 };
 
 use super::{AddressRules, StageError, labels};
-use crate::{
+use crate::model::{
     container::{Container, ExposedPort},
     host::{Compat, Host},
     service::{FieldValue, Service},

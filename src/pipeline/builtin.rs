@@ -5,7 +5,7 @@ use wharfinger_plugin::native;
 use wharfinger_registrator::Registrator;
 
 use super::{Called, Level, Message, Stage, StageError};
-use crate::{container::Container, host::Host, service::Service};
+use crate::model::{container::Container, host::Host, service::Service};
 
 crate::contract::adapter!(contract, wharfinger_plugin);
 

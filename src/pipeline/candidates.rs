@@ -11,7 +11,7 @@ use super::{
     address::{self, AddressRules, Place, Reach},
     labels::{LabelFault, Labels},
 };
-use crate::{
+use crate::model::{
     container::{Container, ExposedPort, Network, Protocol, PublishedPort},
     host::{Compat, Host},
     service::{Origin, Service},

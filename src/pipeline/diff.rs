@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::service::{Field, FieldValue, Service};
+use crate::model::service::{Field, FieldValue, Service};
 
 /// A field of a service that differs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

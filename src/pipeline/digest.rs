@@ -4,7 +4,7 @@
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::{container::Container, host::Host, service::Service};
+use crate::model::{container::Container, host::Host, service::Service};
 
 pub(super) type Digest = [u8; 32];
 

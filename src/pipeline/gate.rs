@@ -18,7 +18,7 @@ use super::{
     Verdict,
     validate::{self, CONSULS, Fault, MAX_META, RESERVED, id},
 };
-use crate::{
+use crate::model::{
     container::{Container, Protocol},
     host::{Compat, Host},
     service::{Origin, Service},

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 use super::{Change, Made, Mode, StageError, StageFigures, Stats, Step};
-use crate::container::ContainerId;
+use crate::model::container::ContainerId;
 
 /// The containers that a stage's health is judged by.
 const WINDOW: usize = 20;

@@ -2,7 +2,7 @@
 //! messages, reasons and errors go to the log, to explanations and to records.
 
 use super::{Change, Message, StageError, judge::Judged};
-use crate::{container::Container, secrets::Known};
+use crate::{model::container::Container, secrets::Known};
 
 /// Keeps the secrets of a container out of words about it. They are looked for only where
 /// there are words.

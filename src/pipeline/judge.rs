@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Bounds, Change, Decision, Gate, StageError, Step, Verdict, Veto, diff, validate};
-use crate::{container::Container, host::Host, service::Service};
+use crate::model::{container::Container, host::Host, service::Service};
 
 /// A decision that may be used, carried out on the services it was made for.
 #[derive(Debug)]

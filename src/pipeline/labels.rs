@@ -1,6 +1,6 @@
 //! What a container says of its own address and ports by labels.
 
-use crate::container::{Container, ExposedPort, Protocol};
+use crate::model::container::{Container, ExposedPort, Protocol};
 
 use super::address::{self, AddressRules};
 

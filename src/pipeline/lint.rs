@@ -1,6 +1,6 @@
 //! What of a service will not work although it can be registered.
 
-use crate::service::{CheckKind, Service};
+use crate::model::service::{CheckKind, Service};
 
 /// The longest label of DNS.
 const LONGEST_LABEL: usize = 63;

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{FieldChange, Message, Mode, OnError, StageError, Step, judge::Judged};
-use crate::service::Service;
+use crate::model::service::Service;
 
 /// A service that a stage vetoed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{Stage, StageError, StageHealth, builtin::REGISTRATOR, digest::Digest, health::Record};
-use crate::{container::Container, error::error_chain, select::Selector};
+use crate::{error::error_chain, model::container::Container, select::Selector};
 
 /// Whether a stage's word counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::lint::dns_fault;
-use crate::{
+use crate::model::{
     container::{Container, Protocol},
     service::Service,
 };

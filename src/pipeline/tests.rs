@@ -4,7 +4,7 @@ mod steps;
 use std::{collections::BTreeMap, sync::Mutex};
 
 use super::*;
-use crate::{
+use crate::model::{
     container::{Health, Protocol, PublishedPort, State},
     host::Compat,
 };

@@ -2,7 +2,7 @@
 //! container, so that the stage's own rules say what becomes of them.
 
 use super::{Called, Stage, StageError};
-use crate::{container::Container, host::Host, service::Service};
+use crate::model::{container::Container, host::Host, service::Service};
 
 /// A stage that could not be loaded.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Bounds;
-use crate::service::{Check, Field, Service, Weights};
+use crate::model::service::{Check, Field, Service, Weights};
 
 /// Keys with this prefix are the daemon's own.
 pub(crate) const RESERVED: &str = "wharfinger-";

@@ -27,10 +27,8 @@ use super::{
     v0_1_0,
 };
 use crate::{
-    container::Container,
-    host::Host,
+    model::{container::Container, host::Host, service::Service},
     pipeline::{Called, Decision, Stage, StageError, Stats, Verdict},
-    service::Service,
 };
 
 /// A component that is linked and ready to be called.

@@ -33,10 +33,12 @@ use super::{
     },
 };
 use crate::{
-    container::{Container, ContainerId},
     docker::Source,
     error::error_chain,
-    host::Host,
+    model::{
+        container::{Container, ContainerId},
+        host::Host,
+    },
     pipeline::{Outcome, Pipeline},
     registry::Registry,
 };

@@ -1,7 +1,7 @@
 //! In what something that is registered differs from what is wanted.
 
-use crate::{
-    registry::Registered,
+use crate::model::{
+    registered::Registered,
     service::{Field, Service},
 };
 

@@ -24,7 +24,7 @@ use super::{
     },
     view::Explainer,
 };
-use crate::{docker::Source, host::Host, pipeline::Pipeline, registry::Registry};
+use crate::{docker::Source, model::host::Host, pipeline::Pipeline, registry::Registry};
 use jobs::Jobs;
 use listen::{News, listen};
 

@@ -6,7 +6,8 @@ use backon::ExponentialBuilder;
 
 use super::state::reports::log;
 use crate::{
-    container::ContainerId, docker::SourceError, pipeline::PipelineError, registry::RegistryError,
+    docker::SourceError, model::container::ContainerId, pipeline::PipelineError,
+    registry::RegistryError,
 };
 
 /// What is to be done, by what it concerns: equal jobs are one.

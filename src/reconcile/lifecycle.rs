@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use crate::{
+use crate::model::{
     container::{Container, Health, State},
     service::{Check, CheckKind, CheckStatus, Service, duration},
 };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{lifecycle::Lifecycle, state::guard::GuardLimits};
-use crate::{
+use crate::model::{
     container::{Container, State},
     host::{Compat, Host},
 };

@@ -30,13 +30,15 @@ use super::{
     view::Explainer,
 };
 use crate::{
-    container::{Container, ContainerId},
     docker::Source,
     error::error_chain,
-    host::Host,
+    model::{
+        container::{Container, ContainerId},
+        host::Host,
+        service::Service,
+    },
     pipeline::{FieldChange, Finding, Lint, Outcome, Pipeline, Survey, Unsettled, lint},
     registry::{Registry, body},
-    service::Service,
 };
 use dry_run::{DryRun, Write};
 

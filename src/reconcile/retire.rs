@@ -11,10 +11,10 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use super::marks::META_RETIRE;
-use crate::{
+use crate::model::marks::META_RETIRE;
+use crate::model::{
     container::Protocol,
-    registry::Registered,
+    registered::Registered,
     service::{Check, Service},
 };
 

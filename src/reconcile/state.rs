@@ -28,13 +28,15 @@ use tracing::{error, warn};
 
 use super::{
     lifecycle::{DrainBy, Rename},
-    marks::{Owner, Provenance},
     options::{Options, Rules},
 };
+use crate::model::marks::{Owner, Provenance};
 use crate::{
-    container::{Container, ContainerId},
+    model::{
+        container::{Container, ContainerId},
+        service::Service,
+    },
     pipeline::{Outcome, Pipeline},
-    service::Service,
 };
 use catalog::Catalog;
 use engine::Engine;

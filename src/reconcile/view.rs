@@ -13,15 +13,18 @@ use super::{
     absence::{Absence, Fault},
     cycle::Shared,
     difference::differences,
-    marks::Owner,
     state::plan::conflict,
 };
+use crate::model::marks::Owner;
 use crate::{
-    container::{Container, ContainerId},
     error::error_chain,
+    model::{
+        container::{Container, ContainerId},
+        registered::Registered,
+        service::Service,
+    },
     pipeline::{Lint, Outcome, PipelineError, StageNote, Survey, lint},
-    registry::{Registered, body},
-    service::Service,
+    registry::body,
 };
 
 /// The variables of a container that are shown: others may be secrets.

@@ -21,8 +21,9 @@ use std::{
 use reqwest::{Method, Response, Url, redirect};
 use tracing::warn;
 
-use super::{Capabilities, Marks, Part, Registered, Registry, RegistryError, Sent};
-use crate::service::{CheckStatus, Service};
+use super::{Capabilities, Marks, Part, Registry, RegistryError, Sent};
+use crate::model::registered::Registered;
+use crate::model::service::{CheckStatus, Service};
 
 use call::object;
 pub(super) use call::{Call, json, list};

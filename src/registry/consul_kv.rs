@@ -31,12 +31,12 @@ use serde_json::Value;
 use tracing::warn;
 
 use super::{
-    Capabilities, Consul, ConsulConfig, ConsulError, Marks, Registered, Registry, RegistryError,
-    Sent,
+    Capabilities, Consul, ConsulConfig, ConsulError, Marks, Registry, RegistryError, Sent,
     consul::{BadList, Call, list},
 };
+use crate::model::registered::Registered;
 use crate::{
-    service::{Service, addressable, in_path},
+    model::service::{Service, addressable, in_path},
     text,
 };
 use known::{Known, Pair, kept, mark, number, value};

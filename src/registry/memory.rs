@@ -9,8 +9,9 @@ use std::{
 
 use tracing::info;
 
-use super::{Capabilities, Marks, Registered, Registry, RegistryError};
-use crate::service::Service;
+use super::{Capabilities, Marks, Registry, RegistryError};
+use crate::model::registered::Registered;
+use crate::model::service::Service;
 
 /// A registry in memory.
 #[derive(Debug, Default)]

@@ -1,6 +1,6 @@
 //! A health check in a few words.
 
-use crate::service::{Check, CheckKind, CheckStatus};
+use crate::model::service::{Check, CheckKind, CheckStatus};
 
 /// What a check does and how often, with all that it says beside that.
 pub(super) fn check(check: &Check) -> String {

@@ -2,10 +2,12 @@
 
 use super::{Text, Tone, Tree, fields_of, forecast::head, outcome};
 use crate::{
-    container::{Container, Health},
+    model::{
+        container::{Container, Health},
+        registered::Registered,
+    },
     pipeline::{Blame, Outcome},
     reconcile::{Absence, Brief, Explained, Explanation, Standing},
-    registry::Registered,
     secrets,
 };
 

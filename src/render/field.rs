@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use super::{Text, Tone, Tree, check};
 use crate::{
+    model::service::{Check, Field, FieldValue, Service, Weights},
     pipeline::FieldChange,
     secrets,
-    service::{Check, Field, FieldValue, Service, Weights},
 };
 
 /// A part of a field that differs, for people: what stood there and what stands

@@ -4,10 +4,9 @@ use std::fmt;
 
 use super::{Text, Tone, Tree, fields_of, flatten, lines};
 use crate::{
+    model::marks::META_DIGEST,
     pipeline::{Blame, Change, FieldChange, Level, Outcome, StageNote},
-    reconcile::{
-        Brief, Conflict, Forecast, ForecastContainer, ForecastWrite, META_DIGEST, Reason, WriteKind,
-    },
+    reconcile::{Brief, Conflict, Forecast, ForecastContainer, ForecastWrite, Reason, WriteKind},
 };
 
 /// The marks' keys begin so.

@@ -8,7 +8,7 @@
 use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue, operators};
 
 use super::SelectError;
-use crate::container::Container;
+use crate::model::container::Container;
 
 /// The bytes of labels, variables and names that an expression is given.
 pub(super) const MAX_BYTES: usize = 1 << 20;

@@ -169,6 +169,7 @@ async fn what_containers_are_told_is_recorded_only_as_far_as_it_is_granted() {
 
     let granted = format!("{SAME}grant.env = ['DB_*']\n");
     let config = text(&fleet.write("granted.toml", &granted));
-    let (lines, _) = fleet.record("granted.jsonl", &["--config", &config]).await;
+    let (lines, stderr) = fleet.record("granted.jsonl", &["--config", &config]).await;
+    assert!(stderr.contains("are granted by name (grant.env): DB_PASSWORD"), "{stderr}");
     assert!(lines.contains("hunter2") && !lines.contains("PATH"), "{lines}");
 }

@@ -14,12 +14,14 @@ use crate::common::hostile_labels::{Hostile, inspected};
 use regex::Regex;
 use serde_json::{Value, json};
 use wharfinger::{
-    container::Container,
     docker::{Tags, container},
-    host::{Compat, Host},
+    model::{
+        container::Container,
+        host::{Compat, Host},
+        service::Service,
+    },
     pipeline::{Bounds, Builtin, Outcome, Pipeline},
     registry::body,
-    service::Service,
 };
 
 fn setting(name: &str) -> Option<u64> {

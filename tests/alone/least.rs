@@ -14,11 +14,14 @@ use wharfinger::{
     app::Asked,
     config::Config,
     docker::{Recorded, Tags},
-    host::Compat,
+    model::{
+        host::Compat,
+        registered::Registered,
+        service::{CheckStatus, Service},
+    },
     pipeline::{Builtin, Pipeline},
     reconcile::{Deregister, Options, Reconciler},
-    registry::{Capabilities, Part, Registered, Registry, RegistryError},
-    service::{CheckStatus, Service},
+    registry::{Capabilities, Part, Registry, RegistryError},
 };
 
 use crate::common::{
@@ -159,7 +162,7 @@ async fn a_registry_that_can_do_the_least_is_kept_true_and_asked_for_nothing_els
         port: 1,
         tags: Vec::new(),
         meta: BTreeMap::new(),
-        weights: wharfinger::service::Weights::DEFAULT,
+        weights: wharfinger::model::service::Weights::DEFAULT,
         enable_tag_override: false,
         tagged_addresses: BTreeMap::new(),
     };

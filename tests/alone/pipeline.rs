@@ -11,8 +11,10 @@ use crate::common::{corpus, plugin};
 use wharfinger::{
     app::Stages,
     config::Config,
-    container::{Container, ContainerId},
-    host::{Compat, Host},
+    model::{
+        container::{Container, ContainerId},
+        host::{Compat, Host},
+    },
     pipeline::{Pipeline, StageFigures},
 };
 

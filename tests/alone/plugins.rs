@@ -15,7 +15,7 @@ use bytesize::ByteSize;
 use sha2::{Digest as _, Sha256};
 use wharfinger::{
     error::error_chain,
-    host::Compat,
+    model::host::Compat,
     pipeline::{
         AddressRules, Builtin, Called, Decision, Level, Outcome, Pipeline, Stage, StageError,
         Verdict, candidates,

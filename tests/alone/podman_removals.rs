@@ -10,8 +10,8 @@ use crate::common::{
 };
 use serde_json::{Value, json};
 use wharfinger::{
-    container::ContainerId,
     docker::{Docker, Source, Tags},
+    model::container::ContainerId,
 };
 
 const SOON: Duration = Duration::from_secs(60);

@@ -13,11 +13,13 @@ use std::{
 use crate::common::{corpus, daemon::Daemon, plugin, root, stages};
 use serde_json::{Value, json};
 use wharfinger::{
-    container::{Container, Protocol},
     error::error_chain,
-    host::{Compat, Host},
+    model::{
+        container::{Container, Protocol},
+        host::{Compat, Host},
+        service::Service,
+    },
     pipeline::{AddressRules, Builtin, Outcome, Pipeline, Stage, Verdict, candidates},
-    service::Service,
 };
 
 const POLICIES: [&str; 8] =

@@ -14,13 +14,17 @@ use crate::common::{
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
 use tokio_util::sync::CancellationToken;
 use wharfinger::{
-    container::{Container, ContainerId},
     docker::{Event, Moment, Source, SourceError},
-    host::{Compat, Host},
+    model::{
+        container::{Container, ContainerId},
+        host::{Compat, Host},
+        marks::META_CONTAINER,
+        registered::Registered,
+        service::Service,
+    },
     pipeline::{Called, Decision, Pipeline, Stage, Verdict},
-    reconcile::{META_CONTAINER, Options, Reconciler},
-    registry::{Memory, Registered, Registry},
-    service::Service,
+    reconcile::{Options, Reconciler},
+    registry::{Memory, Registry},
 };
 
 const SOON: Duration = Duration::from_secs(20);

@@ -92,8 +92,8 @@ async fn no_command_shows_a_secret_and_a_record_is_replayed_as_it_was() {
             assert!(recorded["hidden"].as_u64().is_some_and(|count| count >= 10), "{lines}");
             let service = &recorded["result"]["services"][0];
             assert_eq!(service["name"], "web", "{lines}");
-            let replay = format!("replay @/fleet.jsonl --pipeline @/same.toml");
-            let (code, stdout, stderr) = typed(&replay, folder.path()).await;
+            let replay = "replay @/fleet.jsonl --pipeline @/same.toml";
+            let (code, stdout, stderr) = typed(replay, folder.path()).await;
             assert_eq!(code, Some(0), "{what}: {stdout}{stderr}");
             assert_eq!(stdout, "1 container: no difference.\n", "{what}");
 

@@ -204,6 +204,16 @@ async fn check_refuses_what_the_daemon_would() {
         assert_eq!((code, &found["usable"]), (Some(78), &Value::Bool(false)), "{stdout}");
         assert!(found["faults"].to_string().contains(&words.replace('"', "\\\"")), "{stdout}");
     }
+    for (file, words) in [("none.toml", "cannot read"), ("w.toml", "line 1")] {
+        write(folder.path(), "w.toml", "hots = 1\n");
+        let line = format!("check --config @/{file} --json --junit @/junit.xml");
+        let (code, stdout, stderr) = typed(&line, folder.path()).await;
+        assert_eq!(code, Some(78), "{stderr}");
+        let found: Value = serde_json::from_str(&stdout).expect("JSON");
+        assert!(found["faults"].to_string().contains(words), "{stdout}");
+        let junit = fs::read_to_string(folder.path().join("junit.xml")).expect("the file");
+        assert!(junit.contains("failures=\"1\"") && junit.contains(words), "{junit}");
+    }
     let (code, _, stderr) = typed("check -ip 1.2.3 consl://h", folder.path()).await;
     assert_eq!(code, Some(78));
     assert!(stderr.contains("\"1.2.3\"") && stderr.contains("2 faults"), "{stderr}");

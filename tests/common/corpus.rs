@@ -6,9 +6,11 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 use bollard::models::ContainerInspectResponse;
 use serde_json::Value;
 use wharfinger::{
-    container::Container,
     docker::{Tags, container},
-    host::{Compat, Host},
+    model::{
+        container::Container,
+        host::{Compat, Host},
+    },
 };
 
 /// One recorded case.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
-use wharfinger::reconcile::META_HOST;
+use wharfinger::model::marks::META_HOST;
 
 use super::http::{self, Activity, Answer, Request};
 

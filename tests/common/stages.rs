@@ -8,12 +8,14 @@ use std::{
 
 use globset::{Glob, GlobSet};
 use wharfinger::{
-    container::Container,
     error::error_chain,
-    host::{Compat, Host},
+    model::{
+        container::Container,
+        host::{Compat, Host},
+        service::Service,
+    },
     pipeline::{AddressRules, Called, Stage as _, candidates},
     plugin::{ComponentSpec, ComponentStage, Grants, HostOptions, Limits, LoadError, PluginHost},
-    service::Service,
 };
 
 use super::corpus;

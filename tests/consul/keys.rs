@@ -6,10 +6,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use url::Url;
 use wharfinger::{
-    host::Compat,
+    model::{host::Compat, service::Service},
     pipeline::{Builtin, Pipeline},
     registry::{Consul as Agent, ConsulConfig, Registry as _},
-    service::Service,
 };
 
 use crate::common::{

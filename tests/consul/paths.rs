@@ -11,10 +11,12 @@ use reqwest::{Method, Url};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, runtime::Runtime};
 use wharfinger::{
-    container::Protocol,
+    model::{
+        container::Protocol,
+        service::{Check, CheckKind, CheckStatus, Service, addressable},
+    },
     plugin::KvReader,
     registry::{Consul, ConsulConfig, ConsulKv, ConsulReader, Registry, RegistryError},
-    service::{Check, CheckKind, CheckStatus, Service, addressable},
 };
 
 use crate::common::{

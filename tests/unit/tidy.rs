@@ -2,6 +2,7 @@
 //! for.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -25,8 +26,7 @@ fn src() -> PathBuf {
 
 #[test]
 fn the_core_knows_neither_docker_nor_consul_nor_wasm() {
-    let core =
-        ["container.rs", "host.rs", "select.rs", "service.rs", "pipeline", "reconcile/state"];
+    let core = ["model", "select.rs", "pipeline", "reconcile/state"];
     let mut checked = 0;
     for path in sources(&src()) {
         let name = path.strip_prefix(src()).expect("a path below src").display().to_string();
@@ -97,4 +97,154 @@ fn the_lock_file_holds_what_was_chosen() {
         let found = packages.iter().find(|package| package.starts_with(unwanted));
         assert_eq!(found, None, "`cargo tree -i` tells what it came with");
     }
+}
+
+/// A module by its path from the crate's root.
+type Module = Vec<String>;
+
+/// What a `use` names, one path each.
+fn used(tree: &str) -> Vec<Vec<String>> {
+    let tree = tree.trim();
+    if let Some((before, group)) =
+        tree.split_once('{').and_then(|(before, rest)| Some((before, rest.strip_suffix('}')?)))
+    {
+        let before: Vec<String> = segments(before);
+        let (mut depth, mut begin, mut all) = (0, 0, Vec::new());
+        for (at, c) in group.char_indices().chain([(group.len(), ',')]) {
+            match c {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                ',' if depth == 0 => {
+                    let parts = used(&group[begin..at]).into_iter();
+                    all.extend(parts.map(|part| [before.clone(), part].concat()));
+                    begin = at + 1;
+                }
+                _ => {}
+            }
+        }
+        return all;
+    }
+    vec![segments(tree.split(" as ").next().unwrap_or_default())]
+}
+
+fn segments(path: &str) -> Vec<String> {
+    let parts = path.split("::").map(str::trim).filter(|part| !part.is_empty());
+    parts.map(String::from).collect()
+}
+
+/// The text without comments, tests, and what only tests use.
+fn code(text: &str) -> String {
+    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let lines = text.lines().map(|line| line.split("//").next().unwrap_or_default());
+    let mut code = String::new();
+    let mut tested = false;
+    for line in lines {
+        if line.trim() == "#[cfg(test)]" {
+            tested = true;
+        } else if std::mem::take(&mut tested) && line.trim_start().starts_with("use ") {
+            tested = !line.contains(';');
+        } else {
+            code.push_str(line);
+            code.push('\n');
+        }
+    }
+    code
+}
+
+/// Which modules each module uses. What a module takes from the one that it is a part of is no
+/// arrow back: the two are one thing to a reader. Tests may use what they like.
+fn arrows() -> BTreeMap<Module, BTreeSet<Module>> {
+    let named: BTreeMap<Module, PathBuf> = sources(&src())
+        .into_iter()
+        .map(|path| {
+            let name = path.strip_prefix(src()).expect("a path below src").with_extension("");
+            let name = name.iter().map(|part| part.to_string_lossy().into_owned());
+            (name.collect::<Module>(), path)
+        })
+        .filter(|(name, _)| !["main", "lib"].contains(&name[0].as_str()))
+        .filter(|(name, _)| !name.iter().any(|part| part == "tests" || part == "sim"))
+        .collect();
+    let mut arrows = BTreeMap::new();
+    for (module, path) in &named {
+        let text = code(&fs::read_to_string(path).expect("a source"));
+        let uses = text.split(';').filter_map(|statement| {
+            let at = statement.rfind("use ")?;
+            let begins = statement[..at].chars().next_back().is_none_or(char::is_whitespace);
+            begins.then(|| statement[at + 4..].to_string())
+        });
+        let mut all = BTreeSet::new();
+        for path in uses.flat_map(|tree| used(&tree)) {
+            let mut path = path.into_iter().peekable();
+            let mut at: Module = match path.peek().map(String::as_str) {
+                Some("crate") => drop_first(&mut path, Vec::new()),
+                Some("self") => drop_first(&mut path, module.clone()),
+                Some("super") => {
+                    let mut at = module.clone();
+                    while path.next_if(|part| part == "super").is_some() {
+                        at.pop();
+                    }
+                    at
+                }
+                _ => module.clone(),
+            };
+            for part in path {
+                at.push(part);
+                if !named.contains_key(&at) {
+                    at.pop();
+                    break;
+                }
+            }
+            if named.contains_key(&at) && !module.starts_with(&at) {
+                all.insert(at);
+            }
+        }
+        arrows.insert(module.clone(), all);
+    }
+    arrows
+}
+
+fn drop_first(path: &mut impl Iterator<Item = String>, at: Module) -> Module {
+    path.next();
+    at
+}
+
+/// What can be reached from a module.
+fn reached(arrows: &BTreeMap<Module, BTreeSet<Module>>, from: &Module) -> BTreeSet<Module> {
+    let (mut found, mut due) = (BTreeSet::new(), vec![from.clone()]);
+    while let Some(next) = due.pop() {
+        for other in arrows.get(&next).into_iter().flatten() {
+            if found.insert(other.clone()) {
+                due.push(other.clone());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_arrows_between_modules_are_read_right() {
+    let paths =
+        |tree| -> Vec<String> { used(tree).into_iter().map(|path| path.join("::")).collect() };
+    assert_eq!(
+        paths("crate::a::{b, c::{d as e, f}}"),
+        ["crate::a::b", "crate::a::c::d", "crate::a::c::f"]
+    );
+    let arrows = arrows();
+    let module = |name: &str| segments(name);
+    assert!(
+        arrows[&module("reconcile::state::plan")].contains(&module("reconcile::state::catalog"))
+    );
+    assert!(reached(&arrows, &module("cli::plan")).contains(&module("reconcile::state::guard")));
+    assert!(arrows.len() > 100, "{}", arrows.len());
+}
+
+#[test]
+fn no_module_uses_what_uses_it() {
+    let arrows = arrows();
+    let circles: Vec<String> = arrows
+        .keys()
+        .filter(|module| reached(&arrows, module).contains(*module))
+        .map(|module| module.join("::"))
+        .collect();
+    assert_eq!(circles, [""; 0]);
 }

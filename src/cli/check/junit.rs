@@ -2,6 +2,8 @@
 
 use xml::writer::{EmitterConfig, EventWriter, Result, XmlEvent};
 
+use crate::secrets;
+
 /// A case: the file, a stage or a container, and what is wrong with it.
 #[derive(Debug)]
 pub(super) struct Case {
@@ -57,10 +59,10 @@ fn write(out: &mut EventWriter<&mut Vec<u8>>, cases: &[Case]) -> Result<()> {
     out.write(XmlEvent::end_element())
 }
 
-/// A text without the characters that XML cannot hold.
+/// A text without secrets, and without the characters that XML cannot hold.
 fn plain(text: &str) -> String {
     let unfit = |c: char| {
         (c.is_control() && !matches!(c, '\n' | '\t')) || matches!(c, '\u{fffe}' | '\u{ffff}')
     };
-    text.replace(unfit, "\u{fffd}")
+    secrets::text(text).replace(unfit, "\u{fffd}")
 }

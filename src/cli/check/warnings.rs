@@ -7,7 +7,7 @@ use wharfinger_plugin::template::{Fact, Template};
 use crate::{
     cli::RunArgs,
     config::{Config, StageConfig},
-    host,
+    model::host,
     pipeline::{Outcome, Pipeline},
 };
 

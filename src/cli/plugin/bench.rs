@@ -22,11 +22,9 @@ use super::{
     workbench::Workbench,
 };
 use crate::{
-    container::Container,
-    host::Host,
+    model::{container::Container, host::Host, service::Service},
     pipeline::Stage as _,
     plugin::{ComponentStage, Limits, Stats},
-    service::Service,
 };
 
 /// Calls before those that count, for the processor's and the allocator's caches.

@@ -15,11 +15,13 @@ use serde_json::Value;
 use super::failure::Failure;
 use crate::{
     config::Grant,
-    container::Container,
     docker::{HttpGet, Recorded, Tags},
     error::{self, error_chain},
     files,
-    host::{Compat, Host},
+    model::{
+        container::Container,
+        host::{Compat, Host},
+    },
     plugin::Limits,
 };
 

@@ -18,11 +18,10 @@ use super::{
     workbench::Workbench,
 };
 use crate::{
-    container::Container,
+    model::{container::Container, service::Service},
     pipeline::{Change, Stage},
     plugin::{Limits, Stats},
     secrets,
-    service::Service,
     text::shown,
 };
 

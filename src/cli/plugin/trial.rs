@@ -9,12 +9,10 @@ use serde_json::{Value, json};
 
 use super::{failure::Failure, render, workbench::STAGE};
 use crate::{
-    container::Container,
     error::error_chain,
-    host::Host,
+    model::{container::Container, host::Host, service::Service},
     pipeline::{Builtin, Change, Message, Outcome, Pipeline, Stage, StageError},
     registry::body,
-    service::Service,
 };
 
 /// What the stage is handed.

@@ -2,8 +2,8 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    container::{Container, Health, State},
     docker::{Tags, container},
+    model::container::{Container, Health, State},
 };
 
 /// A container as Docker 20.10 prints it, as far as it is read.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Bounds, Size, counted, weighed};
-use crate::{container::ContainerId, pipeline::StageError};
+use crate::{model::container::ContainerId, pipeline::StageError};
 
 /// What each container was granted last.
 #[derive(Debug, Default)]

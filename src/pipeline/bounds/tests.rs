@@ -3,12 +3,14 @@
 
 use super::*;
 use crate::{
-    container::ContainerId,
+    model::{
+        container::ContainerId,
+        service::{Check, CheckKind},
+    },
     pipeline::{
         candidates,
         tests::{container, host},
     },
-    service::{Check, CheckKind},
 };
 
 fn check(note: usize) -> Check {
@@ -102,7 +104,7 @@ fn a_container_that_asks_for_too_much_is_told_what_and_by_which_key() {
 #[test]
 fn what_is_exposed_counts_where_it_would_be_offered() {
     let mut many = container();
-    let port = |port| ExposedPort { port, protocol: crate::container::Protocol::Udp };
+    let port = |port| ExposedPort { port, protocol: crate::model::container::Protocol::Udp };
     many.exposed_ports = (10_000..10_100).map(port).collect();
     let rules = AddressRules::default();
     let count =

@@ -13,7 +13,7 @@ use super::{
     Gate, id, validate,
     words::{Place, Words},
 };
-use crate::service::{Check, Service};
+use crate::model::service::{Check, Service};
 
 /// Fields that Consul knows for more kinds of checks than the contract has a place
 /// for. They name nobody and run nothing.

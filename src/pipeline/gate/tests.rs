@@ -4,13 +4,15 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    container::{Container, Protocol, PublishedPort},
-    host::{Compat, Host},
+    model::{
+        container::{Container, Protocol, PublishedPort},
+        host::{Compat, Host},
+        service::Service,
+    },
     pipeline::{
         Builtin, Level, Outcome, Pipeline,
         tests::{container, host},
     },
-    service::Service,
 };
 
 const COMPAT: [Compat; 2] = [Compat::None, Compat::Registrator];

@@ -2,7 +2,7 @@
 //! the rule, and what becomes of it.
 
 use super::super::validate;
-use crate::{container::Container, service::Service};
+use crate::model::{container::Container, service::Service};
 
 /// Sentences about one container; the others are counted. A container can have
 /// thousands of faults.

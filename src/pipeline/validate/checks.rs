@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use url::Url;
 
 use super::{Fault, MAX_TEXT, address::host_and_port, id, line, shown, text};
-use crate::service::{self, Check, CheckKind};
+use crate::model::service::{self, Check, CheckKind};
 
 const MAX_BODY: usize = 64 << 10;
 const MAX_NOTES: usize = 4096;

@@ -99,7 +99,7 @@ pub(in crate::pipeline) fn in_path(id: &str) -> Fault {
     if id.ends_with('/') {
         return Err("it ends with a slash, which gets lost in a URL".into());
     }
-    crate::service::in_path(id).map_err(Into::into)
+    crate::model::service::in_path(id).map_err(Into::into)
 }
 
 /// An agent refuses a path with a character that Go's `unicode.IsPrint` does not know: of spaces

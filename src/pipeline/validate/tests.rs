@@ -7,7 +7,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 use regex::Regex;
 
 use super::*;
-use crate::{
+use crate::model::{
     container::Protocol,
     service::{CheckKind, Weights},
 };

@@ -16,8 +16,8 @@ use tracing::{debug, warn};
 
 use super::{Shared, queue::Queue};
 use crate::{
-    container::ContainerId,
     error::error_chain,
+    model::container::ContainerId,
     reconcile::{
         absence::Fault,
         job::{FAST_CAP, Job, LookError, Next, fast, slow, slowest},

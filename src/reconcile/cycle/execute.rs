@@ -7,8 +7,8 @@ use tracing::{debug, error, info, warn};
 
 use super::{Shared, lock};
 use crate::{
-    container::ContainerId,
     error::error_chain,
+    model::{container::ContainerId, service::Service},
     reconcile::{
         job::LookError,
         lifecycle::{MAINTENANCE, OnExit},
@@ -18,7 +18,6 @@ use crate::{
         },
     },
     registry::RegistryError,
-    service::Service,
 };
 
 /// Says why a service is deregistered, for people.

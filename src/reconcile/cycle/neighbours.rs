@@ -9,11 +9,11 @@ use tracing::{debug, error};
 use super::Shared;
 use crate::{
     error::error_chain,
-    reconcile::{
-        job::{Job, LookError, Next},
+    model::{
         marks::{META_ENGINE, META_HOST},
+        registered::Registered,
     },
-    registry::Registered,
+    reconcile::job::{Job, LookError, Next},
 };
 
 /// The time between two looks for them.

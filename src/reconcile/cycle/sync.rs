@@ -10,8 +10,8 @@ use tracing::{debug, error, info, warn};
 
 use super::Shared;
 use crate::{
-    container::ContainerId,
     error::error_chain,
+    model::{container::ContainerId, registered::Registered, service::addressable},
     reconcile::{
         job::{Job, LookError, Next, looks},
         lifecycle::MAINTENANCE,
@@ -20,8 +20,7 @@ use crate::{
             plan::{Action, cleanup, leftovers},
         },
     },
-    registry::{Registered, RegistryError},
-    service::addressable,
+    registry::RegistryError,
 };
 
 impl Shared {

@@ -13,14 +13,13 @@ use tracing::{debug, warn};
 
 use super::{Shared, sync::report_drift};
 use crate::{
-    container::ContainerId,
     error::error_chain,
+    model::{container::ContainerId, service::Service},
     reconcile::{
         job::{Job, LookError, Next, looks},
         state::catalog::Drift,
     },
     registry::{Part, RegistryError},
-    service::Service,
 };
 
 /// The pauses between two questions whether something has changed. They are asked when the

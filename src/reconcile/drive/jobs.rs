@@ -9,7 +9,7 @@ use tokio::{
 use tracing::warn;
 
 use crate::{
-    container::ContainerId,
+    model::container::ContainerId,
     reconcile::{
         absence::Fault,
         cycle::{

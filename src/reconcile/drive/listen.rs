@@ -24,9 +24,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::{
-    container::ContainerId,
     docker::{Event, Moment, Source, SourceError},
     error::error_chain,
+    model::container::ContainerId,
     reconcile::job::{FAST_CAP, fast},
 };
 

@@ -9,10 +9,13 @@ use std::{
 };
 
 use crate::{
+    model::{
+        registered::Registered,
+        service::{Field, Service},
+    },
     pipeline::{FieldChange, diff},
     reconcile::cycle::lock,
-    registry::{Capabilities, Registered, Registry, RegistryError, Sent},
-    service::{Field, Service},
+    registry::{Capabilities, Registry, RegistryError, Sent},
 };
 
 /// A write that was not made.

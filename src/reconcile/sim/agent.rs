@@ -13,10 +13,13 @@ use tokio::{
 
 use super::{Ground, Sim, world};
 use crate::{
-    container::{ContainerId, Protocol},
-    reconcile::{META_CONTAINER, META_HOST},
-    registry::{Capabilities, Registered, Registry, RegistryError},
-    service::{Check, Service},
+    model::{
+        container::{ContainerId, Protocol},
+        marks::{META_CONTAINER, META_HOST},
+        registered::Registered,
+        service::{Check, Service},
+    },
+    registry::{Capabilities, Registry, RegistryError},
 };
 
 /// What is registered.

@@ -14,13 +14,16 @@ use super::{
     stages, world,
 };
 use crate::{
-    container::{Container, ContainerId, State},
+    model::{
+        container::{Container, ContainerId, State},
+        marks::{META_CONTAINER, Provenance},
+        service::Service,
+    },
     reconcile::{
-        DrainBy, META_CONTAINER, OnExit, Provenance, Rename,
+        DrainBy, OnExit, Rename,
         lifecycle::MAINTENANCE,
         retire::{retires, retires_at},
     },
-    service::Service,
 };
 
 /// What the current life of the daemon was shown.

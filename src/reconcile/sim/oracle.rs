@@ -21,11 +21,15 @@ use super::{
     stages,
 };
 use crate::{
-    container::{Container, ContainerId},
     docker::{Event, Moment, Source, SourceError},
-    reconcile::{Forecast, ForecastWrite, Held, META_RETIRE, Rehearsal, WriteKind},
-    registry::{Capabilities, Registered, Registry, RegistryError},
-    service::Service,
+    model::{
+        container::{Container, ContainerId},
+        marks::META_RETIRE,
+        registered::Registered,
+        service::Service,
+    },
+    reconcile::{Forecast, ForecastWrite, Held, Rehearsal, WriteKind},
+    registry::{Capabilities, Registry, RegistryError},
 };
 
 /// The world as it is: a forecast of it is disturbed by nothing and leaves no trace.

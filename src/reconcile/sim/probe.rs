@@ -4,8 +4,8 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
-    container::{Container, ContainerId},
     docker::Source,
+    model::container::{Container, ContainerId},
     reconcile::{Options, Rehearsal, cycle::Shared},
     registry::Registry,
 };

@@ -9,9 +9,9 @@ use std::{
 };
 
 use crate::{
+    model::{registered::Registered, service::Service},
     reconcile::{Action, Plan, state::catalog::Catalog},
-    registry::{Capabilities, Registered, Registry, RegistryError},
-    service::Service,
+    registry::{Capabilities, Registry, RegistryError},
 };
 
 /// What is broken.

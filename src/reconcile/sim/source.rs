@@ -9,8 +9,8 @@ use tokio::{sync::mpsc, time::sleep};
 
 use super::{Ground, Sim};
 use crate::{
-    container::{Container, ContainerId},
     docker::{self, Event, InspectFault, Moment, SourceError},
+    model::container::{Container, ContainerId},
 };
 
 /// A stream of events that a daemon listens to.

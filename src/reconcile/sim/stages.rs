@@ -5,10 +5,12 @@ use futures_util::FutureExt as _;
 
 use super::{Ground, world};
 use crate::{
-    container::{Container, Health},
-    host::{Compat, Host},
+    model::{
+        container::{Container, Health},
+        host::{Compat, Host},
+        service::{Check, CheckKind, Service},
+    },
     pipeline::{Called, Decision, Pipeline, Stage, StageError, Verdict},
-    service::{Check, CheckKind, Service},
 };
 
 /// The host that the containers run on.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::container::{
+use crate::model::container::{
     Container, ContainerId, ExposedPort, Health, Network, NetworkPeer, Protocol, PublishedPort,
     State,
 };

@@ -17,13 +17,8 @@ use std::{
 };
 
 use crate::{
-    container::ContainerId,
-    reconcile::{
-        marks::Provenance,
-        retire::{retirees, retires, retires_at},
-    },
-    registry::Registered,
-    service::Service,
+    model::{container::ContainerId, marks::Provenance, registered::Registered, service::Service},
+    reconcile::retire::{retirees, retires, retires_at},
 };
 use original::Original;
 use slot::Slot;

@@ -21,7 +21,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::container::ContainerId;
+use crate::model::container::ContainerId;
 
 /// How much may be taken out at once.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]

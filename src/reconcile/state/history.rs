@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::container::ContainerId;
+use crate::model::container::ContainerId;
 
 /// Something that happened to a container's services.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,9 +10,11 @@ use tokio::time::Instant;
 
 use super::sharing::Sharing;
 use crate::{
-    container::{Container, ContainerId, State},
+    model::{
+        container::{Container, ContainerId, State},
+        service::Service,
+    },
     reconcile::lifecycle::{Ending, Heartbeat, Lifecycle},
-    service::Service,
 };
 
 /// For how long after its start a container is looked at again for ports that are not

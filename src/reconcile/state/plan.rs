@@ -12,14 +12,11 @@ use serde::Serialize;
 
 use super::catalog::Catalog;
 use crate::{
-    container::ContainerId,
+    model::{container::ContainerId, marks::Owner, registered::Registered, service::Service},
     reconcile::{
         difference::differences,
-        marks::Owner,
         retire::{is_same, port, retires, retires_at},
     },
-    registry::Registered,
-    service::Service,
 };
 
 /// What is to be done, in this order: registrations stand before

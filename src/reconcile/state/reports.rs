@@ -8,7 +8,7 @@ use std::{
 use tracing::{debug, error, info, warn};
 
 use crate::{
-    container::{Container, ContainerId},
+    model::container::{Container, ContainerId},
     pipeline::{Failure, Level, Message, Outcome, Pipeline},
 };
 

@@ -13,7 +13,7 @@ use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
 };
 
-use crate::container::{Container, ContainerId, NetworkPeer};
+use crate::model::container::{Container, ContainerId, NetworkPeer};
 
 /// What is known of owners and sharers.
 #[derive(Debug, Clone, Default)]
@@ -195,7 +195,7 @@ fn facts(container: &Container) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::container::{Health, Network, State as Life};
+    use crate::model::container::{Health, Network, State as Life};
 
     fn id(n: u8) -> ContainerId {
         ContainerId(format!("{n:064}"))

@@ -13,10 +13,10 @@ use super::{
     catalog::Catalog,
     plan::{Action, Conflict, Plan, Reason, cleanup, is_due, leftovers, plan},
 };
-use crate::{
+use crate::model::{
     container::{ContainerId, Protocol},
-    reconcile::marks::{META_CONTAINER, META_ENGINE, META_HOST, META_RETIRE, Provenance},
-    registry::Registered,
+    marks::{META_CONTAINER, META_ENGINE, META_HOST, META_RETIRE, Provenance},
+    registered::Registered,
     service::{Check, CheckKind, Service, Weights},
 };
 
@@ -549,8 +549,11 @@ fn services_of_one_id_are_known_until_it_is_deregistered() {
 
 /// A service of a container's port under this ID and name.
 fn at_port(id: &str, name: &str, port: u16) -> Service {
-    let origin =
-        crate::service::Origin { container_port: port, protocol: Protocol::Tcp, published: None };
+    let origin = crate::model::service::Origin {
+        container_port: port,
+        protocol: Protocol::Tcp,
+        published: None,
+    };
     Service { port, origin: Some(origin), ..service(id, name) }
 }
 
@@ -714,13 +717,13 @@ fn another_engines_service_is_in_the_way_until_it_is_known_to_be_none() {
     assert_eq!(done(&mut catalog, &own), ["+h:c:80"]);
 
     // A port of the host has one owner; who comes back all the same is believed.
-    let published = crate::container::PublishedPort {
+    let published = crate::model::container::PublishedPort {
         container_port: 80,
         protocol: Protocol::Tcp,
         host_ip: "0.0.0.0".into(),
         host_port: 80,
     };
-    let origin = crate::service::Origin {
+    let origin = crate::model::service::Origin {
         container_port: 80,
         protocol: Protocol::Tcp,
         published: Some(published),

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::container::ContainerId;
+use crate::model::container::ContainerId;
 
 /// How old the last list may be where the registry cannot tell whether something has
 /// changed, and where it says that nothing has.

@@ -2,14 +2,10 @@
 
 use super::{Explained, Explainer, Explanation, Standing};
 use crate::{
-    container::Container,
     error::error_chain,
+    model::{container::Container, marks::Owner, registered::Registered},
     pipeline::{PipelineError, StageError},
-    reconcile::{
-        absence::{Absence, AbsenceKind},
-        marks::Owner,
-    },
-    registry::Registered,
+    reconcile::absence::{Absence, AbsenceKind},
 };
 
 impl Explainer {

@@ -6,10 +6,12 @@ use futures_util::{StreamExt as _, future, stream};
 
 use super::Explainer;
 use crate::{
-    container::{Container, ContainerId},
     error::error_chain,
+    model::{
+        container::{Container, ContainerId},
+        registered::Registered,
+    },
     pipeline::Outcome,
-    registry::Registered,
 };
 
 /// Containers that are read at once.

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::checks::word;
-use crate::{
-    registry::Registered,
+use crate::model::{
+    registered::Registered,
     service::{self, CheckKind, Service},
 };
 

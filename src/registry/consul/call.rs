@@ -14,8 +14,8 @@ use super::{
     url::url,
 };
 use crate::{
+    model::service::{addressable, in_path},
     registry::RegistryError,
-    service::{addressable, in_path},
 };
 
 /// The most bytes of an answer that is no list.

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::service::{CheckStatus, Service};
+use crate::model::service::{CheckStatus, Service};
 
 /// What Consul puts before a service's ID to name the check that stands for its
 /// maintenance.

@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 
 use super::{Call, Consul};
 use crate::{
-    reconcile::{META_ENGINE, META_HOST},
-    registry::{Registered, RegistryError},
+    model::{
+        marks::{META_ENGINE, META_HOST},
+        registered::Registered,
+    },
+    registry::RegistryError,
 };
 
 impl Consul {

@@ -2,8 +2,8 @@
 //! whole service for it.
 
 use crate::{
+    model::service::{Check, CheckKind, Service},
     registry::{Dropped, Sent},
-    service::{Check, CheckKind, Service},
 };
 
 /// The service without what only newer agents know of checks, if it has any of that: an older one
@@ -63,7 +63,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::container::Protocol;
+    use crate::model::container::Protocol;
 
     fn check(kind: CheckKind, attributes: &[(&str, &str)]) -> Check {
         let attributes =

@@ -4,7 +4,7 @@
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use reqwest::Url;
 
-use crate::service::in_path;
+use crate::model::service::in_path;
 
 /// What does not stand for itself in a segment of a path.
 const ENCODED: &AsciiSet = &CONTROLS

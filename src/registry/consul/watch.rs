@@ -15,8 +15,8 @@ use serde::de::IgnoredAny;
 
 use super::{Call, Consul, LOOKUP_TIMEOUT, call::object, checks, is_script, json};
 use crate::{
+    model::service::Service,
     registry::{Part, RegistryError},
-    service::Service,
 };
 
 /// A server that has not heard of its leader for longer is not believed; in

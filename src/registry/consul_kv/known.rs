@@ -8,9 +8,12 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    reconcile::META_HOST,
-    registry::{Dropped, Registered, Sent},
-    service::{Service, Weights},
+    model::{
+        marks::META_HOST,
+        registered::Registered,
+        service::{Service, Weights},
+    },
+    registry::{Dropped, Sent},
 };
 
 /// What is known of the keys that this daemon may write to.

@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 
 use super::*;
-use crate::{container::Protocol, reconcile::META_HOST};
+use crate::model::{container::Protocol, marks::META_HOST};
 
 const HOST: &str = "h";
 
@@ -144,7 +144,7 @@ async fn what_a_key_has_no_place_for_is_named() {
 
     service.tags.push("a".into());
     service.meta.insert("owner".into(), "ann".into());
-    service.weights = Some(crate::service::Weights { passing: 2, warning: 1 });
+    service.weights = Some(crate::model::service::Weights { passing: 2, warning: 1 });
     let sent = store.as_sent(&service).await.expect("less is sent");
     let words = sent.dropped.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     assert!(words.ends_with("it is registered without its tags, meta, weights"), "{words}");

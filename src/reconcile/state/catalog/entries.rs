@@ -7,13 +7,8 @@ use super::{
     slot::{Entry, Slot, Written},
 };
 use crate::{
-    container::ContainerId,
-    reconcile::{
-        marks::Owner,
-        retire::{self, Old},
-    },
-    registry::Registered,
-    service::Service,
+    model::{container::ContainerId, marks::Owner, registered::Registered, service::Service},
+    reconcile::retire::{self, Old},
 };
 
 impl Catalog {

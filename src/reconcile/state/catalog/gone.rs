@@ -12,7 +12,10 @@ use super::{
     Catalog,
     slot::{Slot, Written},
 };
-use crate::{container::ContainerId, reconcile::difference::differences, service::Service};
+use crate::{
+    model::{container::ContainerId, service::Service},
+    reconcile::difference::differences,
+};
 
 impl Catalog {
     /// The count of writes, by which a finding is told from what is newer.
@@ -127,9 +130,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::{
+    use crate::model::{
         container::Protocol,
-        reconcile::marks::Provenance,
+        marks::Provenance,
         service::{Check, CheckKind},
     };
 

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{container::ContainerId, service::Service};
+use crate::model::{container::ContainerId, service::Service};
 
 /// For how long there is no use in asking for what was refused. Shorter than the
 /// least pause before a container is tried again.

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::{Catalog, slot::Entry};
 use crate::{
-    container::ContainerId,
-    reconcile::{
+    model::{
+        container::ContainerId,
         marks::{META_CONTAINER, META_ENGINE, META_HOST, Owner},
-        retire::{Old, is_same, retires},
+        registered::Registered,
+        service::Service,
     },
-    registry::Registered,
-    service::Service,
+    reconcile::retire::{Old, is_same, retires},
 };
 
 impl Catalog {

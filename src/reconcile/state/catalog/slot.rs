@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use crate::{
-    container::ContainerId, reconcile::difference::differences, registry::Registered,
-    service::Service,
+    model::{container::ContainerId, registered::Registered, service::Service},
+    reconcile::difference::differences,
 };
 
 /// More lost writes than this are not remembered for an ID. With marks the registry

@@ -11,10 +11,8 @@ use super::{
     slot::{Entry, SinceRead, Writing, Written},
 };
 use crate::{
-    container::ContainerId,
-    reconcile::{difference::differences, marks::Owner},
-    registry::Registered,
-    service::Service,
+    model::{container::ContainerId, marks::Owner, registered::Registered, service::Service},
+    reconcile::difference::differences,
 };
 
 impl Catalog {

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::container::{Protocol, PublishedPort};
+use crate::model::container::{Protocol, PublishedPort};
 
 pub use addressable::{LONGEST_ID, addressable, in_path};
 pub use fields::{Field, FieldValue};

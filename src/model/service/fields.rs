@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Check, CheckKind, Service, Weights};
-use crate::container::Protocol;
+use crate::model::container::Protocol;
+use crate::model::service::{Check, CheckKind, Service, Weights};
 
 /// A field of a service, in the order of the record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

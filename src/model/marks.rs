@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::{container::ContainerId, registry::Registered, service::Service};
+use crate::model::{container::ContainerId, registered::Registered, service::Service};
 
 /// Meta key: the host name of the daemon that registered the service.
 pub const META_HOST: &str = "wharfinger-host";
@@ -23,7 +23,7 @@ pub const META_RETIRE: &str = "wharfinger-retire-at";
 
 /// Whose a registered service is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Owner {
+pub(crate) enum Owner {
     /// This host's, for a container.
     Ours(ContainerId),
     /// This host's; the registry could not note for which container.
@@ -77,7 +77,7 @@ impl Provenance {
     }
 
     /// The service with the marks; if it is only kept until some time since 1970, with that, too.
-    pub(super) fn stamp_until(
+    pub(crate) fn stamp_until(
         &self,
         container: &ContainerId,
         service: Service,
@@ -92,14 +92,14 @@ impl Provenance {
     }
 
     /// A service that has marks already, with these.
-    pub(super) fn stamp_again(&self, container: &ContainerId, service: &Service) -> Service {
+    pub(crate) fn stamp_again(&self, container: &ContainerId, service: &Service) -> Service {
         let until = service.meta.get(META_RETIRE).cloned();
         let mut service = self.stamp(container, service.clone());
         service.meta.extend(until.map(|until| (META_RETIRE.to_string(), until)));
         service
     }
 
-    pub(super) fn owner(&self, registered: &Registered) -> Owner {
+    pub(crate) fn owner(&self, registered: &Registered) -> Owner {
         match (registered.meta.get(META_HOST), registered.meta.get(META_CONTAINER)) {
             (Some(host), Some(container)) if *host == self.host => {
                 Owner::Ours(ContainerId(container.clone()))

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::service::{Field, FieldValue, Service, Weights};
+use crate::model::service::{Field, FieldValue, Service, Weights};
 
 /// A service as the registry has it. Checks are not part of what a Consul agent
 /// says of a service.
@@ -162,7 +162,7 @@ impl Registered {
     }
 
     /// The memory that it takes, roughly; its ID is also the key by which it is found.
-    pub(super) fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         let fields = self.fields().iter().map(|(_, value)| value.size()).sum::<usize>();
         ENTRY + self.id.len() + fields
     }
@@ -171,7 +171,7 @@ impl Registered {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::container::Protocol;
+    use crate::model::container::Protocol;
 
     fn service() -> Service {
         let text = |text: &str| text.to_string();
