@@ -19,7 +19,7 @@ use tracing::{error, info, warn};
 use crate::{
     cli::flags::{BadUsage, OfferArgs, RunArgs},
     config::{Config, ConfigError},
-    control::Control,
+    control::{Control, Facts},
     docker::{Docker, HttpGet, Recorded, Source, Tags},
     model::host::{Compat, Host},
     pipeline::{Pipeline, host_address},
@@ -98,8 +98,9 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         Arc::new(Recorded::read(&args.containers, &tags)?)
     };
     let on_exit = config.lifecycle.on_exit;
+    let facts = Facts { uri, host: host.hostname.clone() };
     let reconciler = Reconciler::new(source, registry, pipeline.clone(), host, options);
-    let control = control(args.control.as_deref(), &reconciler, &stop).await;
+    let control = control(args.control.as_deref(), &reconciler, facts, &stop).await;
     let handle = reconciler.handle();
     let reload =
         args.offer.config.map(|path| Reload { path, config, pipeline, stages, watched, handle });
@@ -144,6 +145,7 @@ fn options(args: &RunArgs, config: &Config) -> Options {
 async fn control(
     path: Option<&Path>,
     reconciler: &Reconciler,
+    facts: Facts,
     stop: &CancellationToken,
 ) -> Option<JoinHandle<()>> {
     if path.is_some_and(|path| path == Path::new("none")) {
@@ -152,7 +154,7 @@ async fn control(
     match Control::listen(path).await {
         Ok(control) => {
             info!("Listening for commands at {}", control.path().display());
-            Some(tokio::spawn(control.serve(reconciler.handle(), stop.clone())))
+            Some(tokio::spawn(control.serve(reconciler.handle(), facts, stop.clone())))
         }
         Err(error) => {
             let mount = Control::mount(Path::new("/run/wharfinger"));

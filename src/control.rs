@@ -16,6 +16,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream},
@@ -28,6 +29,7 @@ use crate::{
     pipeline::StageHealth,
     reconcile::{Change, Explanation, Forecast, Handle, Held, Overview, Stopped},
     render,
+    text::without_secrets,
 };
 
 pub use places::ask;
@@ -54,6 +56,15 @@ pub enum Request {
         #[serde(with = "humantime_serde::option")]
         since: Option<SystemTime>,
     },
+    /// What the daemon would do now.
+    Plan {
+        /// The registry that is meant; any if none.
+        uri: Option<String>,
+        /// Whether containers with nothing to do are in it, too.
+        all: bool,
+        /// The columns of the text.
+        width: usize,
+    },
     /// What is held, as a tree of so many columns.
     ShowHeld(usize),
     /// What monitored stages would do, as a tree of so many columns.
@@ -74,6 +85,17 @@ pub enum Answer {
     History(Vec<Change>),
     /// Text for people, with styles.
     Shown(String),
+    /// What the daemon would do now.
+    Planned {
+        /// For programs.
+        json: Value,
+        /// For people, with styles.
+        text: String,
+        /// The exit code for it.
+        code: u8,
+    },
+    /// It has this registry, and not the one that is meant.
+    OtherRegistry(String),
     /// The request makes no sense, or cannot be answered.
     Error(String),
 }
@@ -92,6 +114,22 @@ pub struct Status {
     /// How the loop fares.
     #[serde(flatten)]
     pub overview: Overview,
+}
+
+/// Which daemon this is.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The registry's URI.
+    pub uri: String,
+    /// The host's name.
+    pub host: String,
+}
+
+impl Facts {
+    /// Whether a URI names its registry.
+    fn is_at(&self, uri: &str) -> bool {
+        uri.trim_end_matches('/') == self.uri.trim_end_matches('/')
+    }
 }
 
 impl Answer {
@@ -207,7 +245,7 @@ impl Control {
     }
 
     /// Answer until `stop`, then take the socket away.
-    pub async fn serve(self, handle: Handle, stop: CancellationToken) {
+    pub async fn serve(self, handle: Handle, facts: Facts, stop: CancellationToken) {
         let connections = TaskTracker::new();
         let user = own_user();
         loop {
@@ -217,11 +255,11 @@ impl Control {
             };
             match accepted {
                 Ok((stream, _)) if is_allowed(&stream, user) => {
-                    let (handle, stop) = (handle.clone(), stop.clone());
+                    let (handle, facts, stop) = (handle.clone(), facts.clone(), stop.clone());
                     connections.spawn(async move {
                         tokio::select! {
                             () = stop.cancelled() => {}
-                            () = serve(stream, &handle) => {}
+                            () = serve(stream, &handle, &facts) => {}
                         }
                     });
                 }
@@ -309,12 +347,12 @@ fn is_allowed(stream: &UnixStream, user: u32) -> bool {
     stream.peer_cred().is_ok_and(|peer| peer.uid() == user || peer.uid() == 0)
 }
 
-async fn serve(stream: UnixStream, handle: &Handle) {
+async fn serve(stream: UnixStream, handle: &Handle, facts: &Facts) {
     let (reader, mut writer) = stream.into_split();
     let mut lines = BufReader::new(reader.take(LONGEST)).lines();
     while let Ok(Some(text)) = lines.next_line().await {
         let answer = match serde_json::from_str(&text) {
-            Ok(request) => answer(request, handle).await,
+            Ok(request) => answer(request, handle, facts).await,
             Err(error) => Answer::Error(format!("the request makes no sense: {error}")),
         };
         if writer.write_all(&line(&answer)).await.is_err() {
@@ -323,7 +361,7 @@ async fn serve(stream: UnixStream, handle: &Handle) {
     }
 }
 
-async fn answer(request: Request, handle: &Handle) -> Answer {
+async fn answer(request: Request, handle: &Handle, facts: &Facts) -> Answer {
     let answer = match request {
         Request::Held => handle.held().await.map(Answer::Held),
         Request::Confirm => handle.confirm().await.map(Answer::Held),
@@ -333,6 +371,10 @@ async fn answer(request: Request, handle: &Handle) -> Answer {
             let history = handle.history().await;
             history.map(|changes| Answer::History(told(changes, what.as_deref(), since)))
         }
+        Request::Plan { uri, .. } if uri.as_ref().is_some_and(|uri| !facts.is_at(uri)) => {
+            return Answer::OtherRegistry(facts.uri.clone());
+        }
+        Request::Plan { all, width, .. } => return planned(handle, facts, all, width).await,
         Request::ShowHeld(width) => {
             return foreseen(handle, |foreseen| render::held(foreseen).render(width)).await;
         }
@@ -359,6 +401,29 @@ async fn explain(what: &str, handle: &Handle) -> Answer {
         Err(error) => return Answer::Error(error.to_string()),
     };
     explainer.explain(what).await.map_or_else(Answer::Error, Answer::Explained)
+}
+
+/// What the daemon would do now.
+async fn planned(handle: &Handle, facts: &Facts, all: bool, width: usize) -> Answer {
+    let (rehearsal, pipeline) = match (handle.rehearsal().await, handle.pipeline().await) {
+        (Ok(rehearsal), Ok(pipeline)) => (rehearsal, pipeline),
+        (Err(error), _) | (_, Err(error)) => return Answer::Error(error.to_string()),
+    };
+    let forecast = match rehearsal.forecast().await {
+        Ok(forecast) => forecast,
+        Err(error) => return Answer::Error(error_chain(&error)),
+    };
+    let (stages, pid) = (pipeline.notes(), std::process::id());
+    let against =
+        format!("{}, by the daemon that runs (process {pid})", without_secrets(&facts.uri));
+    let plan = render::Plan { host: &facts.host, against: &against, stages: &stages };
+    match plan.json(&forecast) {
+        Ok(json) => {
+            let (text, code) = (plan.text(&forecast, all, width), plan.code(&forecast));
+            Answer::Planned { json, text, code }
+        }
+        Err(error) => Answer::Error(error.to_string()),
+    }
 }
 
 /// What is shown of what the loop would do from now on.

@@ -265,9 +265,9 @@ fn compare(was: &Recorded, now: &Recorded) -> Vec<Differs> {
     }
     for before in gone {
         // A service that has another ID is the one that stands for the same port.
-        let heir =
+        let successor =
             new.values().find(|after| before.origin.is_some() && after.origin == before.origin);
-        match heir.map(|heir| heir.id.clone()).and_then(|id| new.remove(&id)) {
+        match successor.map(|successor| successor.id.clone()).and_then(|id| new.remove(&id)) {
             Some(after) => {
                 found.push(Differs::Changed { fields: diff(&before, &after), id: before.id });
             }

@@ -35,12 +35,12 @@ pub use drive::{Handle, Reconciler, Stopped};
 pub use lifecycle::{DrainBy, Healthcheck, Lifecycle, OnExit, Rename};
 pub use options::{Deregister, Options};
 pub use rehearse::{
-    Brief, Forecast, ForecastContainer, ForecastError, ForecastWrite, Rehearsal, WriteKind,
+    Brief, Forecast, ForecastContainer, ForecastError, ForecastWrite, Hint, Rehearsal, WriteKind,
 };
 pub use state::{
     guard::{GuardLimits, Held},
     history::{Change, ChangeKind},
     overview::{Became, Connection, Overview, Trouble, TroubleKind},
-    plan::{Action, Conflict, Heir, Plan, Reason, Removal},
+    plan::{Action, Conflict, Plan, Reason, Removal, Successor},
 };
 pub use view::{Explained, Explainer, Explanation, Standing};

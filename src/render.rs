@@ -21,7 +21,7 @@ use crate::text;
 pub use explanation::explanation;
 pub use field::{Part, fields, fields_of, flatten, lines};
 pub use fleet::{Tally, difference};
-pub use forecast::{Summary, forecast, held, monitored};
+pub use forecast::{Plan, Summary, forecast, held, monitored};
 pub use outcome::{change, outcome, stage};
 
 /// How a piece of text looks.

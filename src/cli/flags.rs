@@ -19,7 +19,7 @@ use crate::{
 pub struct BadUsage(pub String);
 
 /// The flags that decide what is registered.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Args)]
 pub struct OfferArgs {
     /// IP for ports mapped to the host.
     #[arg(long, value_name = "ADDRESS")]
@@ -76,7 +76,7 @@ pub struct OfferArgs {
 
 /// The flags of the daemon. Commands that say what it would do take all of them, whether
 /// they have a bearing on that or not.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Args)]
 pub struct RunArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
@@ -146,6 +146,13 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
+    /// Whether nothing is said of the daemon but which one it is: by its socket, or by its registry.
+    pub fn is_bare(&self) -> bool {
+        let Self { control, log_format, uri, .. } = self.clone();
+        let offer = OfferArgs { cache_dir: self.offer.cache_dir.clone(), ..OfferArgs::default() };
+        *self == Self { offer, control, log_format, uri, ..Self::default() }
+    }
+
     /// The same with what the file says where no flag does. The registry is not among
     /// it: whether the file's counts depends on the command.
     pub fn filled(self, config: &Config) -> Self {

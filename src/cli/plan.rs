@@ -2,21 +2,22 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tracing::{error, info, warn};
 
 use super::{
     RunArgs,
-    output::{CHANGES, ColorArgs, Printed, width},
+    output::{ColorArgs, Printed, width},
 };
 use crate::{
     app::{BadConfig, Parts},
     config::Config,
-    pipeline::{Level, Outcome, StageNote},
+    control::{self, Answer, ControlError, Request},
+    pipeline::{Level, Outcome},
     reconcile::{Brief, Forecast, WriteKind},
-    render::{self, Summary, Text, Tone},
+    render::Plan,
     secrets, text,
 };
 
@@ -32,6 +33,11 @@ pub struct PlanArgs {
     /// [containers] and [address] count.
     #[arg(long, value_name = "FILE")]
     pub pipeline: Option<PathBuf>,
+
+    /// Work it out afresh, by the command line alone. Otherwise the running daemon is asked, which
+    /// knows its flags and its pipeline, unless a flag, a file or recorded containers are given.
+    #[arg(long)]
+    pub fresh: bool,
 
     /// text: a tree for people. json: all of it. consul-json: the bodies that
     /// would be sent to Consul, sorted by ID; a container that could not be judged is
@@ -66,6 +72,13 @@ pub enum PlanOutput {
 ///
 /// Docker, Consul or a file cannot be read, or the configuration cannot be used.
 pub async fn plan(args: &PlanArgs) -> anyhow::Result<Printed> {
+    let asks = !args.fresh
+        && args.pipeline.is_none()
+        && args.output != PlanOutput::ConsulJson
+        && args.target.is_bare();
+    if asks && let Some(printed) = asked(args).await? {
+        return Ok(printed);
+    }
     let mut parts = Parts::with_registry(&args.target).await?;
     let rehearsal = parts.rehearsal();
     let mut forecast = rehearsal.forecast().await?;
@@ -82,37 +95,43 @@ pub async fn plan(args: &PlanArgs) -> anyhow::Result<Printed> {
         (None, Some(uri)) => text::without_secrets(uri),
         (None, None) => "an empty registry".into(),
     };
-    let summary = Summary::of(&forecast, &stages);
-    let code = match summary {
-        _ if summary.failed > 0 => 1,
-        _ if summary.changes() => CHANGES,
-        _ => 0,
+    if args.output == PlanOutput::ConsulJson {
+        return consul_json(&forecast);
+    }
+    let plan = Plan { host: &parts.host.hostname, against: &against, stages: &stages };
+    let code = plan.code(&forecast);
+    let text = match args.output {
+        PlanOutput::Text => plan.text(&forecast, args.all, width()),
+        _ => json(plan.json(&forecast)?)?,
     };
-    let printed = match args.output {
-        PlanOutput::ConsulJson => return consul_json(&forecast),
-        PlanOutput::Json => {
-            let host = &parts.host.hostname;
-            let mut all = json!({
-                "host": host, "against": against, "stages": stages, "summary": summary,
-                "plan": forecast,
-            });
-            secrets::json(&mut all);
-            text::json(&(serde_json::to_string_pretty(&all)? + "\n")).into_owned()
-        }
-        PlanOutput::Text => {
-            let title = title(&parts.host.hostname, &stages, &against);
-            let tree = render::forecast(title, &forecast, &stages, args.all);
-            format!("{}\n{summary}\n", tree.render(width()))
-        }
-    };
-    Ok(Printed { text: printed, code })
+    Ok(Printed { text, code })
 }
 
-fn title(host: &str, stages: &[StageNote], against: &str) -> Text {
-    let names: Vec<_> = stages.iter().map(|note| note.name.as_str()).collect();
-    Text::of(Tone::Plain, "host ")
-        .and(Tone::Strong, host)
-        .and(Tone::Faint, format!("  {}  against {against}", names.join(" → ")))
+/// What the running daemon says that it would do; none if there is none, or another one.
+async fn asked(args: &PlanArgs) -> anyhow::Result<Option<Printed>> {
+    let request = Request::Plan { uri: args.target.uri.clone(), all: args.all, width: width() };
+    let (all, text, code) = match control::ask(args.target.socket().as_deref(), &request).await {
+        Ok(Answer::Planned { json, text, code }) => (json, text, code),
+        Ok(Answer::OtherRegistry(uri)) => {
+            let uri = text::without_secrets(&uri);
+            warn!("the daemon that runs here has the registry {uri}: this is worked out afresh");
+            return Ok(None);
+        }
+        Ok(other) => return Err(other.unexpected().into()),
+        Err(ControlError::Nobody(_)) if args.target.uri.is_some() => return Ok(None),
+        Err(error) => {
+            return Err(anyhow!(error).context(
+                "the running daemon cannot be asked; with a registry URI it is worked out afresh",
+            ));
+        }
+    };
+    let text = if args.output == PlanOutput::Json { json(all)? } else { text };
+    Ok(Some(Printed { text, code }))
+}
+
+fn json(mut all: Value) -> anyhow::Result<String> {
+    secrets::json(&mut all);
+    Ok(text::json(&(serde_json::to_string_pretty(&all)? + "\n")).into_owned())
 }
 
 /// The bodies that would be sent to Consul, sorted by ID. A container that could not be

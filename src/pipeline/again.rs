@@ -98,8 +98,8 @@ impl Pipeline {
         host: &Host,
         result: &Outcome,
     ) -> Vec<Unsettled> {
-        // A makeshift is not what the pipeline makes of it.
-        if result.services.is_empty() || result.makeshift().is_some() {
+        // A degraded is not what the pipeline makes of it.
+        if result.services.is_empty() || result.degraded().is_some() {
             return Vec::new();
         }
         let start = Outcome { services: result.services.clone(), ..Outcome::default() };

@@ -95,6 +95,16 @@ impl fmt::Display for Change {
     }
 }
 
+impl Change {
+    /// What it would be if its stage were enforced.
+    pub fn if_enforced(&self) -> String {
+        match self {
+            Self::Changed(_) => format!("would change: {self}"),
+            Self::Vetoed(_) | Self::Added => format!("would be {self}"),
+        }
+    }
+}
+
 impl Trace {
     pub(super) fn of(step: &Step) -> Self {
         Self {
@@ -116,8 +126,8 @@ pub(super) enum Then {
 
 impl Outcome {
     /// The first stage that failed without holding the container, so that the
-    /// outcome is a makeshift: the container should be looked at again.
-    pub fn makeshift(&self) -> Option<(&str, &Failure)> {
+    /// outcome is a degraded: the container should be looked at again.
+    pub fn degraded(&self) -> Option<(&str, &Failure)> {
         self.trace.iter().find_map(|trace| {
             let failure = trace.failure.as_ref().filter(|failure| failure.matters)?;
             Some((trace.stage.as_str(), failure))

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::job::LookError;
+use super::job::JobError;
 use crate::{error::error_chain, registry::RegistryError};
 
 /// Why something is not registered.
@@ -91,15 +91,15 @@ pub(super) struct Fault {
 }
 
 impl Fault {
-    pub(super) fn of(error: &LookError, attempts: u64) -> Self {
+    pub(super) fn of(error: &JobError, attempts: u64) -> Self {
         let kind = match error {
-            LookError::Registry(RegistryError::Forbidden { .. }) => AbsenceKind::Forbidden,
-            LookError::Registry(error) if error.is_transient() => AbsenceKind::Unreachable,
-            LookError::Registry(_) | LookError::Refused(_) => AbsenceKind::Refused,
-            LookError::Source(_) => AbsenceKind::Unreadable,
-            LookError::Held { .. } => AbsenceKind::Taken,
-            LookError::Reserved(_) => AbsenceKind::Held,
-            LookError::Pipeline(_) | LookError::Panicked(_) => AbsenceKind::Failed,
+            JobError::Registry(RegistryError::Forbidden { .. }) => AbsenceKind::Forbidden,
+            JobError::Registry(error) if error.is_transient() => AbsenceKind::Unreachable,
+            JobError::Registry(_) | JobError::Refused(_) => AbsenceKind::Refused,
+            JobError::Source(_) => AbsenceKind::Unreadable,
+            JobError::Awaits { .. } => AbsenceKind::Taken,
+            JobError::Reserved(_) => AbsenceKind::Held,
+            JobError::Pipeline(_) | JobError::Panicked(_) => AbsenceKind::Failed,
         };
         Self { kind, words: error_chain(error), attempts }
     }

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::{
-    job::{Job, LookError, Next, looks},
+    job::{Job, JobError, Next, looks},
     lifecycle::{DrainBy, MAINTENANCE},
     options::{Options, Rules},
     state::{
@@ -64,7 +64,7 @@ pub(super) struct Observed {
     /// What became of it in the pipeline, if it runs.
     pub(super) outcome: Option<Outcome>,
     /// Why it could not be judged.
-    pub(super) failure: Option<LookError>,
+    pub(super) failure: Option<JobError>,
     /// In which pipeline it was judged.
     pipeline: Pipeline,
     /// When the source was asked.
@@ -94,11 +94,11 @@ impl Observed {
             return format!("its container is {state}, exit code {}", container.exit_code);
         }
         let renamed = plan.actions.iter().find_map(|action| match action {
-            Action::Deregister { id: other, heirs, .. } if other == id => heirs.first(),
+            Action::Deregister { id: other, successors, .. } if other == id => successors.first(),
             _ => None,
         });
-        if let Some((_, heir)) = renamed {
-            return format!("it is {heir} now");
+        if let Some((_, successor)) = renamed {
+            return format!("it is {successor} now");
         }
         if offer.ending.is_some() {
             return "its container was told to end".into();
@@ -207,10 +207,10 @@ impl Shared {
     }
 
     /// Do a job.
-    pub(super) async fn work(&self, job: &Job) -> Result<Next, LookError> {
+    pub(super) async fn work(&self, job: &Job) -> Result<Next, JobError> {
         match job {
             Job::Sync => self.sync().await,
-            Job::Look(id) => self.look(id).await,
+            Job::Reconcile(id) => self.look(id).await,
             Job::Heartbeat(id) => self.report_heartbeat(id).await,
             Job::Watch => self.watch().await,
             Job::Neighbours => self.neighbours().await,
@@ -220,7 +220,7 @@ impl Shared {
     }
 
     /// Bring what is registered for a container up to date.
-    pub(super) async fn look(&self, id: &ContainerId) -> Result<Next, LookError> {
+    pub(super) async fn look(&self, id: &ContainerId) -> Result<Next, JobError> {
         let mut observed = self.observe(id).await;
         self.conclude(&mut observed, &mut Record::default()).await
     }
@@ -259,7 +259,7 @@ impl Shared {
         &self,
         observed: &mut Observed,
         record: &mut Record,
-    ) -> Result<Next, LookError> {
+    ) -> Result<Next, JobError> {
         let concluded = match observed.failure.take() {
             // What it keeps it keeps in use.
             Some(failure) => match observed.running() {
@@ -282,7 +282,7 @@ impl Shared {
     }
 
     /// Make what is registered for a container what it offers.
-    async fn settle(&self, observed: &Observed, record: &mut Record) -> Result<Next, LookError> {
+    async fn settle(&self, observed: &Observed, record: &mut Record) -> Result<Next, JobError> {
         let (id, container) = (&observed.id, observed.container.as_ref());
         let offer = match (observed.running(), &observed.outcome) {
             (Some(container), Some(outcome)) => {
@@ -324,7 +324,7 @@ impl Shared {
         };
         executed.and(maintained)?;
         if let Some(service) = self.state().catalog.refused(id).filter(|_| !waits) {
-            return Err(LookError::Refused(service));
+            return Err(JobError::Refused(service));
         }
         let Some(container) = observed.running() else { return Ok(Next::new()) };
         Ok(self.again(container, &offer, observed.asked, rival, waits))
@@ -356,7 +356,7 @@ impl Shared {
         let again = (offer.degraded || rival).then_some(AGAIN);
         let late = state.life.late_ports(container, asked, Instant::now());
         let pauses = offer.ending.into_iter().chain(late).chain(at_its_end).chain(again);
-        let mut next: Next = pauses.map(|pause| (Job::Look(id.clone()), pause)).collect();
+        let mut next: Next = pauses.map(|pause| (Job::Reconcile(id.clone()), pause)).collect();
         let is_news = if waits {
             state.life.keep_heartbeat(container)
         } else {
@@ -377,7 +377,7 @@ impl Shared {
 
     /// Put the services of an ending container into maintenance, and those of
     /// one that lives on out of it.
-    async fn maintain(&self, container: &ContainerId, ending: bool) -> Result<(), LookError> {
+    async fn maintain(&self, container: &ContainerId, ending: bool) -> Result<(), JobError> {
         let wanted = ending && self.rules.lifecycle.drain_by == DrainBy::Maintenance;
         let reason = format!("{MAINTENANCE}the container is ending");
         let differing: Vec<_> = {

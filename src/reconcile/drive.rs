@@ -219,11 +219,11 @@ impl Reconciler {
 
     fn note(&self, jobs: &mut Jobs, news: News) {
         match news {
-            News::Changed(id) => jobs.add(Job::Look(id), Duration::ZERO),
+            News::Changed(id) => jobs.add(Job::Reconcile(id), Duration::ZERO),
             News::Signalled(id, signal) => {
                 // If the signal ends the container, another event says so.
                 if self.shared.signalled(&id, signal) {
-                    jobs.add(Job::Look(id), Duration::ZERO);
+                    jobs.add(Job::Reconcile(id), Duration::ZERO);
                 }
             }
             News::Unknown => jobs.add(Job::Sync, Duration::ZERO),

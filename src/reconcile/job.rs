@@ -22,7 +22,7 @@ pub(super) enum Job {
     /// See whether those containers run that are known to.
     Compare,
     /// Look at one container.
-    Look(ContainerId),
+    Reconcile(ContainerId),
     /// Report to the TTL checks of a container's services.
     Heartbeat(ContainerId),
     /// Remove what is left of containers that are gone.
@@ -34,12 +34,12 @@ pub(super) type Next = Vec<(Job, Duration)>;
 
 /// Looks at these containers, at once.
 pub(super) fn looks(containers: impl IntoIterator<Item = ContainerId>) -> Next {
-    containers.into_iter().map(|id| (Job::Look(id), Duration::ZERO)).collect()
+    containers.into_iter().map(|id| (Job::Reconcile(id), Duration::ZERO)).collect()
 }
 
 /// Why a container could not be brought up to date.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LookError {
+pub(super) enum JobError {
     #[error(transparent)]
     Source(#[from] SourceError),
     #[error(transparent)]
@@ -48,15 +48,15 @@ pub(super) enum LookError {
     Registry(#[from] RegistryError),
     #[error("the registry refused the service {0} a short while ago")]
     Refused(String),
-    #[error("{id} stays until {heir} is registered, which takes its place")]
-    Held { id: String, heir: String },
+    #[error("{id} stays until {successor} is registered, which takes its place")]
+    Awaits { id: String, successor: String },
     #[error("{0} waits for the bulk guard, for the sake of another container")]
     Reserved(String),
     #[error("the work on it ended badly")]
     Panicked(#[source] tokio::task::JoinError),
 }
 
-impl LookError {
+impl JobError {
     /// Whether trying again soon may help without anyone doing anything.
     pub(super) fn is_transient(&self) -> bool {
         match self {
@@ -67,7 +67,7 @@ impl LookError {
             )
             | Self::Pipeline(_)
             | Self::Refused(_)
-            | Self::Held { .. }
+            | Self::Awaits { .. }
             | Self::Reserved(_)
             | Self::Panicked(_) => false,
         }

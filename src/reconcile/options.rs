@@ -85,6 +85,12 @@ impl Rules {
         }
     }
 
+    /// The addresses that this host advertises.
+    pub(super) fn addresses(&self) -> Vec<&str> {
+        let addresses = [&self.host.forced_address, &self.host.resolved_address];
+        addresses.into_iter().filter_map(|address| address.as_deref()).collect()
+    }
+
     /// Whether everything is done as registrator does it.
     pub(super) fn is_original(&self) -> bool {
         self.host.compat == Compat::Registrator

@@ -7,7 +7,8 @@
 mod dry_run;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
+    fmt,
     sync::Arc,
     time::Duration,
 };
@@ -21,11 +22,11 @@ use tracing::{instrument::WithSubscriber as _, subscriber::NoSubscriber};
 use super::{
     absence::Fault,
     cycle::{Observed, Record, Shared, agenda::Agenda},
-    job::{Job, LookError},
+    job::{Job, JobError},
     options::Options,
     state::{
         guard::Held,
-        plan::{Action, Conflict, Reason},
+        plan::{Action, Conflict, Reason, cleanup},
     },
     view::Explainer,
 };
@@ -35,6 +36,8 @@ use crate::{
     model::{
         container::{Container, ContainerId},
         host::Host,
+        marks::Owner,
+        registered::Registered,
         service::Service,
     },
     pipeline::{FieldChange, Finding, Lint, Outcome, Pipeline, Survey, Unsettled, lint},
@@ -64,6 +67,54 @@ pub struct Forecast {
     pub held: Option<Held>,
     /// What is wrong with all of it together.
     pub findings: Vec<Finding>,
+    /// What in the registry looks as if something was meant otherwise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<Hint>,
+}
+
+/// What looks as if something was meant otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hint {
+    /// Another host's services have the addresses and ports of those to be registered here.
+    OtherHost {
+        /// The other host's name.
+        host: String,
+        /// This host's name.
+        own: String,
+        /// The IDs of that host's services.
+        services: Vec<String>,
+    },
+    /// What registrator left on this host, and nothing takes out.
+    Leftovers {
+        /// The IDs of the services.
+        services: Vec<String>,
+    },
+}
+
+impl fmt::Display for Hint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let some = |services: &[String]| {
+            let some: Vec<_> = services.iter().take(5).map(String::as_str).collect();
+            let more = services.len() - some.len();
+            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+            format!("{}{more}", some.join(", "))
+        };
+        match self {
+            Self::OtherHost { host, own, services } => write!(
+                f,
+                "services of host {host} have the very addresses and ports that are to be registered \
+                 here: {}; if this is that host, start with --hostname {host} (it is {own} now)",
+                some(services)
+            ),
+            Self::Leftovers { services } => write!(
+                f,
+                "registrator left these on this host, and no container offers them: {}; -cleanup \
+                 removes them",
+                some(services)
+            ),
+        }
+    }
 }
 
 /// What is shown of a container.
@@ -250,8 +301,47 @@ impl Rehearsal {
             dangling,
             held: self.shared.state().held(),
             findings: survey.findings(),
+            hints: Vec::new(),
         };
-        Ok((forecast, faults))
+        let hints = self.hints(&forecast);
+        Ok((Forecast { hints, ..forecast }, faults))
+    }
+
+    /// What in the registry looks as if something was meant otherwise.
+    fn hints(&self, forecast: &Forecast) -> Vec<Hint> {
+        let (real, rules) = (self.dry.real(), &self.shared.rules);
+        let state = self.shared.state();
+        let new =
+            forecast.containers.iter().flat_map(|one| &one.writes).filter_map(|write| match &write
+                .kind
+            {
+                WriteKind::Register { reason: Reason::New, service, .. } if service.port != 0 => {
+                    Some((service.address.as_str(), service.port))
+                }
+                _ => None,
+            });
+        let new: HashSet<_> = new.collect();
+        let writes = forecast.containers.iter().flat_map(|one| &one.writes);
+        let written: HashSet<_> = writes.map(|write| write.id.as_str()).collect();
+        let is_there = |one: &&Registered| {
+            // What goes from there under a former name of this host is no other one's.
+            new.contains(&(one.address.as_str(), one.port)) && !written.contains(one.id.as_str())
+        };
+        let mut others: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for one in real.values().filter(is_there) {
+            if let Owner::OtherHost(host) = state.catalog.owner(one) {
+                others.entry(host).or_default().push(one.id.clone());
+            }
+        }
+        let own = &rules.host.hostname;
+        let other = |(host, services)| Hint::OtherHost { host, own: own.clone(), services };
+        let mut hints: Vec<_> = others.into_iter().map(other).collect();
+        if !rules.cleanup {
+            let left = cleanup(&state.catalog, &rules.addresses());
+            let left: Vec<_> = left.actions.iter().map(|action| action.id().to_string()).collect();
+            hints.extend((!left.is_empty()).then_some(Hint::Leftovers { services: left }));
+        }
+        hints
     }
 
     /// Note what Consul's ACL will not let pass.
@@ -294,7 +384,7 @@ impl Rehearsal {
 
 impl Run<'_> {
     /// Do what is due, and what follows from that, until nothing is left that could be done now.
-    async fn walk(&mut self) -> Result<(), LookError> {
+    async fn walk(&mut self) -> Result<(), JobError> {
         let shared = self.rehearsal.shared.clone();
         let mut now = Instant::now();
         let mut agenda = Agenda::new(shared.clone(), &self.rehearsal.options, now);
@@ -305,13 +395,13 @@ impl Run<'_> {
                     Job::Sync => {
                         let next = shared.work(&job).await?;
                         let looks = next.iter().filter_map(|(job, _)| match job {
-                            Job::Look(id) => Some(id.clone()),
+                            Job::Reconcile(id) => Some(id.clone()),
                             _ => None,
                         });
                         self.observe(looks.collect()).await;
                         Ok(next)
                     }
-                    Job::Look(id) => self.look(id).await,
+                    Job::Reconcile(id) => self.look(id).await,
                     Job::CleanUp => {
                         let next = shared.work(&job).await?;
                         let writes = self.rehearsal.dry.take().into_iter();
@@ -363,7 +453,7 @@ impl Run<'_> {
     }
 
     /// Look at a container, as the loop does, and note what that does.
-    async fn look(&mut self, id: &ContainerId) -> Result<Vec<(Job, Duration)>, LookError> {
+    async fn look(&mut self, id: &ContainerId) -> Result<Vec<(Job, Duration)>, JobError> {
         if !self.observed.contains_key(id) {
             self.observe(vec![id.clone()]).await;
         }
@@ -418,7 +508,7 @@ impl ForecastContainer {
             image: container.map(|container| container.image.clone()).unwrap_or_default(),
         };
         let failed = match &observed.failure {
-            Some(LookError::Pipeline(error)) => Some(*error.so_far.clone()),
+            Some(JobError::Pipeline(error)) => Some(*error.so_far.clone()),
             _ => None,
         };
         Self {

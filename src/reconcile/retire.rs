@@ -68,15 +68,17 @@ pub(super) fn retirees(
     for (old, written) in olds {
         let own = offered.iter().find(|service| service.id == old.id);
         let same = |new: &&Service| is_same(new, Old::of(old, *written));
-        let heir = own.or_else(|| offered.iter().find(same));
-        let Some(heir) = heir.filter(|heir| heir.id != old.id || heir.name != old.name) else {
+        let successor = own.or_else(|| offered.iter().find(same));
+        let Some(successor) =
+            successor.filter(|successor| successor.id != old.id || successor.name != old.name)
+        else {
             continue;
         };
         let until = retires_at(old).map_or(longest, |until| until.min(longest));
         let id = if own.is_some() { beside(old) } else { old.id.clone() };
         let registered = olds.iter().any(|(other, _)| other.id == id) && own.is_some();
         if until > now && !taken(&id) && !registered {
-            all.push((retiree(old, heir, id), until));
+            all.push((retiree(old, successor, id), until));
         }
     }
     all
@@ -99,8 +101,9 @@ pub(super) fn retires_at(registered: &Registered) -> Option<Duration> {
     at.duration_since(UNIX_EPOCH).ok()
 }
 
-fn retiree(old: &Registered, heir: &Service, id: String) -> Service {
-    let checks = heir.checks.iter().map(|check| own_check(check, &heir.id, &id)).collect();
+fn retiree(old: &Registered, successor: &Service, id: String) -> Service {
+    let checks =
+        successor.checks.iter().map(|check| own_check(check, &successor.id, &id)).collect();
     Service {
         name: old.name.clone(),
         tags: old.tags.clone(),
@@ -110,14 +113,14 @@ fn retiree(old: &Registered, heir: &Service, id: String) -> Service {
         attributes: Default::default(),
         checks,
         id,
-        ..heir.clone()
+        ..successor.clone()
     }
 }
 
 /// A check of the one service as a check of the other. An agent has no two checks of
 /// one ID.
-fn own_check(check: &Check, heir: &str, id: &str) -> Check {
-    let own = |given: &String| match given.strip_suffix(heir) {
+fn own_check(check: &Check, successor: &str, id: &str) -> Check {
+    let own = |given: &String| match given.strip_suffix(successor) {
         Some(rest) => format!("{rest}{id}"),
         None => format!("{given}:{id}"),
     };

@@ -182,8 +182,9 @@ impl State {
             let mut again = self.life.sharing.note(id, container, began);
             self.requeued.append(&mut again);
         }
-        if container.is_none() {
-            self.reports.forget(id);
+        match container {
+            Some(_) => self.life.note_name(id, container),
+            None => self.reports.forget(id),
         }
     }
 
@@ -332,7 +333,7 @@ impl State {
         if ending.is_some() && rules.lifecycle.drain_by == DrainBy::Deregister {
             return Offer { by_life: true, ending, news, ..Offer::default() };
         }
-        let degraded = outcome.makeshift().is_some();
+        let degraded = outcome.degraded().is_some();
         // That the owner of its network has ended is no change of the pipeline.
         let reached = outcome.unselected || !outcome.candidates.is_empty();
         let by_life = !reached && container.cut_off().is_some();
@@ -435,7 +436,7 @@ impl State {
     /// The IDs of a container's own services that a plan takes out, or of which nobody finds the
     /// name any more. What another container had that has ended is not among them.
     fn taken(&self, id: &ContainerId, plan: &Plan) -> Vec<String> {
-        let its = |taken: &&str| self.catalog.holders(taken).contains(id);
+        let its = |taken: &&str| self.catalog.owners(taken).contains(id);
         let taken = plan.taken().filter(its);
         let taken = taken.filter(|taken| !self.catalog.is_renamed_host(id, taken));
         taken.map(ToString::to_string).collect()

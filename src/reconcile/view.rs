@@ -223,7 +223,7 @@ impl Explainer {
     ) -> Standing {
         let catalog = &self.shared.state().catalog;
         if catalog.rivals(&service.id).contains(&container) {
-            let holder = catalog.holder(&service.id);
+            let holder = catalog.claimant(&service.id);
             let holder = holder.map_or("another container".into(), |(id, name)| {
                 format!("container {} ({name})", id.short())
             });

@@ -7,7 +7,7 @@ use crate::{
         registered::Registered,
     },
     pipeline::{Blame, Outcome},
-    reconcile::{Absence, Brief, Explained, Explanation, Standing},
+    reconcile::{Absence, AbsenceKind, Brief, Explained, Explanation, Standing},
     secrets,
 };
 
@@ -18,7 +18,7 @@ pub fn explanation(explanation: &Explanation) -> Tree {
         for absence in &explanation.absences {
             tree.push(why(absence));
         }
-        tree.push(unwanted(&explanation.unwanted));
+        tree.push(unwanted(explanation));
         return tree;
     };
     let brief = Brief {
@@ -41,7 +41,7 @@ pub fn explanation(explanation: &Explanation) -> Tree {
         tree.push(service(one, blame.get(&one.service.id)));
     }
     if !explanation.unwanted.is_empty() {
-        tree.push(unwanted(&explanation.unwanted));
+        tree.push(unwanted(explanation));
     }
     if !explanation.warnings.is_empty() {
         let warnings = explanation.warnings.iter().map(|words| Tree::new(words.as_str()));
@@ -124,8 +124,15 @@ fn service(one: &Explained, blame: Option<&Blame>) -> Tree {
     tree
 }
 
-fn unwanted(all: &[Registered]) -> Tree {
-    Tree::new(Text::of(Tone::Changed, "in Consul and not wanted")).with(all.iter().map(in_consul))
+/// What stands in Consul beside what the pipeline makes. Of a container that could not be judged, or
+/// of which the change is held, it stays.
+fn unwanted(explanation: &Explanation) -> Tree {
+    let keeps = |absence: &Absence| matches!(absence.kind, AbsenceKind::Failed | AbsenceKind::Held);
+    let words = match explanation.absences.iter().any(keeps) {
+        true => "in Consul, and kept",
+        false => "in Consul and not wanted",
+    };
+    Tree::new(Text::of(Tone::Changed, words)).with(explanation.unwanted.iter().map(in_consul))
 }
 
 fn in_consul(now: &Registered) -> Tree {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde_json::{Value, json};
+
 use super::{Text, Tone, Tree, fields_of, flatten, lines};
 use crate::{
     model::marks::META_DIGEST,
@@ -93,7 +95,7 @@ impl fmt::Display for Summary {
             (self.maintenance, "into or out of maintenance"),
             (self.held, "held"),
             (self.vetoed, "vetoed"),
-            (self.monitored, "by monitored stages if they were enforced"),
+            (self.monitored, "would be otherwise by monitored stages"),
             (self.conflicts, "taken by others"),
             (self.forbidden, "forbidden by the ACL"),
             (self.failed, "failed"),
@@ -127,6 +129,54 @@ fn vetoes<'a>(
         .filter(|veto| !stages.iter().any(|note| note.name == veto.stage && note.is_registrator()))
 }
 
+/// Of which daemon a forecast is, and of what.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan<'a> {
+    /// The host's name.
+    pub host: &'a str,
+    /// What it is compared with, for people.
+    pub against: &'a str,
+    /// The stages of the pipeline.
+    pub stages: &'a [StageNote],
+}
+
+impl Plan<'_> {
+    /// The exit code: 0 if nothing would be done, 2 if something would, and 1 if a container could
+    /// not be judged.
+    pub fn code(&self, forecast: &Forecast) -> u8 {
+        match Summary::of(forecast, self.stages) {
+            summary if summary.failed > 0 => 1,
+            summary if summary.changes() => 2,
+            _ => 0,
+        }
+    }
+
+    /// All of it for programs.
+    ///
+    /// # Errors
+    ///
+    /// It has no form in JSON.
+    pub fn json(&self, forecast: &Forecast) -> serde_json::Result<Value> {
+        let Self { host, against, stages } = self;
+        let summary = Summary::of(forecast, stages);
+        Ok(json!({
+            "host": host, "against": against, "stages": stages, "summary": summary,
+            "plan": serde_json::to_value(forecast)?,
+        }))
+    }
+
+    /// The tree and its summary, of so many columns.
+    pub fn text(&self, forecast: &Forecast, all: bool, width: usize) -> String {
+        let Self { host, against, stages } = self;
+        let names: Vec<_> = stages.iter().map(|note| note.name.as_str()).collect();
+        let title = Text::of(Tone::Plain, "host ")
+            .and(Tone::Strong, *host)
+            .and(Tone::Faint, format!("  {}  against {against}", names.join(" → ")));
+        let tree = self::forecast(title, forecast, stages, all).render(width);
+        format!("{tree}\n{}\n", Summary::of(forecast, stages))
+    }
+}
+
 /// A forecast as a tree. With `all`, containers with nothing to do are in it, too.
 pub fn forecast(title: Text, forecast: &Forecast, stages: &[StageNote], all: bool) -> Tree {
     let mut tree = Tree::new(title);
@@ -147,6 +197,10 @@ pub fn forecast(title: Text, forecast: &Forecast, stages: &[StageNote], all: boo
             Tone::Warning,
             format!("the bulk guard would hold this: {held}; to carry it out, run `wharfinger apply --confirm`"),
         ));
+    }
+    if !forecast.hints.is_empty() {
+        let hints = forecast.hints.iter().map(|one| Tree::new(one.to_string()));
+        tree.push(Tree::new(Text::of(Tone::Warning, "found in the registry")).with(hints));
     }
     if !forecast.findings.is_empty() {
         let head = Text::of(Tone::Warning, "found across all containers");
@@ -217,7 +271,9 @@ fn kind(change: &Change) -> usize {
 }
 
 fn would_be((service, change): &(String, Change)) -> Tree {
-    Tree::new(Text::of(Tone::Strong, service).and(Tone::Plain, format!("  {change}")))
+    Tree::new(
+        Text::of(Tone::Strong, service).and(Tone::Plain, format!("  {}", change.if_enforced())),
+    )
 }
 
 /// A container's name, identifier and image.
@@ -266,7 +322,7 @@ fn container(one: &ForecastContainer, stages: &[StageNote], all: bool) -> Tree {
         }
         for trace in &outcome.trace {
             for (service, change) in &trace.would_be {
-                let words = format!("  monitored stage {} would have it: {change}", trace.stage);
+                let words = format!("  {}, by {} (monitored)", change.if_enforced(), trace.stage);
                 tree.push(
                     Text::of(Tone::Changed, "≈ ")
                         .and(Tone::Strong, service)

@@ -143,8 +143,8 @@ async fn what_monitored_stages_would_do_is_shown_before_they_are_enforced() {
         .output()
         .expect("the program can be run");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(text.contains("Nothing to do: 3 by monitored stages if they were enforced"), "{text}");
-    assert!(text.contains("monitored stage policy would have it"), "{text}");
+    assert!(text.contains("Nothing to do: 3 would be otherwise by monitored stages"), "{text}");
+    assert!(text.contains("would be vetoed: ") && text.contains("by policy (monitored)"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -157,4 +157,83 @@ async fn what_is_held_is_shown_as_a_plan_is() {
     let daemon = lab.daemon(&[], Some(&none));
     let parts = ["Held: 6 of 6 services", "c0", "h:c0:80", "is deregistered", "--confirm"];
     says(&daemon, &["apply"], 2, &parts).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_is_the_running_daemons_unless_it_is_to_be_worked_out_afresh() {
+    let lab = lab(2).await;
+    // What registrator left, and what another host's daemon has at the place of `c3`.
+    let left = serde_json::json!({ "ID": "h:left:80", "Name": "left", "Address": "192.0.2.10", "Port": 80 });
+    lab.register(&left).await;
+    let marks =
+        serde_json::json!({ "wharfinger-host": "former", "wharfinger-container": "f".repeat(64) });
+    let other = serde_json::json!({
+        "ID": "former:c3:80", "Name": "c3", "Address": "192.0.2.10", "Port": 80, "Meta": marks,
+    });
+    lab.register(&other).await;
+    let policy = format!(
+        "{PIPELINE}[[pipeline]]\nname = 'policy'\nfile = {:?}\nsettings = {{ tag = 'team' }}\n",
+        plugin("convention")
+    );
+    let daemon = lab.daemon(&[], Some(&policy));
+    lab.has(&ids(0..2), SOON).await;
+    let running = ["registrator → policy", "by the daemon that runs", "Nothing to do"];
+    says(&daemon, &["plan"], 0, &running).await;
+    // The daemon is reached by way of a proxy, which is its registry.
+    let uri = format!("consul://{}", lab.proxy.addr());
+    says(&daemon, &["plan", &uri], 0, &running).await;
+    let left = "registrator left these on this host, and no container offers them: h:left:80";
+    says(&daemon, &["plan"], 0, &[left, "-cleanup"]).await;
+    let (json, code) = typed(&daemon, &["plan", "--output", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!((json["host"].as_str(), code), (Some("h"), 0), "{json:#}");
+
+    let afresh = |args: &[&str]| {
+        let output = Command::new(Daemon::binary())
+            .arg("plan")
+            .args(args)
+            .env("DOCKER_HOST", lab.docker.host())
+            .env("WHARFINGER_CONTROL", daemon.dir().join("control.sock"))
+            .env("COLUMNS", "200")
+            .output()
+            .expect("the program can be run");
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    };
+    // Without the daemon's own flags it is another daemon's plan.
+    let text = afresh(&["--fresh", &uri]);
+    assert!(!text.contains("by the daemon that runs") && text.contains("Plan: "), "{text}");
+    let elsewhere = format!("consul://{}", lab.consul.addr());
+    let text = afresh(&[&elsewhere]);
+    assert!(text.contains("warning: the daemon that runs here has the registry"), "{text}");
+    lab.start("c3", 3, &[]);
+    let text = afresh(&["-ip", "192.0.2.10", "--hostname", "new", &uri]);
+    assert!(
+        text.contains("former:c3:80; if this is that host, start with --hostname former"),
+        "{text}"
+    );
+    assert!(!text.contains("services of host h "), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_container_keeps_while_a_stage_fails_on_it_is_not_said_to_be_unwanted() {
+    let lab = lab(1).await;
+    lab.start("c1", 1, &[("hostile", "error")]);
+    let mut first = lab.daemon(&[], Some(PIPELINE));
+    lab.has(&ids(0..2), SOON).await;
+    assert!(first.terminate().await.success());
+    let failing = format!("{PIPELINE}[[pipeline]]\nname = 'x'\nfile = {:?}\n", plugin("hostile"));
+    let daemon = lab.daemon(&[], Some(&failing));
+    let kept =
+        ["stage x (on-error = hold)", "it keeps the service that it has", "in Consul, and kept"];
+    says(&daemon, &["explain", "c1"], 0, &kept).await;
+    let (text, _) = typed(&daemon, &["explain", "c1"]);
+    assert!(!text.contains("not wanted"), "{text}");
+    says(&daemon, &["status"], 0, &["1 registered, 1 failed"]).await;
+    says(
+        &daemon,
+        &["explain", "--since", "1h", "c1"],
+        0,
+        &["failed", "this container is beyond me"],
+    )
+    .await;
 }

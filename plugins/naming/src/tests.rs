@@ -105,7 +105,8 @@ fn settings_are_validated() {
     refused("{}", "names");
     refused(r#"{"names": []}"#, "there is no template");
     refused(r#"{"names": ["{nmae}"]}"#, "there is no fact \"nmae\"");
-    for missing in ["{label:team", "{label:team-{image.name}", "{label:team}-{image.name", "team}"] {
+    for missing in ["{label:team", "{label:team-{image.name}", "{label:team}-{image.name", "team}"]
+    {
         refused(&format!(r#"{{"names": ["{missing}"]}}"#), "without its");
     }
     refused(r#"{"names": ["{name}-{name}"]}"#, "number 1: {name} can stand in it once only");

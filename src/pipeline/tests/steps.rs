@@ -114,7 +114,7 @@ async fn a_failure_holds_is_skipped_or_vetoes() {
         let outcome = evaluate(&pipeline(&[&a, &b, &c])).await.expect("it is skipped");
         assert_eq!(ids(&outcome), ["h:app:80", "h:app:443", "made-up"]);
         assert!(outcome.services.iter().all(|service| service.name == "x"), "a counts");
-        let (stage, failure) = outcome.makeshift().expect("it has to be looked at again");
+        let (stage, failure) = outcome.degraded().expect("it has to be looked at again");
         assert_eq!((stage, failure.matters), ("b", true));
 
         let b = Scripted::new("b", answer).with(on_error(OnError::Veto));
@@ -124,7 +124,7 @@ async fn a_failure_holds_is_skipped_or_vetoes() {
         assert_eq!(outcome.vetoed.len(), 2);
         assert!(outcome.vetoed.iter().all(|veto| veto.stage == "b"), "{:?}", outcome.vetoed);
         assert!(outcome.vetoed[0].reason.starts_with("the stage failed: "));
-        assert!(outcome.makeshift().is_some());
+        assert!(outcome.degraded().is_some());
     }
 }
 
@@ -137,7 +137,7 @@ async fn a_monitored_stage_is_a_shadow() {
         let with = pipeline(&[&a, &b, &c]);
         let outcome = evaluate(&with).await.expect("a monitored stage holds nothing");
         assert_eq!((&outcome.services, &outcome.vetoed), (&without.services, &without.vetoed));
-        assert_eq!(outcome.makeshift(), None);
+        assert_eq!(outcome.degraded(), None);
         let trace = &outcome.trace[1];
         assert_eq!(trace.changes, []);
         assert_ne!(trace.would_be.is_empty(), trace.failure.is_none(), "one of them is told");

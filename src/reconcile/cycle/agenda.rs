@@ -20,13 +20,13 @@ use crate::{
     model::container::ContainerId,
     reconcile::{
         absence::Fault,
-        job::{FAST_CAP, Job, LookError, Next, fast, slow, slowest},
+        job::{FAST_CAP, Job, JobError, Next, fast, slow, slowest},
         options::Options,
     },
 };
 
 /// How a job ended.
-pub(in crate::reconcile) type JobResult = Result<Next, LookError>;
+pub(in crate::reconcile) type JobResult = Result<Next, JobError>;
 
 /// The jobs that wait, that are being done, and that have failed.
 pub(in crate::reconcile) struct Agenda {
@@ -137,11 +137,11 @@ impl Agenda {
         let mut hanging = Vec::new();
         match result {
             Ok(next) => hanging = self.succeeded(job, next, now),
-            Err(LookError::Panicked(error)) if error.is_cancelled() => self.add(job.clone(), now),
+            Err(JobError::Panicked(error)) if error.is_cancelled() => self.add(job.clone(), now),
             Err(error) => self.retry(job.clone(), &error, now),
         }
         self.requeue(now);
-        if let Job::Look(id) = job {
+        if let Job::Reconcile(id) = job {
             self.saw(id, now);
         }
         hanging
@@ -152,10 +152,10 @@ impl Agenda {
         let time = self.shared.time();
         let figures = &mut self.shared.state().figures;
         match (job, result) {
-            (_, Err(LookError::Registry(error))) if error.is_transient() => {
+            (_, Err(JobError::Registry(error))) if error.is_transient() => {
                 figures.note_registry(Some(error_chain(error)), time);
             }
-            (_, Err(error @ LookError::Source(_))) if error.is_transient() => {
+            (_, Err(error @ JobError::Source(_))) if error.is_transient() => {
                 figures.note_docker(Some(error_chain(error)), time);
             }
             (Job::Sync, Ok(_)) => {
@@ -174,7 +174,7 @@ impl Agenda {
     fn requeue(&mut self, now: Instant) {
         let requeued = self.shared.state().take_requeued();
         for id in requeued {
-            let job = Job::Look(id);
+            let job = Job::Reconcile(id);
             if self.queue.is_active(&job) || !self.failing.contains_key(&job) {
                 self.add(job, now);
             }
@@ -189,7 +189,7 @@ impl Agenda {
     /// Whether it is known of every container what it offers. One that is to be
     /// looked at again in a while was looked at.
     fn is_calm(&self, now: Instant) -> bool {
-        let tells = |job: &Job| matches!(job, Job::Look(_) | Job::Sync);
+        let tells = |job: &Job| matches!(job, Job::Reconcile(_) | Job::Sync);
         !self.running.keys().any(tells)
             && !self.failing.iter().any(|(job, failing)| tells(job) && failing.blind)
             && !self.queue.waits(|job, due| tells(job) && due <= now)
@@ -202,7 +202,7 @@ impl Agenda {
             Job::Sync => {
                 self.synced = true;
                 let looks = next.iter().filter_map(|(job, _)| match job {
-                    Job::Look(id) => Some(id.clone()),
+                    Job::Reconcile(id) => Some(id.clone()),
                     _ => None,
                 });
                 // A trial that has begun goes on with what it has still to see.
@@ -224,12 +224,13 @@ impl Agenda {
             Job::Compare => {
                 // What is to be looked at anyway is no news.
                 next.retain(|(job, _)| !self.queue.has(job) && !self.failing.contains_key(job));
-                let containers = next.iter().filter(|(job, _)| matches!(job, Job::Look(_))).count();
+                let containers =
+                    next.iter().filter(|(job, _)| matches!(job, Job::Reconcile(_))).count();
                 if containers > 0 {
                     warn!(containers, "no event told of a change; looking at these containers");
                 }
             }
-            Job::Look(_) | Job::Heartbeat(_) | Job::CleanUp | Job::Neighbours => {}
+            Job::Reconcile(_) | Job::Heartbeat(_) | Job::CleanUp | Job::Neighbours => {}
         }
         self.add_all(next, now);
         if *job == Job::Sync {
@@ -245,7 +246,7 @@ impl Agenda {
         self.add(Job::Sync, now);
         let hangs = |(job, since): &(&Job, &Instant)| {
             let long = **since < failed && now.duration_since(**since) >= HANGING;
-            long && matches!(job, Job::Look(_) | Job::Heartbeat(_))
+            long && matches!(job, Job::Reconcile(_) | Job::Heartbeat(_))
         };
         self.running.iter().filter(hangs).map(|(job, _)| job.clone()).collect()
     }
@@ -253,7 +254,7 @@ impl Agenda {
     /// A container was looked at, and is not to be looked at again for something
     /// that happened meanwhile.
     fn saw(&mut self, id: &ContainerId, now: Instant) {
-        if self.queue.is_due(&Job::Look(id.clone()), now) {
+        if self.queue.is_due(&Job::Reconcile(id.clone()), now) {
             return;
         }
         if self.unseen.as_mut().is_some_and(|unseen| unseen.remove(id)) {
@@ -272,7 +273,7 @@ impl Agenda {
     /// How looking at containers failed the last time, of those that it failed of.
     pub(in crate::reconcile) fn faults(&self) -> HashMap<ContainerId, Fault> {
         let fault = |(job, failing): (&Job, &Failing)| match job {
-            Job::Look(id) => Some((id.clone(), failing.fault.clone()?)),
+            Job::Reconcile(id) => Some((id.clone(), failing.fault.clone()?)),
             _ => None,
         };
         self.failing.iter().filter_map(fault).collect()
@@ -282,12 +283,12 @@ impl Agenda {
     /// meanwhile, and when.
     pub(in crate::reconcile) fn next_retry(&self) -> Option<Instant> {
         let retried = |job: &Job| self.failing.get(job).is_some_and(|failing| !failing.blind);
-        self.queue.next_due(|job| matches!(job, Job::Look(_)) && retried(job))
+        self.queue.next_due(|job| matches!(job, Job::Reconcile(_)) && retried(job))
     }
 
-    fn retry(&mut self, job: Job, error: &LookError, now: Instant) {
+    fn retry(&mut self, job: Job, error: &JobError, now: Instant) {
         let transient = error.is_transient();
-        let by_registry = matches!(error, LookError::Registry(_) | LookError::Refused(_));
+        let by_registry = matches!(error, JobError::Registry(_) | JobError::Refused(_));
         let delays = match transient {
             true => fast(),
             false if by_registry && self.shared.rules.is_original() => slowest(),
@@ -340,7 +341,7 @@ fn may_start(job: &Job, ready: Ready) -> bool {
     match job {
         Job::Sync => true,
         Job::CleanUp => ready.synced && ready.engine && ready.calm,
-        Job::Look(_) | Job::Compare | Job::Neighbours => ready.synced && ready.engine,
+        Job::Reconcile(_) | Job::Compare | Job::Neighbours => ready.synced && ready.engine,
         Job::Heartbeat(_) | Job::Watch => ready.synced,
     }
 }
@@ -359,7 +360,7 @@ fn warn_of(job: &Job, error: &str, attempts: u64, delay: Duration) {
         Job::Heartbeat(id) => {
             warn!(container = id.short(), error, attempts, ?delay, "cannot report to TTL checks");
         }
-        Job::Look(id) => warn!(
+        Job::Reconcile(id) => warn!(
             container = id.short(),
             error,
             attempts,

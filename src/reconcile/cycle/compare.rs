@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use super::Shared;
-use crate::reconcile::job::{Job, LookError, Next, looks};
+use crate::reconcile::job::{Job, JobError, Next, looks};
 
 impl Shared {
     /// Which containers have started or ended since they were looked at.
-    pub(in crate::reconcile) async fn compare(&self) -> Result<Next, LookError> {
+    pub(in crate::reconcile) async fn compare(&self) -> Result<Next, JobError> {
         let running = self.source.list().await?.into_iter().collect();
         let changed = self.state().life.differences(&running);
         // It may be another engine that has other containers.

@@ -10,11 +10,11 @@ use crate::{
     error::error_chain,
     model::{container::ContainerId, service::Service},
     reconcile::{
-        job::LookError,
+        job::JobError,
         lifecycle::{MAINTENANCE, OnExit},
         state::{
             history::ChangeKind,
-            plan::{Action, Heir, Plan, Reason, is_due},
+            plan::{Action, Plan, Reason, Successor, is_due},
         },
     },
     registry::RegistryError,
@@ -30,7 +30,7 @@ impl Shared {
         container: &ContainerId,
         plan: Plan,
         why: &Why<'_>,
-    ) -> Result<(), LookError> {
+    ) -> Result<(), JobError> {
         for conflict in plan.conflicts {
             error!(
                 container = container.short(),
@@ -61,7 +61,7 @@ impl Shared {
         container: &ContainerId,
         action: Action,
         why: &Why<'_>,
-    ) -> Result<(), LookError> {
+    ) -> Result<(), JobError> {
         let id = action.id();
         let twins = {
             let mut state = self.state();
@@ -70,11 +70,12 @@ impl Shared {
                 return Ok(());
             }
             if state.guard.reserves(id, container) {
-                return Err(LookError::Reserved(id.to_string()));
+                return Err(JobError::Reserved(id.to_string()));
             }
-            let missing = |(by, heir): &&Heir| !state.catalog.has_heir(by, heir);
-            if let Some((_, heir)) = action.heirs().find(missing) {
-                return Err(LookError::Held { id: id.to_string(), heir: heir.clone() });
+            let missing =
+                |(by, successor): &&Successor| !state.catalog.has_successor(by, successor);
+            if let Some((_, successor)) = action.successors().find(missing) {
+                return Err(JobError::Awaits { id: id.to_string(), successor: successor.clone() });
             }
             state.catalog.begin_write(id, container, action.service());
             state.catalog.overwritten(container, id)
@@ -98,7 +99,7 @@ impl Shared {
             (Err(_), _) => {}
         }
         self.note_done(container, &action, &result, why);
-        result.map_err(LookError::from)
+        result.map_err(JobError::from)
     }
 
     /// Note for those who ask afterwards what was done.

@@ -13,7 +13,7 @@ use crate::{
         marks::{META_ENGINE, META_HOST},
         registered::Registered,
     },
-    reconcile::job::{Job, LookError, Next},
+    reconcile::job::{Job, JobError, Next},
 };
 
 /// The time between two looks for them.
@@ -21,7 +21,7 @@ const PERIOD: Duration = Duration::from_secs(5);
 
 impl Shared {
     /// Whether other daemons' services have come or gone since the last read.
-    pub(super) async fn neighbours(&self) -> Result<Next, LookError> {
+    pub(super) async fn neighbours(&self) -> Result<Next, JobError> {
         let mut next = vec![(Job::Neighbours, PERIOD)];
         let engine = self.state().catalog.engine().map(String::from);
         let found = self.registry.neighbours(&self.rules.host.hostname, engine.as_deref()).await;

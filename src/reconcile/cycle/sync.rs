@@ -13,7 +13,7 @@ use crate::{
     error::error_chain,
     model::{container::ContainerId, registered::Registered, service::addressable},
     reconcile::{
-        job::{Job, LookError, Next, looks},
+        job::{Job, JobError, Next, looks},
         lifecycle::MAINTENANCE,
         state::{
             catalog::Drift,
@@ -27,7 +27,7 @@ impl Shared {
     /// Read what is registered and which containers run, and return all that
     /// are to be looked at: those that run, those that were known to, and those
     /// that something is registered for.
-    pub(super) async fn sync(&self) -> Result<Next, LookError> {
+    pub(super) async fn sync(&self) -> Result<Next, JobError> {
         self.identify().await?;
         // Once it is done it is not done again when what follows fails, so that a
         // registry of which every second answer fails does not have to give two good
@@ -90,7 +90,7 @@ impl Shared {
 
     /// Ask the engine who it is. If it is another one than before, everything
     /// has changed; whether it is.
-    pub(super) async fn identify(&self) -> Result<bool, LookError> {
+    pub(super) async fn identify(&self) -> Result<bool, JobError> {
         // One answer after the other, so that the last one counts.
         let _turn = self.identifying.lock().await;
         // The connection may be lost once more before this is answered.
@@ -159,7 +159,7 @@ impl Shared {
 
     /// Find out which services this daemon, or a former one of this host, has left in
     /// maintenance.
-    async fn find_maintained(&self) -> Result<(), LookError> {
+    async fn find_maintained(&self) -> Result<(), JobError> {
         let read = match self.registry.capabilities().maintenance {
             true => self.registry.maintenance().await,
             false => Ok(BTreeMap::new()),
@@ -182,17 +182,12 @@ impl Shared {
     /// Remove what is left of containers that went while no daemon ran, where
     /// only all containers together can tell; what registrator left behind, only
     /// if that is wanted. All containers must have been looked at.
-    pub(super) async fn clean_up(&self) -> Result<Next, LookError> {
-        let host = &self.rules.host;
-        let addresses: Vec<_> = [&host.forced_address, &host.resolved_address]
-            .into_iter()
-            .filter_map(|address| address.as_deref())
-            .collect();
+    pub(super) async fn clean_up(&self) -> Result<Next, JobError> {
         let plan = {
             let state = self.state();
             let mut plan = leftovers(&state.catalog);
             if self.rules.cleanup {
-                plan.actions.extend(cleanup(&state.catalog, &addresses).actions);
+                plan.actions.extend(cleanup(&state.catalog, &self.rules.addresses()).actions);
             }
             let nobody = ContainerId(String::new());
             plan.actions.retain(|action| !state.guard.reserves(action.id(), &nobody));

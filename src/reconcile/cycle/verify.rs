@@ -16,7 +16,7 @@ use crate::{
     error::error_chain,
     model::{container::ContainerId, service::Service},
     reconcile::{
-        job::{Job, LookError, Next, looks},
+        job::{Job, JobError, Next, looks},
         state::catalog::Drift,
     },
     registry::{Part, RegistryError},
@@ -39,7 +39,7 @@ const LONGEST_RESTORE: Duration = Duration::from_secs(3600);
 
 impl Shared {
     /// See whether the registry still has what it was told.
-    pub(super) async fn watch(&self) -> Result<Next, LookError> {
+    pub(super) async fn watch(&self) -> Result<Next, JobError> {
         if self.has_lost_everything().await? {
             return Ok(vec![(Job::Sync, Duration::ZERO)]);
         }
@@ -54,7 +54,7 @@ impl Shared {
 
     /// Whether everything is lost, by services that are looked up. One that cannot be
     /// looked up is exchanged for another.
-    async fn has_lost_everything(&self) -> Result<bool, LookError> {
+    async fn has_lost_everything(&self) -> Result<bool, JobError> {
         let suspect = self.state().verified.suspect.clone();
         let (mut denied, mut error) = (HashSet::new(), None);
         for _ in 0..MOST_SENTINELS {
@@ -72,7 +72,7 @@ impl Shared {
             debug!(service = ?id, error = error_chain(&failed), "it cannot be looked up");
             if failed.is_transient() {
                 return self.suspect(id, suspect, failed).await;
-            } else if matches!(failed, LookError::Registry(RegistryError::Forbidden { .. })) {
+            } else if matches!(failed, JobError::Registry(RegistryError::Forbidden { .. })) {
                 denied.insert(id);
                 error = Some(failed);
             } else {
@@ -102,8 +102,8 @@ impl Shared {
         &self,
         id: String,
         before: Option<String>,
-        error: LookError,
-    ) -> Result<bool, LookError> {
+        error: JobError,
+    ) -> Result<bool, JobError> {
         let again = before.as_ref() == Some(&id);
         let listed = again && matches!(timeout(LIST, self.registry.ids()).await, Ok(Ok(_)));
         let verified = &mut self.state().verified;
@@ -116,7 +116,7 @@ impl Shared {
         Err(error)
     }
 
-    async fn one_is_lost(&self, sentinels: &[String]) -> Result<bool, (String, LookError)> {
+    async fn one_is_lost(&self, sentinels: &[String]) -> Result<bool, (String, JobError)> {
         for sentinel in sentinels {
             match self.has_lost(sentinel).await {
                 Ok(true) => return Ok(true),
@@ -145,7 +145,7 @@ impl Shared {
         }
     }
 
-    async fn has_lost(&self, sentinel: &str) -> Result<bool, LookError> {
+    async fn has_lost(&self, sentinel: &str) -> Result<bool, JobError> {
         let lie = self.state().verified.lookups_lie;
         if lie || self.registry.has(sentinel).await? {
             return Ok(false);
@@ -289,17 +289,14 @@ impl Shared {
             restored.retain(|_, (last, _)| now.duration_since(*last) < LONGEST_RESTORE);
             let times = restored.get(&id).map_or(0, |(_, times)| times + 1);
             restored.insert(id, (now, times));
-            next.push((Job::Look(container), Duration::ZERO));
+            next.push((Job::Reconcile(container), Duration::ZERO));
         }
         next
     }
 
     /// Report to the TTL checks of a container's services. A check or service that is gone
     /// is registered again, and none keeps another one from its report.
-    pub(super) async fn report_heartbeat(
-        &self,
-        container: &ContainerId,
-    ) -> Result<Next, LookError> {
+    pub(super) async fn report_heartbeat(&self, container: &ContainerId) -> Result<Next, JobError> {
         let beat = self.state().life.heartbeat(container).cloned();
         let Some(beat) = beat else { return Ok(Next::new()) };
         let (mut next, mut failed, mut reached) = (Next::new(), None, false);

@@ -16,7 +16,7 @@ use crate::{
             Shared,
             agenda::{Agenda, JobResult},
         },
-        job::{Job, LookError, Next},
+        job::{Job, JobError, Next},
         options::Options,
     },
 };
@@ -75,7 +75,7 @@ impl Jobs {
     pub(in crate::reconcile) fn finish(&mut self, done: Finished) {
         let (id, result) = match done {
             Ok((id, result)) => (id, result),
-            Err(error) => (error.id(), Err(LookError::Panicked(error))),
+            Err(error) => (error.id(), Err(JobError::Panicked(error))),
         };
         let (job, _) = self.names.remove(&id).expect("every task was named when it was spawned");
         let hanging = self.agenda.finish(&job, result, Instant::now());

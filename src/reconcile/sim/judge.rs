@@ -276,13 +276,13 @@ impl Sim {
     }
 
     /// Whether something leaves that is to be kept for a while.
-    fn goes_early(&self, entry: &Entry, heir: bool) -> bool {
+    fn goes_early(&self, entry: &Entry, successor: bool) -> bool {
         let faults = &self.profile.faults;
         // What came of a write is not always known, and so not what is to be kept.
         let sure = faults.half + faults.late + faults.meddling + faults.slow == 0.0;
         let until = retires_at(&(&entry.service).into());
         let over = until.is_some_and(|until| until <= self.start.elapsed());
-        sure && heir && !over && self.profile.choices.rename != Rename::Swap
+        sure && successor && !over && self.profile.choices.rename != Rename::Swap
     }
 
     /// Nothing that is held may go or be renamed.
@@ -334,14 +334,14 @@ impl Sim {
                 None => self.violate(format_args!("{id} is deregistered unseen")),
                 Some((_, offered)) => {
                     let same = |new: &&Service| stands_for(new) == stands_for(&entry.service);
-                    let heir = offered.iter().find(same).map(|service| service.id.clone());
-                    if self.goes_early(&entry, heir.is_some()) {
+                    let successor = offered.iter().find(same).map(|service| service.id.clone());
+                    if self.goes_early(&entry, successor.is_some()) {
                         self.violate(format_args!("{id} goes before its time is over"));
                     }
-                    if let Some(heir) = heir
-                        && !self.was_known(&heir)
+                    if let Some(successor) = successor
+                        && !self.was_known(&successor)
                     {
-                        self.violate(format_args!("{id} goes before {heir} has come"));
+                        self.violate(format_args!("{id} goes before {successor} has come"));
                     }
                 }
             },

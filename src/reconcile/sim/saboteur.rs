@@ -57,8 +57,8 @@ pub(in crate::reconcile) fn spoil(plan: &mut Plan) {
     if PLANNER.get() == Sabotage::PlansRemovalsFirst {
         plan.actions.reverse();
         for action in &mut plan.actions {
-            if let Action::Deregister { heirs, .. } = action {
-                heirs.clear();
+            if let Action::Deregister { successors, .. } = action {
+                successors.clear();
             }
         }
     }

@@ -37,7 +37,7 @@ pub(in crate::reconcile) struct Catalog {
     slots: HashMap<String, Slot>,
     /// The IDs under which there is, or may be, something for a container, wanted or
     /// not.
-    held: HashMap<ContainerId, BTreeSet<String>>,
+    registered_for: HashMap<ContainerId, BTreeSet<String>>,
     /// Containers whose plans wait for the bulk guard.
     waiting: HashSet<ContainerId>,
     /// Containers of this engine that were looked at and do not run.
@@ -83,7 +83,7 @@ impl Catalog {
             by_container: HashMap::new(),
             names: HashMap::new(),
             slots: HashMap::new(),
-            held: HashMap::new(),
+            registered_for: HashMap::new(),
             waiting: HashSet::new(),
             ended: HashSet::new(),
             former: HashSet::new(),
@@ -113,7 +113,7 @@ impl Catalog {
         self.provenance.set_engine(identity);
         // What was known of others was known of the engine before.
         self.met.clear();
-        self.held.clear();
+        self.registered_for.clear();
         for (id, slot) in std::mem::take(&mut self.slots) {
             self.put_back(&id, slot);
         }
@@ -121,7 +121,7 @@ impl Catalog {
 
     /// Whether a container runs, as far as it was looked at.
     pub(in crate::reconcile) fn note_life(&mut self, container: &ContainerId, runs: bool) {
-        if !runs && self.held.contains_key(container) {
+        if !runs && self.registered_for.contains_key(container) {
             self.ended.insert(container.clone());
         } else {
             self.ended.remove(container);
@@ -191,21 +191,21 @@ impl Catalog {
             self.claims.entry(id.clone()).or_default().insert(container.clone(), service);
             self.inherit(&id, container);
         }
-        concerned.extend(self.held.get(container).into_iter().flatten().cloned());
+        concerned.extend(self.registered_for.get(container).into_iter().flatten().cloned());
         concerned
     }
 
     /// The IDs that a container wants, or under which there is, or may be, something for it.
     pub(super) fn concerned(&self, container: &ContainerId) -> BTreeSet<String> {
         let wanted = self.by_container.get(container).into_iter().flatten();
-        wanted.chain(self.held.get(container).into_iter().flatten()).cloned().collect()
+        wanted.chain(self.registered_for.get(container).into_iter().flatten()).cloned().collect()
     }
 
     /// A container has ended and keeps what it has. It wants no more than that. Say
     /// which IDs that concerns.
     pub(in crate::reconcile) fn keep(&mut self, container: &ContainerId) -> BTreeSet<String> {
         let concerned = self.by_container.remove(container).unwrap_or_default();
-        let kept = |id: &&String| self.holders(id).contains(container);
+        let kept = |id: &&String| self.owners(id).contains(container);
         let kept: BTreeSet<_> = concerned.iter().filter(kept).cloned().collect();
         for id in concerned.difference(&kept) {
             self.drop_claim(id, container);
@@ -297,7 +297,7 @@ impl Catalog {
         now: Duration,
         overlap: Duration,
     ) -> Vec<(Service, Duration)> {
-        let ids = self.held.get(container).into_iter().flatten();
+        let ids = self.registered_for.get(container).into_iter().flatten();
         let olds: Vec<_> = ids
             .filter_map(|id| {
                 let registered = self.registered(id)?;
@@ -318,7 +318,7 @@ impl Catalog {
     }
 
     /// The container that is given an ID of those that want it, with its name.
-    pub(in crate::reconcile) fn holder(&self, id: &str) -> Option<(&ContainerId, &str)> {
+    pub(in crate::reconcile) fn claimant(&self, id: &str) -> Option<(&ContainerId, &str)> {
         let (container, _) = self.winner(id)?;
         Some((container, self.names.get(container).map_or("", String::as_str)))
     }
@@ -338,7 +338,7 @@ impl Catalog {
 
     /// The IDs of the services that are registered for a container.
     pub(in crate::reconcile) fn had(&self, container: &ContainerId) -> Vec<String> {
-        let ids = self.held.get(container).into_iter().flatten();
+        let ids = self.registered_for.get(container).into_iter().flatten();
         let has = |id: &&String| {
             self.slots.get(*id).and_then(|slot| self.has(slot)).as_ref() == Some(container)
         };
@@ -408,6 +408,6 @@ impl Catalog {
 
     /// Containers that have services or want some.
     pub(in crate::reconcile) fn containers(&self) -> BTreeSet<ContainerId> {
-        self.by_container.keys().chain(self.held.keys()).cloned().collect()
+        self.by_container.keys().chain(self.registered_for.keys()).cloned().collect()
     }
 }

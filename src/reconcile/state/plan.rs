@@ -42,7 +42,7 @@ pub enum Action {
         reason: Reason,
         /// The ID under which the old name of this service is to be registered
         /// first.
-        after: Option<Heir>,
+        after: Option<Successor>,
     },
     /// Deregister a service.
     Deregister {
@@ -51,7 +51,7 @@ pub enum Action {
         /// The IDs under which the same service is to be registered first, with the
         /// container that wants it there; several if it is not known what is there.
         /// For as long as one of them is not, this one stays.
-        heirs: BTreeSet<Heir>,
+        successors: BTreeSet<Successor>,
         /// Why.
         why: Removal,
     },
@@ -59,7 +59,7 @@ pub enum Action {
 
 /// What takes the place of a service: a container, and the ID under which it wants
 /// that service now.
-pub type Heir = (ContainerId, String);
+pub type Successor = (ContainerId, String);
 
 /// Why a service is deregistered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,12 +103,12 @@ impl Action {
     }
 
     /// What has to be registered before this is done.
-    pub fn heirs(&self) -> impl Iterator<Item = &Heir> {
-        let (after, heirs) = match self {
+    pub fn successors(&self) -> impl Iterator<Item = &Successor> {
+        let (after, successors) = match self {
             Action::Register { after, .. } => (after.as_ref(), None),
-            Action::Deregister { heirs, .. } => (None, Some(heirs)),
+            Action::Deregister { successors, .. } => (None, Some(successors)),
         };
-        after.into_iter().chain(heirs.into_iter().flatten())
+        after.into_iter().chain(successors.into_iter().flatten())
     }
 }
 
@@ -172,7 +172,7 @@ pub(in crate::reconcile) fn plan<'a>(
             }),
             Decision::Deregister => removals.push(Action::Deregister {
                 id: id.clone(),
-                heirs: heirs(catalog, id),
+                successors: successors(catalog, id),
                 why: match catalog.registered(id).is_some_and(|old| retires_at(old).is_some()) {
                     true => Removal::Retired,
                     false => Removal::Unwanted,
@@ -184,7 +184,7 @@ pub(in crate::reconcile) fn plan<'a>(
         }
     }
     // What an old name is kept under stands before what takes the name away.
-    plan.actions.sort_by_key(|action| action.heirs().next().is_some());
+    plan.actions.sort_by_key(|action| action.successors().next().is_some());
     plan.actions.append(&mut removals);
     #[cfg(test)]
     crate::reconcile::sim::spoil(&mut plan);
@@ -219,7 +219,7 @@ fn is_own(catalog: &Catalog, container: &ContainerId, id: &str, decision: &Decis
         Decision::Nothing => true,
         Decision::Register(..) | Decision::Conflict(_) => catalog.is_given(id, container),
         Decision::Deregister => {
-            let holders = catalog.holders(id);
+            let holders = catalog.owners(id);
             holders.is_empty() || holders.contains(container)
         }
     }
@@ -230,18 +230,18 @@ fn responsible(catalog: &Catalog, id: &str, decision: &Decision) -> BTreeSet<Con
     match decision {
         Decision::Nothing => BTreeSet::new(),
         Decision::Register(..) | Decision::Conflict(_) => {
-            catalog.holder(id).map(|(container, _)| container.clone()).into_iter().collect()
+            catalog.claimant(id).map(|(container, _)| container.clone()).into_iter().collect()
         }
-        Decision::Deregister => catalog.holders(id),
+        Decision::Deregister => catalog.owners(id),
     }
 }
 
 /// Under which IDs those who have, or may have, a service under this ID want it now.
-fn heirs(catalog: &Catalog, id: &str) -> BTreeSet<Heir> {
-    let holders = catalog.holders(id);
+fn successors(catalog: &Catalog, id: &str) -> BTreeSet<Successor> {
+    let holders = catalog.owners(id);
     let of = |container: &ContainerId| {
-        let heirs = heirs_of(catalog, container, id).into_iter();
-        heirs.map(|heir| (container.clone(), heir)).collect::<Vec<_>>()
+        let successors = successors_of(catalog, container, id).into_iter();
+        successors.map(|successor| (container.clone(), successor)).collect::<Vec<_>>()
     };
     holders.iter().flat_map(of).collect()
 }
@@ -250,22 +250,22 @@ fn heirs(catalog: &Catalog, id: &str) -> BTreeSet<Heir> {
 /// far. It stands for the same port of the container, as far as this daemon
 /// remembers; else it is reached at the same address and port. If it is not known
 /// what is there, each that it may be counts.
-fn heirs_of(catalog: &Catalog, container: &ContainerId, id: &str) -> BTreeSet<String> {
+fn successors_of(catalog: &Catalog, container: &ContainerId, id: &str) -> BTreeSet<String> {
     let wanted = catalog.wanted_by(container).into_iter();
     let new: Vec<_> = wanted.filter(|new| !retires(new)).collect();
-    let heir = |old| new.iter().find(|new| is_same(new, old)).map(|new| new.id.clone());
-    let mut heirs: BTreeSet<_> =
-        catalog.had_by(container, id).into_iter().filter_map(heir).collect();
-    if let Some(old) = catalog.registered(id).filter(|_| heirs.is_empty()) {
-        let heir = new.iter().find(|new| catalog.succeeds(new, old));
-        heirs.extend(heir.map(|new| new.id.clone()));
+    let successor = |old| new.iter().find(|new| is_same(new, old)).map(|new| new.id.clone());
+    let mut successors: BTreeSet<_> =
+        catalog.had_by(container, id).into_iter().filter_map(successor).collect();
+    if let Some(old) = catalog.registered(id).filter(|_| successors.is_empty()) {
+        let successor = new.iter().find(|new| catalog.succeeds(new, old));
+        successors.extend(successor.map(|new| new.id.clone()));
     }
-    heirs
+    successors
 }
 
 /// The ID under which the old name of a service is kept, if it is to be and its own
 /// ID is about to get another name.
-fn before(catalog: &Catalog, container: &ContainerId, service: &Service) -> Option<Heir> {
+fn before(catalog: &Catalog, container: &ContainerId, service: &Service) -> Option<Successor> {
     let old = catalog.registered(&service.id).filter(|old| old.name != service.name)?;
     let wanted = catalog.wanted_by(container).into_iter();
     let mut kept = wanted.filter(|kept| retires(kept) && kept.name == old.name);
@@ -309,7 +309,7 @@ fn removal(catalog: &Catalog, unwanted: impl Fn(&&Registered) -> bool) -> Plan {
     left.sort_unstable_by_key(|left| &left.id);
     let action = |left: &Registered| Action::Deregister {
         id: left.id.clone(),
-        heirs: BTreeSet::new(),
+        successors: BTreeSet::new(),
         why: Removal::LeftBehind(Box::new(left.clone())),
     };
     Plan { actions: left.into_iter().map(action).collect(), ..Plan::default() }

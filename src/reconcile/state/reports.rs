@@ -54,7 +54,8 @@ impl Reports {
                     container = id,
                     stage = trace.stage,
                     service,
-                    "monitored, would be: {change}"
+                    "{} (monitored)",
+                    change.if_enforced()
                 );
             }
             if let Some(Failure { error, matters }) = &trace.failure {

@@ -56,7 +56,8 @@ fn catalog(provenance: bool) -> Catalog {
 fn apply(catalog: &mut Catalog, registry: &mut BTreeMap<String, Registered>, n: u8, plan: &Plan) {
     for action in &plan.actions {
         let id = action.id();
-        let waits = action.heirs().any(|(by, heir)| !catalog.has_heir(by, heir));
+        let waits =
+            action.successors().any(|(by, successor)| !catalog.has_successor(by, successor));
         if waits || !is_due(catalog, &container(n), action) {
             continue;
         }
@@ -290,13 +291,13 @@ fn an_heir_that_a_read_does_not_show_is_none_before_it_is_known_to_be_gone() {
     let offered = [service("s0", "web")];
     let first = planned(&mut catalog, 1, &offered);
     apply(&mut catalog, &mut registry, 1, &first);
-    assert!(catalog.has_heir(&container(1), "s0"));
+    assert!(catalog.has_successor(&container(1), "s0"));
     catalog.begin_read();
     catalog.see(&BTreeMap::new());
-    assert!(!catalog.has_heir(&container(1), "s0"));
+    assert!(!catalog.has_successor(&container(1), "s0"));
     // The token may not read it: it counts as it was.
     catalog.end_read(BTreeMap::new(), &HashSet::from(["s0".to_string()]));
-    assert!(catalog.has_heir(&container(1), "s0"));
+    assert!(catalog.has_successor(&container(1), "s0"));
 }
 
 /// What was lost while a write was on its way is found by looking up what was written
@@ -341,7 +342,7 @@ fn what_does_not_change_is_inherited() {
     look(&mut catalog, &mut registry, 1, &[(0, 0)]);
     assert_eq!(claim(&mut catalog, 1, &[]), ["s0".to_string()].into());
     claim(&mut catalog, 2, &[(0, 0)]);
-    assert_eq!(catalog.holders("s0"), [container(2)].into());
+    assert_eq!(catalog.owners("s0"), [container(2)].into());
     look(&mut catalog, &mut registry, 2, &[]);
     assert!(registry.is_empty());
 }
@@ -394,22 +395,24 @@ fn a_refused_write_says_nothing_of_the_lost_one_before_it() {
 }
 
 #[test]
-fn a_service_that_changes_its_id_waits_for_its_heir() {
+fn a_service_that_changes_its_id_waits_for_its_successor() {
     let mut catalog = catalog(true);
     let mut registry = BTreeMap::new();
     let first = planned(&mut catalog, 1, &[service("s0", "web")]);
     apply(&mut catalog, &mut registry, 1, &first);
     let concerned = catalog.claim(&container(1), "app", vec![service("s1", "web")]);
-    let heirs: Vec<_> = plan(&catalog, &container(1), &concerned)
+    let successors: Vec<_> = plan(&catalog, &container(1), &concerned)
         .actions
         .iter()
-        .flat_map(|action| action.heirs().map(|(_, heir)| heir.clone()).collect::<Vec<_>>())
+        .flat_map(|action| {
+            action.successors().map(|(_, successor)| successor.clone()).collect::<Vec<_>>()
+        })
         .collect();
-    assert_eq!(heirs, ["s1"]);
-    assert!(!catalog.has_heir(&container(1), "s1"));
+    assert_eq!(successors, ["s1"]);
+    assert!(!catalog.has_successor(&container(1), "s1"));
     // It may be there, which is not enough.
     catalog.begin_write("s1", &container(1), None);
-    assert!(!catalog.has_heir(&container(1), "s1"));
+    assert!(!catalog.has_successor(&container(1), "s1"));
 }
 
 #[test]
@@ -659,7 +662,7 @@ fn done(catalog: &mut Catalog, services: &[Service]) -> Vec<String> {
     let plan = planned(catalog, 1, services);
     let action = |action: &Action| match action {
         Action::Register { service, .. } => format!("+{}", service.id),
-        Action::Deregister { id, heirs, .. } => format!("-{id} after {}", heirs.len()),
+        Action::Deregister { id, successors, .. } => format!("-{id} after {}", successors.len()),
     };
     let conflict = |conflict: &Conflict| format!("!{}", conflict.id);
     plan.actions.iter().map(action).chain(plan.conflicts.iter().map(conflict)).collect()

@@ -78,22 +78,22 @@ impl Catalog {
 
     /// The containers for which there is, or may be, something under an ID, if
     /// there are marks that say so, or this daemon remembers.
-    pub(in crate::reconcile) fn holders(&self, id: &str) -> BTreeSet<ContainerId> {
+    pub(in crate::reconcile) fn owners(&self, id: &str) -> BTreeSet<ContainerId> {
         let Some(slot) = self.slots.get(id) else { return BTreeSet::new() };
-        let doubted = slot.doubts.iter().flatten();
+        let unconfirmed = slot.unconfirmed.iter().flatten();
         let writing = slot.writing.as_ref().and_then(|writing| writing.what.as_ref());
-        let perhaps = doubted.chain(writing).map(|written| written.container.clone());
+        let perhaps = unconfirmed.chain(writing).map(|written| written.container.clone());
         self.has(slot).into_iter().chain(perhaps).collect()
     }
 
     /// What stays the same under an ID is from now on this container's if it is the
     /// one that is given it. Where there are marks, it does not stay the same.
     pub(super) fn inherit(&mut self, id: &str, container: &ContainerId) {
-        let Some((heir, service)) = self.winner(id) else { return };
+        let Some((successor, service)) = self.winner(id) else { return };
         let of =
             |written: &Written| written.container != *container && *written.service == **service;
         let written = self.entry(id).and_then(|entry| entry.written.as_ref());
-        if heir == container && written.is_some_and(of) {
+        if successor == container && written.is_some_and(of) {
             self.change(id, |slot| {
                 let written = slot.entry.as_mut().and_then(|entry| entry.written.as_mut());
                 if let Some(written) = written {
@@ -108,15 +108,15 @@ impl Catalog {
         let mut slot = self.slots.remove(id).unwrap_or_default();
         let before = self.index(&slot);
         for container in &before {
-            if let Some(ids) = self.held.get_mut(container) {
+            if let Some(ids) = self.registered_for.get_mut(container) {
                 ids.remove(id);
             }
         }
         let changed = change(&mut slot);
         self.put_back(id, slot);
         for container in before {
-            if self.held.get(&container).is_some_and(BTreeSet::is_empty) {
-                self.held.remove(&container);
+            if self.registered_for.get(&container).is_some_and(BTreeSet::is_empty) {
+                self.registered_for.remove(&container);
                 self.ended.remove(&container);
             }
         }
@@ -125,7 +125,7 @@ impl Catalog {
 
     pub(super) fn put_back(&mut self, id: &str, slot: Slot) {
         for container in self.index(&slot) {
-            self.held.entry(container).or_default().insert(id.to_string());
+            self.registered_for.entry(container).or_default().insert(id.to_string());
         }
         if !slot.is_empty() {
             self.slots.insert(id.to_string(), slot);

@@ -51,7 +51,7 @@ impl Catalog {
         if !self.slots.get(id).is_some_and(|slot| is_settled(slot, asked)) {
             return BTreeSet::new();
         }
-        let mut concerned = self.holders(id);
+        let mut concerned = self.owners(id);
         concerned.extend(self.claims.get(id).into_iter().flatten().map(|(by, _)| by.clone()));
         self.change(id, Slot::clear);
         self.maintained.remove(id);
@@ -114,7 +114,7 @@ impl Catalog {
         }
         let write = Written { service: service.clone(), container: container.clone() };
         // As after a write of which the outcome is not known.
-        self.change(id, |slot| slot.doubt(Some(write)));
+        self.change(id, |slot| slot.leave_unconfirmed(Some(write)));
         Some(container)
     }
 }
@@ -220,9 +220,9 @@ mod tests {
         assert!(catalog.unseen().is_empty(), "a read is under way");
         catalog.end_read(BTreeMap::new(), &all);
         catalog.keep_unseen(&all);
-        assert!(!catalog.has_heir(&container, "s0"));
+        assert!(!catalog.has_successor(&container, "s0"));
         assert_eq!(catalog.unseen(), BTreeSet::from(["s0".to_string()]));
         catalog.note_seen("s0");
-        assert!(catalog.has_heir(&container, "s0") && catalog.unseen().is_empty());
+        assert!(catalog.has_successor(&container, "s0") && catalog.unseen().is_empty());
     }
 }

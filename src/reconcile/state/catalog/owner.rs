@@ -74,7 +74,7 @@ impl Catalog {
     /// this one, whatever it was called. Say which containers' services are known to be
     /// this engine's from now on.
     pub(in crate::reconcile) fn meet(&mut self, container: &ContainerId) -> BTreeSet<ContainerId> {
-        let ids = self.held.get(container).into_iter().flatten();
+        let ids = self.registered_for.get(container).into_iter().flatten();
         let engines = ids.filter_map(|id| {
             let meta = &self.registered(id)?.meta;
             let engine = meta.get(META_ENGINE).filter(|engine| self.is_elsewhere(engine))?;
@@ -105,7 +105,7 @@ impl Catalog {
         &self,
         container: &ContainerId,
     ) -> Option<(String, Vec<String>)> {
-        let ids = self.held.get(container).into_iter().flatten();
+        let ids = self.registered_for.get(container).into_iter().flatten();
         let others: Vec<_> = ids
             .filter_map(|id| {
                 let registered = self.registered(id)?;

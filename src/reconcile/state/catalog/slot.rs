@@ -10,7 +10,7 @@ use crate::{
 
 /// More lost writes than this are not remembered for an ID. With marks the registry
 /// itself says what came of them.
-const MOST_DOUBTS: usize = 16;
+const MOST_UNCONFIRMED: usize = 16;
 
 /// What is known of one ID.
 #[derive(Debug, Clone, Default)]
@@ -19,7 +19,7 @@ pub(super) struct Slot {
     pub(super) entry: Option<Entry>,
     /// Writes since then of which it is not known whether they were carried out,
     /// the last one last.
-    pub(super) doubts: Vec<Write>,
+    pub(super) unconfirmed: Vec<Write>,
     /// The write under way. Few are at any time, and there are many slots.
     pub(super) writing: Option<Box<Writing>>,
     /// What this daemon has done to it since the current read began.
@@ -74,7 +74,7 @@ pub(super) enum SinceRead {
 impl Slot {
     /// Whether it is not known what is there.
     pub(super) fn is_uncertain(&self) -> bool {
-        !self.doubts.is_empty() || self.writing.is_some()
+        !self.unconfirmed.is_empty() || self.writing.is_some()
     }
 
     /// Whether this daemon's own knowledge is newer than the current read's.
@@ -91,15 +91,15 @@ impl Slot {
     pub(super) fn perhaps_written(&self) -> impl Iterator<Item = &Written> {
         let written = self.entry.as_ref().and_then(|entry| entry.written.as_ref());
         let writing = self.writing.as_ref().and_then(|writing| writing.what.as_ref());
-        written.into_iter().chain(self.doubts.iter().flatten()).chain(writing)
+        written.into_iter().chain(self.unconfirmed.iter().flatten()).chain(writing)
     }
 
     /// It is not known whether this was carried out.
-    pub(super) fn doubt(&mut self, write: Write) {
-        self.doubts.retain(|other| *other != write);
-        self.doubts.push(write);
-        if self.doubts.len() > MOST_DOUBTS {
-            self.doubts.remove(0);
+    pub(super) fn leave_unconfirmed(&mut self, write: Write) {
+        self.unconfirmed.retain(|other| *other != write);
+        self.unconfirmed.push(write);
+        if self.unconfirmed.len() > MOST_UNCONFIRMED {
+            self.unconfirmed.remove(0);
         }
     }
 
@@ -116,9 +116,9 @@ impl Slot {
             }
         }
         let written = fitting.last().cloned();
-        self.doubts.clear();
+        self.unconfirmed.clear();
         if fitting.len() > 1 {
-            self.doubts = fitting.into_iter().map(Some).collect();
+            self.unconfirmed = fitting.into_iter().map(Some).collect();
         }
         self.entry = Some(Entry { registered, written, since });
         self.unseen = false;
@@ -127,7 +127,7 @@ impl Slot {
     /// Nothing is there.
     pub(super) fn clear(&mut self) {
         self.entry = None;
-        self.doubts.clear();
+        self.unconfirmed.clear();
         self.unseen = false;
     }
 }

@@ -34,7 +34,7 @@ impl Catalog {
         self.change(id, |slot| {
             // Of a write that was given up it is not known what came of it.
             if let Some(given_up) = slot.writing.take() {
-                slot.doubt(given_up.what);
+                slot.leave_unconfirmed(given_up.what);
             }
             slot.writing = Some(Box::new(Writing { what, began, shown: None }));
         });
@@ -89,7 +89,7 @@ impl Catalog {
     pub(in crate::reconcile) fn lose_write(&mut self, id: &str) {
         self.change(id, |slot| {
             if let Some(writing) = slot.writing.take() {
-                slot.doubt(writing.what);
+                slot.leave_unconfirmed(writing.what);
             }
         });
         self.note_since_read(id, SinceRead::Changed);
@@ -135,15 +135,22 @@ impl Catalog {
         original.map(|original| original.overwritten(container, id)).unwrap_or_default()
     }
 
-    /// Whether a container certainly has under `heir` what it wants there, so that what
+    /// Whether a container certainly has under `successor` what it wants there, so that what
     /// it has under another ID can go.
-    pub(in crate::reconcile) fn has_heir(&self, container: &ContainerId, heir: &str) -> bool {
-        let Some(slot) = self.slots.get(heir).filter(|slot| !slot.is_uncertain() && !slot.unseen)
+    pub(in crate::reconcile) fn has_successor(
+        &self,
+        container: &ContainerId,
+        successor: &str,
+    ) -> bool {
+        let Some(slot) =
+            self.slots.get(successor).filter(|slot| !slot.is_uncertain() && !slot.unseen)
         else {
             return false;
         };
-        let (Some(entry), Some(wanted)) = (&slot.entry, self.wanted(heir)) else { return false };
-        self.is_given(heir, container)
+        let (Some(entry), Some(wanted)) = (&slot.entry, self.wanted(successor)) else {
+            return false;
+        };
+        self.is_given(successor, container)
             && self.has(slot).as_ref() == Some(container)
             && differences(wanted, &entry.registered).is_empty()
     }
