@@ -88,7 +88,7 @@ pub enum Invocation {
     Completions(CompletionsArgs),
     /// Compile a component from the standard input to the standard output; the
     /// daemon's own.
-    #[command(name = crate::plugin::COMPILE_COMMAND, hide = true)]
+    #[command(name = crate::stages::plugin::COMPILE_COMMAND, hide = true)]
     Compile,
 }
 

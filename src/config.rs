@@ -24,8 +24,8 @@ use crate::{
     error, files,
     model::host::Compat,
     pipeline::Bounds,
-    plugin::Limits,
     reconcile::{GuardLimits, Lifecycle},
+    stages::plugin::Limits,
 };
 
 pub use address::Address;

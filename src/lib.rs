@@ -7,7 +7,7 @@
 // The command line and the file say what is wanted, and the parts are built.
 pub mod cli;
 pub mod config;
-pub mod app;
+pub mod daemon;
 // What all of them use.
 pub mod error;
 pub mod proxy;
@@ -22,17 +22,13 @@ pub mod docker;
 pub mod select;
 // The pipeline decides what each of them offers on this host.
 pub mod pipeline;
-pub mod plugin;
-mod contract;
+pub mod stages;
 // The control loop compares that with what is registered.
 pub mod reconcile;
-// A changed configuration takes the place of the one in force.
-pub mod reload;
 // The registry takes the difference.
 pub mod registry;
-// What is said about it, and how it is asked.
+// What is said about it.
 pub mod telemetry;
-pub mod control;
 // What would be done, and why, for people and for files.
 pub mod fleet;
 pub mod render;

@@ -5,10 +5,12 @@ use std::{io::Write as _, process::ExitCode};
 
 use tracing::{Level, error, info};
 use wharfinger::{
-    app::BadConfig,
     cli::{self, BadUsage, Invocation},
     config::{Config, LogFormat},
-    plugin, privileges, telemetry, text,
+    daemon::app::BadConfig,
+    privileges,
+    stages::plugin,
+    telemetry, text,
 };
 
 /// What was wanted could not be done.

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{SocketArgs, output::width};
 use crate::{
-    control::{self, Answer, ControlError, Request},
+    daemon::control::{self, Answer, ControlError, Request},
     reconcile::Held,
     text,
 };

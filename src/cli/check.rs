@@ -13,8 +13,8 @@ use tracing::{error, warn};
 
 use super::{Printed, RunArgs};
 use crate::{
-    app::{self, BadConfig, Stages},
     config::Config,
+    daemon::app::{self, BadConfig, Stages},
     docker::Recorded,
     error::error_chain,
     pipeline::{Lint, Pipeline, Survey, lint},

@@ -3,7 +3,7 @@
 use tracing::info;
 
 use super::{Color, Invocation, Printed};
-use crate::{app, text};
+use crate::{daemon::app, text};
 
 /// Something waits for a decision.
 const WAITING: u8 = 2;

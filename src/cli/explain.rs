@@ -11,8 +11,10 @@ use super::{
     output::{ColorArgs, Printed, width},
 };
 use crate::{
-    app::Parts,
-    control::{self, Answer, Request},
+    daemon::{
+        app::Parts,
+        control::{self, Answer, Request},
+    },
     reconcile::{Change, Explanation},
     render, secrets, text,
 };

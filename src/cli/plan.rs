@@ -12,9 +12,12 @@ use super::{
     output::{ColorArgs, Printed, width},
 };
 use crate::{
-    app::{BadConfig, Parts},
     config::Config,
-    control::{self, Answer, ControlError, Request},
+    daemon::{
+        app::{BadConfig, Parts},
+        control::{self, Answer, ControlError, Request},
+    },
+    error::error_chain,
     pipeline::{Level, Outcome},
     reconcile::{Brief, Forecast, WriteKind},
     render::Plan,
@@ -118,12 +121,14 @@ async fn asked(args: &PlanArgs) -> anyhow::Result<Option<Printed>> {
             return Ok(None);
         }
         Ok(other) => return Err(other.unexpected().into()),
-        Err(ControlError::Nobody(_)) if args.target.uri.is_some() => return Ok(None),
-        Err(error) => {
-            return Err(anyhow!(error).context(
-                "the running daemon cannot be asked; with a registry URI it is worked out afresh",
-            ));
+        // Without a registry's URI it is said that there is none.
+        Err(ControlError::Nobody(_)) => return Ok(None),
+        Err(error) if args.target.uri.is_some() => {
+            let error = error_chain(&error);
+            warn!(error, "the daemon that runs here cannot be asked: this is worked out afresh");
+            return Ok(None);
         }
+        Err(error) => return Err(anyhow!(error).context("the running daemon cannot be asked")),
     };
     let text = if args.output == PlanOutput::Json { json(all)? } else { text };
     Ok(Some(Printed { text, code }))

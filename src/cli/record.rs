@@ -15,8 +15,8 @@ use tracing::{info, warn};
 
 use super::{RunArgs, output::progress};
 use crate::{
-    app::Parts,
     config::Config,
+    daemon::app::Parts,
     fleet::{Line, Recordable},
     secrets,
     text::counted,

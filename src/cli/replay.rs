@@ -15,8 +15,8 @@ use tokio::sync::mpsc;
 
 use super::output::{CHANGES, ColorArgs, progress, stdout, width};
 use crate::{
-    app::{BadConfig, Stages},
     config::Config,
+    daemon::app::{BadConfig, Stages},
     files,
     fleet::{Difference, Line},
     pipeline::Pipeline,

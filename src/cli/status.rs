@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::{SocketArgs, output::width};
 use crate::{
-    control::{self, Answer, ControlError, Request, Status},
+    daemon::control::{self, Answer, ControlError, Request, Status},
     pipeline::StageHealth,
     reconcile::{Became, Connection, Overview},
     text,

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use serde::Deserialize;
 
-use crate::plugin::Grants;
+use crate::stages::plugin::Grants;
 
 /// What a component is granted.
 #[derive(Debug, Clone, PartialEq, Deserialize)]

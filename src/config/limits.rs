@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::StageConfig;
 use crate::{
     pipeline::{Bounds, every_bound},
-    plugin::{Limits, Written, every_limit, outside},
+    stages::plugin::{Limits, Written, every_limit, outside},
 };
 
 /// The bounds of the calls at once.

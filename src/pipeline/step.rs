@@ -6,8 +6,12 @@ use std::{fmt, sync::Arc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{Stage, StageError, StageHealth, builtin::REGISTRATOR, digest::Digest, health::Record};
+use super::{Stage, StageError, StageHealth, digest::Digest, health::Record};
 use crate::{error::error_chain, model::container::Container, select::Selector};
+
+/// The name that the stage gives itself that reads what containers say of themselves, whether it
+/// is linked into the daemon or loaded as a component.
+pub(crate) const REGISTRATOR: &str = "registrator";
 
 /// Whether a stage's word counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -198,7 +198,8 @@ impl Shared {
 
     /// The trial of a change has seen every container.
     pub(super) fn decide(&self) -> Next {
-        looks(self.state().decide(&self.rules))
+        let time = self.time();
+        looks(self.state().decide(&self.rules, time))
     }
 
     /// Somebody confirms what is held.

@@ -194,7 +194,7 @@ impl State {
     }
 
     /// The trial of a change has seen every container: those to be looked at again.
-    pub(super) fn decide(&mut self, rules: &Rules) -> Vec<ContainerId> {
+    pub(super) fn decide(&mut self, rules: &Rules, at: SystemTime) -> Vec<ContainerId> {
         let engines = self.guard.engines();
         if self.guard.is_trial() {
             if self.guard.is_confirmed() {
@@ -214,6 +214,10 @@ impl State {
             services = ?held.services.iter().take(10).collect::<Vec<_>>(),
             "held: {held}; to carry it out, run `wharfinger apply --confirm`"
         );
+        for id in self.guard.waiting().collect::<Vec<_>>() {
+            let reason = "the bulk guard holds its change until `wharfinger apply --confirm`";
+            self.note_change(&id, None, ChangeKind::Held, reason.into(), at);
+        }
         for engine in engines {
             self.say_other_engine(rules, &engine);
         }

@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode, Url};
 
 use super::{Consul, ConsulConfig, ConsulError, RegistryError, consul::Call, consul_kv};
-use crate::plugin::KvReader;
+use crate::stages::plugin::KvReader;
 
 /// Reads single keys with the daemon's own access rights.
 #[derive(Debug)]

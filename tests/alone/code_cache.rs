@@ -20,7 +20,7 @@ use bytesize::ByteSize;
 use wharfinger::{
     error::error_chain,
     pipeline::Stage as _,
-    plugin::{Cache, Compiler, ComponentStage, HostOptions, LoadError, PluginHost},
+    stages::plugin::{Cache, Compiler, ComponentStage, HostOptions, LoadError, PluginHost},
 };
 
 const SOON: Duration = Duration::from_secs(120);
@@ -114,7 +114,7 @@ async fn one_content_is_compiled_once_and_what_the_compiler_says_is_said() {
 #[test]
 fn the_process_that_compiles_has_limits_and_says_what_is_wrong() {
     let mut child = Command::new(Daemon::binary());
-    child.arg(wharfinger::plugin::COMPILE_COMMAND);
+    child.arg(wharfinger::stages::plugin::COMPILE_COMMAND);
     let empty = child.stdin(std::process::Stdio::null()).output().expect("it can be run");
     assert_eq!(empty.status.code(), Some(1));
     assert!(!empty.stderr.is_empty() && empty.stdout.is_empty());
@@ -235,7 +235,7 @@ async fn random_and_mutated_files_are_answered_with_an_error_or_a_stage() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("fuzzed.wasm");
     // A mutated guest may well loop or recurse where it is called.
-    let limits = wharfinger::plugin::Limits { timeout: Duration::from_millis(50), ..AMPLE };
+    let limits = wharfinger::stages::plugin::Limits { timeout: Duration::from_millis(50), ..AMPLE };
     let plugins = crate::common::stages::plugin_host();
     let (mut tried, mut kinds) = (0, std::collections::BTreeMap::<&str, u32>::new());
     let began = Instant::now();

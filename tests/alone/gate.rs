@@ -20,8 +20,9 @@ use wharfinger::{
         host::{Compat, Host},
         service::Service,
     },
-    pipeline::{Bounds, Builtin, Outcome, Pipeline},
+    pipeline::{Bounds, Outcome, Pipeline},
     registry::body,
+    stages::builtin::Builtin,
 };
 
 fn setting(name: &str) -> Option<u64> {

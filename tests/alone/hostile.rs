@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use wharfinger::{
     error::error_chain,
     pipeline::StageError,
-    plugin::{Compiler, ComponentStage, HostOptions, Limits, LoadError, PluginHost},
+    stages::plugin::{Compiler, ComponentStage, HostOptions, Limits, LoadError, PluginHost},
 };
 
 const UNREACHABLE: &str = "(unreachable)";

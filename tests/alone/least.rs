@@ -11,17 +11,18 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 use wharfinger::{
-    app::Asked,
     config::Config,
+    daemon::app::Asked,
     docker::{Recorded, Tags},
     model::{
         host::Compat,
         registered::Registered,
         service::{CheckStatus, Service},
     },
-    pipeline::{Builtin, Pipeline},
+    pipeline::Pipeline,
     reconcile::{Deregister, Options, Reconciler},
     registry::{Capabilities, Part, Registry, RegistryError},
+    stages::builtin::Builtin,
 };
 
 use crate::common::{

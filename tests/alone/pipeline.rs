@@ -9,8 +9,8 @@ use std::{
 
 use crate::common::{corpus, plugin};
 use wharfinger::{
-    app::Stages,
     config::Config,
+    daemon::app::Stages,
     model::{
         container::{Container, ContainerId},
         host::{Compat, Host},

@@ -17,10 +17,13 @@ use wharfinger::{
     error::error_chain,
     model::host::Compat,
     pipeline::{
-        AddressRules, Builtin, Called, Decision, Level, Outcome, Pipeline, Stage, StageError,
-        Verdict, candidates,
+        AddressRules, Called, Decision, Level, Outcome, Pipeline, Stage, StageError, Verdict,
+        candidates,
     },
-    plugin::{ComponentStage, Limits, LoadError},
+    stages::{
+        builtin::Builtin,
+        plugin::{ComponentStage, Limits, LoadError},
+    },
 };
 
 async fn misbehave(stage: &ComponentStage, how: &str) -> Called {

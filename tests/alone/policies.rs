@@ -19,7 +19,8 @@ use wharfinger::{
         host::{Compat, Host},
         service::Service,
     },
-    pipeline::{AddressRules, Builtin, Outcome, Pipeline, Stage, Verdict, candidates},
+    pipeline::{AddressRules, Outcome, Pipeline, Stage, Verdict, candidates},
+    stages::builtin::Builtin,
 };
 
 const POLICIES: [&str; 8] =

@@ -15,7 +15,9 @@ use wharfinger::{
         service::Service,
     },
     pipeline::{AddressRules, Called, Stage as _, candidates},
-    plugin::{ComponentSpec, ComponentStage, Grants, HostOptions, Limits, LoadError, PluginHost},
+    stages::plugin::{
+        ComponentSpec, ComponentStage, Grants, HostOptions, Limits, LoadError, PluginHost,
+    },
 };
 
 use super::corpus;

@@ -18,11 +18,11 @@ use tokio::{
 };
 use wharfinger::{
     error::error_chain,
-    plugin::{
+    registry::ConsulReader,
+    stages::plugin::{
         Capability, ComponentSpec, ComponentStage, Grants, HostOptions, KvReader, Limits,
         LoadError, PluginHost,
     },
-    registry::ConsulReader,
 };
 
 /// A server that remembers what it was asked.

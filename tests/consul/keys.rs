@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use url::Url;
 use wharfinger::{
     model::{host::Compat, service::Service},
-    pipeline::{Builtin, Pipeline},
+    pipeline::Pipeline,
     registry::{Consul as Agent, ConsulConfig, Registry as _},
+    stages::builtin::Builtin,
 };
 
 use crate::common::{

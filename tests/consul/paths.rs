@@ -15,8 +15,8 @@ use wharfinger::{
         container::Protocol,
         service::{Check, CheckKind, CheckStatus, Service, addressable},
     },
-    plugin::KvReader,
     registry::{Consul, ConsulConfig, ConsulKv, ConsulReader, Registry, RegistryError},
+    stages::plugin::KvReader,
 };
 
 use crate::common::{
@@ -29,6 +29,9 @@ struct Recorder {
     uri: String,
     asked: Arc<Mutex<Vec<(String, String)>>>,
 }
+
+/// A request: method, path and parameters, decoded once.
+type Asked = (String, Vec<u8>, Vec<(String, String)>);
 
 impl Recorder {
     async fn start() -> Self {
@@ -55,8 +58,8 @@ impl Recorder {
         Self { uri, asked }
     }
 
-    /// What was asked since the last time, decoded once: method, path and parameters.
-    fn take(&self) -> Vec<(String, Vec<u8>, Vec<(String, String)>)> {
+    /// The requests since the last time.
+    fn take(&self) -> Vec<Asked> {
         let asked = std::mem::take(&mut *self.asked.lock().expect("a list"));
         let read = |(method, target): (String, String)| {
             assert!(target.bytes().all(|byte| byte.is_ascii_graphic()), "{target}");

@@ -157,6 +157,8 @@ async fn what_is_held_is_shown_as_a_plan_is() {
     let daemon = lab.daemon(&[], Some(&none));
     let parts = ["Held: 6 of 6 services", "c0", "h:c0:80", "is deregistered", "--confirm"];
     says(&daemon, &["apply"], 2, &parts).await;
+    says(&daemon, &["explain", "--since", "1h", "c0"], 0, &["held", "apply --confirm"]).await;
+    says(&daemon, &["status"], 2, &["6 held"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -181,7 +181,7 @@ fn labels_go_to_the_port_of_their_protocol() {
         let (container, all) = mixed(&labels);
         let answer = run::<Traefik>("{}", &container, all);
         assert_eq!(answer.tags(), expected, "{labels:?}");
-        assert_eq!(answer.messages, [String::new(); 0]);
+        assert_eq!(answer.messages, [""; 0]);
     }
 }
 

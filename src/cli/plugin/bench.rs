@@ -24,7 +24,7 @@ use super::{
 use crate::{
     model::{container::Container, host::Host, service::Service},
     pipeline::Stage as _,
-    plugin::{ComponentStage, Limits, Stats},
+    stages::plugin::{ComponentStage, Limits, Stats},
 };
 
 /// Calls before those that count, for the processor's and the allocator's caches.

@@ -20,7 +20,7 @@ use super::{
     trial::{self, Start, Trial},
     workbench::{Unusable, Workbench},
 };
-use crate::{config::Grant, pipeline::Stage, plugin::LoadError};
+use crate::{config::Grant, pipeline::Stage, stages::plugin::LoadError};
 
 /// The folder of the cases within a project.
 pub(super) const FOLDER: &str = "cases";

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{Report, failure::Failure, input::StageArgs, inspect, workbench::Workbench};
-use crate::plugin::Limits;
+use crate::stages::plugin::Limits;
 
 /// Load a component with settings and grants as the daemon would, and let it
 /// validate the settings.

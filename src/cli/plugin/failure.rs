@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     error::error_chain,
     pipeline::StageError,
-    plugin::{ComponentFault, LoadError},
+    stages::plugin::{ComponentFault, LoadError},
     text,
 };
 

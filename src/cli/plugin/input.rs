@@ -22,7 +22,7 @@ use crate::{
         container::Container,
         host::{Compat, Host},
     },
-    plugin::Limits,
+    stages::plugin::Limits,
 };
 
 /// What the stage is told and granted.

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::{Report, failure::Failure, render, workbench::Workbench};
 use crate::{
     config::Grant,
-    plugin::{Identity, Import, Limits, Meaning, Outline},
+    stages::plugin::{Identity, Import, Limits, Meaning, Outline},
     text,
 };
 

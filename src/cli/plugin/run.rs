@@ -20,8 +20,8 @@ use super::{
 use crate::{
     model::{container::Container, service::Service},
     pipeline::{Change, Stage},
-    plugin::{Limits, Stats},
     secrets,
+    stages::plugin::{Limits, Stats},
     text::shown,
 };
 

@@ -11,8 +11,9 @@ use super::{failure::Failure, render, workbench::STAGE};
 use crate::{
     error::error_chain,
     model::{container::Container, host::Host, service::Service},
-    pipeline::{Builtin, Change, Message, Outcome, Pipeline, Stage, StageError},
+    pipeline::{Change, Message, Outcome, Pipeline, Stage, StageError},
     registry::body,
+    stages::builtin::Builtin,
 };
 
 /// What the stage is handed.

@@ -8,14 +8,14 @@ use std::{
 
 use super::{failure::Failure, input::Told};
 use crate::{
-    app,
     config::{Config, Grant},
+    daemon::app,
     error::error_chain,
-    plugin::{
+    registry::{ConsulReader, Place, PlaceError},
+    stages::plugin::{
         Compiler, ComponentSpec, ComponentStage, HostOptions, KvReader, Limits, LoadError,
         PluginHost,
     },
-    registry::{ConsulReader, Place, PlaceError},
     text,
 };
 

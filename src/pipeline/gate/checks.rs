@@ -85,7 +85,7 @@ fn is_number(text: &str) -> bool {
 
 /// The ID of a check with the service's in front, unless it is there already.
 fn own_id(service: &str, given: &str) -> Result<String, String> {
-    if id::is_consuls(given) && !id::check(service, given).is_ok() {
+    if id::is_consuls(given) && id::check(service, given).is_err() {
         return Err("it is that of a check of Consul's own".into());
     }
     let rest = match given.strip_prefix("service:").and_then(|rest| rest.strip_prefix(service)) {

@@ -10,9 +10,10 @@ use crate::{
         service::Service,
     },
     pipeline::{
-        Builtin, Level, Outcome, Pipeline,
+        Level, Outcome, Pipeline,
         tests::{container, host},
     },
+    stages::builtin::Builtin,
 };
 
 const COMPAT: [Compat; 2] = [Compat::None, Compat::Registrator];

@@ -1,7 +1,11 @@
 //! How a Consul agent is reached: the command line's URI, and the environment
 //! variables of HashiCorp's own clients.
 
-use std::{fs, io, net::SocketAddr, path::PathBuf};
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use reqwest::{Certificate, ClientBuilder, Identity, Proxy, Url};
 use tracing::warn;
@@ -291,10 +295,10 @@ fn socket(uri: &Url) -> PathBuf {
     format!("{}{}", uri.host_str().unwrap_or_default(), uri.path()).into()
 }
 
-fn read(name: &'static str, path: &PathBuf) -> Result<Vec<u8>, ConsulError> {
+fn read(name: &'static str, path: &Path) -> Result<Vec<u8>, ConsulError> {
     crate::files::read(path, crate::files::TEXT).map_err(|source| ConsulError::File {
         name,
-        path: path.clone(),
+        path: path.to_path_buf(),
         source,
     })
 }

@@ -6,9 +6,9 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 use wharfinger::{
-    app,
     cli::{self, Invocation},
     config::Config,
+    daemon::app,
     docker::{Docker, Tags},
     reconcile::{Options, Reconciler},
     registry::{Consul, ConsulConfig},

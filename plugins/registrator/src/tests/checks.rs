@@ -64,7 +64,7 @@ fn the_most_specific_check_counts_of_whichever_kind_it_is() {
         let came = several(&env);
         let found: Vec<_> = came.services.iter().map(checks).collect();
         assert_eq!(found, expected, "{env:?}");
-        assert_eq!(came.warnings, [String::new(); 0], "{env:?}");
+        assert_eq!(came.warnings, [""; 0], "{env:?}");
     }
 }
 
@@ -102,7 +102,7 @@ fn every_field_of_a_check_has_a_key() {
         ("CHECK_OUTPUT_MAX_SIZE", "512"),
         ("CHECK_DISABLE_REDIRECTS", "true"),
     ]);
-    assert_eq!(came.warnings, [String::new(); 0]);
+    assert_eq!(came.warnings, [""; 0]);
     let service = &came.services[0];
     assert_eq!(service.meta, []);
     let [check] = &service.checks[..] else { panic!("{:?}", service.checks) };
@@ -157,7 +157,7 @@ fn every_kind_of_check_has_a_key() {
         let came = came(&env);
         assert_eq!(checks(&came.services[0]), expected, "{env:?}: {:?}", came.warnings);
         assert_eq!(came.services[0].meta, [], "{env:?}");
-        assert_eq!(came.warnings, [String::new(); 0], "{env:?}");
+        assert_eq!(came.warnings, [""; 0], "{env:?}");
     }
 }
 
@@ -231,7 +231,7 @@ fn a_value_that_cannot_be_used_costs_that_value() {
 fn a_check_can_be_of_another_port_of_the_container() {
     let came = several(&[("80_CHECK_HTTP", "/"), ("80_CHECK_PORT", "443")]);
     assert_eq!(checks(&came.services[0]), "http://192.0.2.1:8443/");
-    assert_eq!(came.warnings, [String::new(); 0]);
+    assert_eq!(came.warnings, [""; 0]);
 }
 
 #[test]

@@ -1,0 +1,5 @@
+//! The daemon: built from its parts, run, changed while it runs, and asked by other commands.
+
+pub mod app;
+pub mod control;
+pub mod reload;

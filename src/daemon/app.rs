@@ -1,0 +1,334 @@
+//! The daemon, built from its parts.
+
+mod fits;
+mod parts;
+mod registries;
+mod whereabouts;
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, anyhow};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::{
+    cli::flags::{BadUsage, OfferArgs, RunArgs},
+    config::{Config, ConfigError},
+    daemon::{
+        control::{Control, Facts},
+        reload::{self, Reload, Watched},
+    },
+    docker::{Docker, HttpGet, Recorded, Source, Tags},
+    model::host::{Compat, Host},
+    pipeline::{Pipeline, host_address},
+    reconcile::{Deregister, GuardLimits, Lifecycle, OnExit, Options, Reconciler},
+    text,
+};
+
+use crate::stages::loader as stages;
+pub(crate) use crate::stages::loader::cache;
+pub use crate::stages::loader::{BadConfig, Loaded, StageFault, Stages, choosing};
+pub use fits::Asked;
+pub use parts::Parts;
+pub use registries::start_faults;
+use registries::{reach, registry};
+
+/// Run the daemon until it is told to stop.
+///
+/// # Errors
+///
+/// It cannot be started: the configuration is wrong ([`BadConfig`]), or the
+/// registry or Docker cannot be reached. Once it runs, it does not give up.
+pub async fn run(args: RunArgs) -> anyhow::Result<()> {
+    let stop = stop_on_signal()?;
+    let hangup = signal(SignalKind::hangup()).context("cannot listen to signals")?;
+    let mut watched = Watched::default();
+    args.offer.config.iter().for_each(|file| watched.add(file));
+    let config = config(&args.offer)?;
+    let args = settled(args, &config)?;
+    watched.add_plugins(&config);
+    if let Some(ip) = &args.offer.ip {
+        info!("Forcing host IP to {ip}");
+    }
+    let compat = args.offer.compat.unwrap_or_default();
+    let tags = tags(&args.offer, compat)?;
+    let uri = args.uri.clone().or_else(|| config.registry.uri.clone()).ok_or_else(|| {
+        BadConfig(anyhow!("neither the command line nor the file names a registry"))
+    })?;
+    // Neither a name server, a compiler nor Docker keeps a daemon that is to stop.
+    let Some(host) = unless(&stop, host(&args.offer)).await? else {
+        return Ok(());
+    };
+    let options = options(&args, &config);
+    let (place, registry) = registry(&uri, &host)?;
+    let adapter = place.adapter();
+    Asked::of(&options, &config, compat).hold_against(adapter, registry.capabilities())?;
+    let mut stages = Stages::with_registry(&uri).compiled_by_children();
+    let loaded = async {
+        if config.strict_start {
+            return stages.load(&config).await;
+        }
+        let Loaded { pipeline, broken } = stages.load_with_gaps(&config).await?;
+        stages::say_broken(&pipeline, &broken);
+        Ok(pipeline)
+    };
+    let Some(pipeline) = unless(&stop, loaded).await? else { return Ok(()) };
+    stages::announce(&pipeline);
+
+    let using = || info!("Using {adapter} adapter: {}", text::without_secrets(&uri));
+    if compat == Compat::Registrator {
+        using();
+    }
+    tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        reached = reach(&*registry, &args, compat) => info!("{}", reached?),
+    }
+    if compat != Compat::Registrator {
+        using();
+    }
+    let source: Arc<dyn Source> = if args.containers.is_empty() {
+        let address = std::env::var("DOCKER_HOST").ok();
+        match unless(&stop, Docker::connect(address.as_deref(), tags)).await? {
+            Some(docker) => Arc::new(docker),
+            None => return Ok(()),
+        }
+    } else {
+        Arc::new(Recorded::read(&args.containers, &tags)?)
+    };
+    let on_exit = config.lifecycle.on_exit;
+    let facts = Facts { uri, host: host.hostname.clone() };
+    let reconciler = Reconciler::new(source, registry, pipeline.clone(), host, options);
+    let control = control(args.control.as_deref(), &reconciler, facts, &stop).await;
+    let handle = reconciler.handle();
+    let reload =
+        args.offer.config.map(|path| Reload { path, config, pipeline, stages, watched, handle });
+    let reloading = tokio::spawn(reload::run(reload, hangup, stop.clone()));
+    reconciler.run(stop).await;
+    if let Err(error) = reloading.await {
+        error!(%error, "the watch of the configuration ended badly");
+    }
+    if let Some(control) = control {
+        control.await.context("the control socket ended badly")?;
+    }
+    match on_exit {
+        OnExit::Leave => info!("Stopped; services stay registered"),
+        OnExit::Maintenance | OnExit::Deregister => info!("Stopped"),
+    }
+    Ok(())
+}
+
+/// How the loop is run, by the flags and the file.
+fn options(args: &RunArgs, config: &Config) -> Options {
+    let seconds =
+        |seconds: Option<u64>| seconds.filter(|seconds| *seconds > 0).map(Duration::from_secs);
+    Options {
+        deregister: match args.deregister.as_deref() {
+            Some("on-success") => Deregister::OnSuccess,
+            _ => Deregister::Always,
+        },
+        resync: seconds(args.resync),
+        cleanup: args.cleanup.unwrap_or(false),
+        provenance: !args.offer.no_provenance.unwrap_or(false),
+        lifecycle: Lifecycle {
+            ttl: seconds(args.ttl).zip(seconds(args.ttl_refresh)),
+            ..config.lifecycle.clone()
+        },
+        guard: GuardLimits { confirmed: args.confirm, ..config.guard },
+        ..Options::default()
+    }
+}
+
+/// Listen for other commands until `stop`, where that is possible. The daemon
+/// does its work without it, too.
+async fn control(
+    path: Option<&Path>,
+    reconciler: &Reconciler,
+    facts: Facts,
+    stop: &CancellationToken,
+) -> Option<JoinHandle<()>> {
+    if path.is_some_and(|path| path == Path::new("none")) {
+        return None;
+    }
+    match Control::listen(path).await {
+        Ok(control) => {
+            info!("Listening for commands at {}", control.path().display());
+            Some(tokio::spawn(control.serve(reconciler.handle(), facts, stop.clone())))
+        }
+        Err(error) => {
+            let mount = Control::mount(Path::new("/run/wharfinger"));
+            warn!(
+                %error,
+                "no control socket: status, apply and explain cannot reach this daemon. Name a \
+                 place with --control; a container with a read-only root takes {mount}"
+            );
+            None
+        }
+    }
+}
+
+/// The run's `-tags`; its template is wrong at the start or never.
+///
+/// # Errors
+///
+/// The template is wrong ([`BadConfig`]).
+pub fn tags(args: &OfferArgs, compat: Compat) -> anyhow::Result<Tags> {
+    let http_get = match (args.allow_http_get.unwrap_or(false), compat) {
+        (false, _) => HttpGet::Forbidden,
+        (true, Compat::Registrator) => HttpGet::Original,
+        (true, _) => HttpGet::Checked,
+    };
+    let tags = Tags::parse(args.tags.as_deref().unwrap_or_default(), http_get).context("-tags");
+    Ok(tags.map_err(BadConfig)?)
+}
+
+/// The configuration file, or what holds without one.
+///
+/// # Errors
+///
+/// The file cannot be used ([`BadConfig`]).
+pub fn config(args: &OfferArgs) -> anyhow::Result<Config> {
+    let mut config = match &args.config {
+        Some(path) => Config::read(path).map_err(|error: ConfigError| BadConfig(error.into()))?,
+        None => Config::default(),
+    };
+    if let Some(folder) = &args.cache_dir {
+        config.cache.dir = Some(folder.clone());
+    }
+    Ok(config)
+}
+
+/// The flags with what the file says where they do not.
+///
+/// # Errors
+///
+/// Together they cannot be used ([`BadConfig`]).
+pub fn settled(args: RunArgs, config: &Config) -> anyhow::Result<RunArgs> {
+    let args = args.filled(config);
+    args.check().map_err(|words| BadConfig(anyhow!("{words} ([registrator] of the file)")))?;
+    Ok(args)
+}
+
+/// The host's facts, by flags that are settled.
+///
+/// # Errors
+///
+/// The machine's name cannot be read, or `-ip` is no address ([`BadUsage`]).
+pub async fn host(args: &OfferArgs) -> anyhow::Result<Host> {
+    let hostname = match &args.hostname {
+        Some(hostname) => hostname.clone(),
+        None => std::fs::read_to_string("/proc/sys/kernel/hostname")
+            .context("cannot read the machine's name")?
+            .trim()
+            .to_string(),
+    };
+    let compat = args.compat.unwrap_or_default();
+    let (internal, ip) = (args.internal.unwrap_or(false), args.ip.clone());
+    let ip = ip.filter(|ip| !ip.is_empty());
+    if let Some(ip) = ip.as_deref().filter(|_| !internal && compat == Compat::None) {
+        // Every service would be refused for it.
+        host_address(ip).map_err(|fault| BadUsage(format!("-ip: {fault}")))?;
+    }
+    let fixed = args.resolve.iter().find(|(name, _)| *name == hostname);
+    let addresses = match fixed {
+        Some((_, address)) => vec![address.clone()],
+        None => whereabouts::resolve(&hostname).await,
+    };
+    let forced = ip.is_some();
+    let resolved_address = match compat {
+        Compat::Registrator => addresses.into_iter().next(),
+        Compat::None => whereabouts::of_host(&hostname, addresses, forced),
+    };
+    if resolved_address.is_none() && compat == Compat::Registrator && !forced {
+        warn!(hostname, "the host's name does not resolve; without -ip its address is not known");
+    }
+    let mut flags = args.flags(compat);
+    for (flag, variable) in [("namespace", "CONSUL_NAMESPACE"), ("partition", "CONSUL_PARTITION")] {
+        // What a container says of its own is held against the daemon's.
+        let own = std::env::var(variable).ok().filter(|own| !own.is_empty());
+        flags.extend(own.map(|own| (flag.to_string(), own)));
+    }
+    Ok(Host {
+        hostname,
+        forced_address: ip,
+        resolved_address,
+        internal,
+        explicit: args.explicit.unwrap_or(false),
+        address_label: args.use_ip_from_label.clone().filter(|label| !label.is_empty()),
+        compat,
+        flags,
+    })
+}
+
+/// The pipeline of the configuration, with every stage loaded and its settings
+/// validated.
+///
+/// # Errors
+///
+/// [`BadConfig`] with every fault of every stage.
+pub async fn pipeline(config: &Config) -> anyhow::Result<Pipeline> {
+    let pipeline = Stages::default().compiled_by_children().load(config).await?;
+    stages::announce(&pipeline);
+    Ok(pipeline)
+}
+
+/// What comes of this, unless it is to stop before.
+async fn unless<T, E>(
+    stop: &CancellationToken,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<Option<T>, E> {
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => Ok(None),
+        done = work => done.map(Some),
+    }
+}
+
+/// The time from a signal to the process's end, whatever still hangs then. It is a
+/// little longer than all grace periods together, and shorter than what `docker stop`
+/// and systemd wait for.
+const LAST: Duration = Duration::from_secs(9);
+
+/// A token that is cancelled by SIGTERM or SIGINT. They are waited for on a thread of its
+/// own, so that they are heard even if no other makes progress.
+fn stop_on_signal() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let (ready, heard) = std::sync::mpsc::channel();
+    let token = stop.clone();
+    #[expect(clippy::disallowed_methods, reason = "what still runs by then does not end by itself")]
+    let listen = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let waited = runtime.and_then(|runtime| {
+            runtime.block_on(async {
+                let mut terminate = signal(SignalKind::terminate())?;
+                let mut interrupt = signal(SignalKind::interrupt())?;
+                // Whoever started this may have given up.
+                let _ = ready.send(Ok(()));
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                Ok(())
+            })
+        });
+        if let Err(error) = waited {
+            let _ = ready.send(Err(error));
+            return;
+        }
+        token.cancel();
+        std::thread::sleep(LAST);
+        // The log itself may be what hangs.
+        std::thread::spawn(|| error!("not everything has ended in time; ending without it"));
+        std::thread::sleep(Duration::from_millis(200));
+        std::process::exit(1);
+    };
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(listen)
+        .context("cannot start a thread that listens to signals")?;
+    heard.recv()?.context("cannot listen to signals")?;
+    Ok(stop)
+}

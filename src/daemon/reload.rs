@@ -1,0 +1,309 @@
+//! Takes a changed configuration over without a restart.
+//!
+//! The configuration file and the files of the plugins are looked at once a
+//! second, through symbolic links, so that an editor's rename, `cp` and the
+//! swap of links by which Kubernetes updates a ConfigMap are all seen; SIGHUP
+//! asks for it at once. The new pipeline is loaded beside the one in force, and
+//! takes its place only when all of it is right: a fault of any stage changes
+//! nothing, and is said. So it is when it fails on containers of this host on which the
+//! one in force does not: that is foretold before it counts. A stage that could not be loaded at the start, and so is not
+//! part of what is in force, is tried again then, and now and then.
+//!
+//! Only the pipeline and its limits can be taken over. What else differs is said
+//! to need a restart.
+
+mod watched;
+
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+
+use tokio::{
+    signal::unix::Signal,
+    time::{Instant, MissedTickBehavior, interval, sleep},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+use crate::{
+    config::Config,
+    error::error_chain,
+    pipeline::{Pipeline, Step},
+    reconcile::{Forecast, ForecastError, Handle, TroubleKind},
+    stages::loader::{BadConfig, Loaded, Stages, say_broken},
+};
+pub use watched::Watched;
+
+/// The time between two looks at the files.
+const PERIOD: Duration = Duration::from_secs(1);
+/// The pauses before stages that could not be loaded are tried again although no file
+/// has changed: a busy machine at its start is no fault of a component.
+const FIRST_PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+/// Files must be at rest for this long: who writes several writes one after the
+/// other.
+const REST: Duration = Duration::from_millis(250);
+/// Files that do not come to rest are read as they are.
+const MAX_RESTLESS: u32 = 20;
+
+/// What is in force, and how it is replaced.
+pub struct Reload {
+    /// The configuration file.
+    pub path: PathBuf,
+    /// What it said at the start; for all but the pipeline it still counts.
+    pub config: Config,
+    /// The pipeline of that.
+    pub pipeline: Pipeline,
+    /// What loaded it.
+    pub stages: Stages,
+    /// The files as they were before they were read.
+    pub watched: Watched,
+    /// The loop, which takes the new pipeline.
+    pub handle: Handle,
+}
+
+/// Take changed configurations over until `stop`; without a file there is
+/// nothing to take over, and SIGHUP says so.
+pub async fn run(reload: Option<Reload>, mut hangup: Signal, stop: CancellationToken) {
+    match reload {
+        Some(reload) => reload.run(hangup, stop).await,
+        None => loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                Some(()) = hangup.recv() => {
+                    info!("SIGHUP: there is no configuration file to read again");
+                }
+            }
+        },
+    }
+}
+
+impl Reload {
+    async fn run(mut self, mut hangup: Signal, stop: CancellationToken) {
+        let started = self.config.clone();
+        let mut clock = interval(PERIOD);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pause = FIRST_PAUSE;
+        let mut again = Instant::now() + pause;
+        let work = async {
+            loop {
+                let asked = tokio::select! {
+                    _ = clock.tick() => false,
+                    Some(()) = hangup.recv() => true,
+                };
+                if asked || self.watched.has_changed() {
+                    self.come_to_rest().await;
+                    self.reload(&started, asked).await;
+                    pause = FIRST_PAUSE;
+                } else if again <= Instant::now() && gaps(&self.pipeline).next().is_some() {
+                    // It may not have been the file's fault.
+                    self.reload(&started, false).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                } else {
+                    continue;
+                }
+                again = Instant::now() + pause;
+            }
+        };
+        tokio::select! {
+            () = work => {}
+            () = stop.cancelled() => {}
+        }
+    }
+
+    async fn come_to_rest(&self) {
+        let mut before = self.watched.now();
+        for _ in 0..MAX_RESTLESS {
+            sleep(REST).await;
+            let now = self.watched.now();
+            if now == before {
+                return;
+            }
+            before = now;
+        }
+    }
+
+    async fn reload(&mut self, started: &Config, asked: bool) {
+        let refused = self.take_over(started, asked).await.err();
+        let file = self.path.display().to_string();
+        if let Some(error) = &refused {
+            error!(file, error, "not reloaded; what was in force stays so");
+        }
+        let words = refused.map(|error| format!("{file} is not in force: {error}"));
+        let whole = words.is_none();
+        // A loop that has ended has no trouble.
+        let news = self.handle.note_trouble(TroubleKind::Reload, words).await.unwrap_or_default();
+        if whole && news {
+            info!(file, "the configuration file is whole again, and in force");
+        }
+    }
+
+    /// Read the configuration and, if it is another one and all of it is right, use it.
+    async fn take_over(&mut self, started: &Config, asked: bool) -> Result<(), String> {
+        // Their state is noted before they are read: what changes meanwhile is
+        // seen at the next look.
+        let mut watched = Watched::default();
+        watched.add(&self.path);
+        let config = match Config::read(&self.path) {
+            Ok(config) => config,
+            Err(error) => {
+                self.watched.take_over(watched);
+                return Err(error_chain(&error));
+            }
+        };
+        watched.add_plugins(&config);
+        self.watched = watched;
+        let file = self.path.display().to_string();
+        let loaded = self.load(&config).await.map_err(|error| format!("{error:#}"))?;
+        let Loaded { pipeline, broken } = loaded;
+        self.note_restart(started, &config).await;
+        if self.is_same(&config, &pipeline) {
+            if asked {
+                info!(file, "read again; the pipeline is the same");
+            } else {
+                debug!(file, "a file was written; the pipeline is the same");
+            }
+            return Ok(());
+        }
+        let pipeline = pipeline.succeeding(&self.pipeline);
+        self.try_out(&pipeline).await?;
+        say_broken(&pipeline, &broken);
+        say_differences(&self.pipeline, &pipeline);
+        (self.config, self.pipeline) = (config, pipeline.clone());
+        // A loop that has ended needs no pipeline.
+        drop(self.handle.replace_pipeline(pipeline).await);
+        info!(file, "reloaded; the new pipeline is in force");
+        Ok(())
+    }
+
+    /// Whether the containers of this host can be judged by a pipeline as well as by the one in
+    /// force. Where that cannot be foretold it is not known to be worse.
+    async fn try_out(&self, pipeline: &Pipeline) -> Result<(), String> {
+        let Ok(rehearsal) = self.handle.rehearsal().await else { return Ok(()) };
+        let (before, after) = async {
+            let before = rehearsal.forecast().await?;
+            rehearsal.replace_pipeline(pipeline.clone());
+            Ok((before, rehearsal.forecast().await?))
+        }
+        .await
+        .unwrap_or_else(|error: ForecastError| {
+            warn!(error = error_chain(&error), "the new pipeline could not be tried out");
+            Default::default()
+        });
+        let failing = |forecast: &Forecast| -> BTreeSet<String> {
+            let failing = forecast.containers.iter().filter(|one| one.failure.is_some());
+            failing.map(|one| one.container.id.clone()).collect()
+        };
+        let failed_before = failing(&before);
+        let with_services = after.containers.iter().filter(|one| one.has_services()).count();
+        let newly: Vec<_> = after
+            .containers
+            .iter()
+            .filter(|one| one.has_services() && !failed_before.contains(&one.container.id))
+            .filter_map(|one| Some((&one.container.name, one.failure.as_ref()?)))
+            .collect();
+        let Some((name, why)) = newly.first() else { return Ok(()) };
+        if newly.len() * 100 <= with_services * usize::from(self.config.guard.failing) {
+            return Ok(());
+        }
+        let names: Vec<_> = newly.iter().take(10).map(|(name, _)| name.as_str()).collect();
+        let more = newly.len().saturating_sub(names.len());
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        Err(format!(
+            "the new pipeline fails on {} of {with_services} containers with services on which the one \
+             in force does not ({}{more}; guard.failing): {name}: {why}",
+            newly.len(),
+            names.join(", ")
+        ))
+    }
+
+    /// Say what differs from the start and cannot be taken over.
+    async fn note_restart(&self, started: &Config, new: &Config) {
+        let keys = restart_keys(started, new);
+        let words = (!keys.is_empty())
+            .then(|| format!("{keys}: changed in the file, and needs a restart to take effect"));
+        let news = self.handle.note_trouble(TroubleKind::Restart, words).await;
+        if news.unwrap_or_default() && !keys.is_empty() {
+            warn!(keys, "changed in the configuration file, and needs a restart to take effect");
+        }
+    }
+
+    /// The pipeline of a configuration, of which all must be right but what is wrong
+    /// already with the one in force.
+    async fn load(&mut self, config: &Config) -> anyhow::Result<Loaded> {
+        let loaded = self.stages.load_with_gaps(config).await?;
+        let known = |stage: &str| gaps(&self.pipeline).any(|step| step.name() == stage);
+        let new: Vec<_> = loaded.broken.iter().filter(|fault| !known(&fault.stage)).collect();
+        if new.is_empty() {
+            return Ok(loaded);
+        }
+        let all: Vec<_> = loaded.broken.iter().map(ToString::to_string).collect();
+        Err(BadConfig(anyhow::anyhow!("{}", all.join("; "))).into())
+    }
+
+    fn is_same(&self, config: &Config, pipeline: &Pipeline) -> bool {
+        let made = |pipeline: &Pipeline| -> Vec<_> {
+            let of = |step: &Step| (step.made().cloned(), step.unloaded().map(String::from));
+            pipeline.steps().iter().map(of).collect()
+        };
+        self.config.pipeline == config.pipeline
+            && self.config.limits == config.limits
+            && self.config.containers == config.containers
+            && self.config.address == config.address
+            && made(&self.pipeline) == made(pipeline)
+    }
+}
+
+/// The keys that differ from the start and cannot be taken over.
+fn restart_keys(started: &Config, new: &Config) -> String {
+    let keys = [
+        ("registry", started.registry != new.registry),
+        ("compat", started.compat != new.compat),
+        ("lifecycle", started.lifecycle != new.lifecycle),
+        ("guard", started.guard != new.guard),
+        ("host", started.host != new.host),
+        ("registrator", started.registrator != new.registrator),
+        ("daemon", started.daemon != new.daemon),
+    ];
+    let keys = keys.into_iter().filter_map(|(key, differs)| differs.then_some(key));
+    keys.collect::<Vec<_>>().join(", ")
+}
+
+/// Say of each stage what it was and what it is.
+fn say_differences(old: &Pipeline, new: &Pipeline) {
+    let find = |pipeline: &Pipeline, name: &str| -> Option<Step> {
+        pipeline.steps().iter().find(|step| step.name() == name).cloned()
+    };
+    for step in new.steps() {
+        let (stage, to) = (step.name(), version(step));
+        let mode = step.rules().mode;
+        match find(old, stage) {
+            None => info!(stage, to, %mode, "a new stage"),
+            Some(old) if is_same_step(&old, step) => {
+                debug!(stage, version = to, %mode, "an unchanged stage");
+            }
+            Some(old) if old.unloaded().is_some() && step.unloaded().is_none() => {
+                info!(stage, to, %mode, "the stage is whole again: it is loaded");
+            }
+            Some(old) => info!(stage, from = version(&old), to, %mode, "a changed stage"),
+        }
+    }
+    for step in old.steps().iter().filter(|step| find(new, step.name()).is_none()) {
+        info!(stage = step.name(), from = version(step), "a stage is gone");
+    }
+}
+
+/// The stages of a pipeline that could not be loaded.
+fn gaps(pipeline: &Pipeline) -> impl Iterator<Item = &Step> {
+    pipeline.steps().iter().filter(|step| step.unloaded().is_some())
+}
+
+fn is_same_step(old: &Step, new: &Step) -> bool {
+    let rules = |step: &Step| format!("{:?}", step.rules());
+    old.made() == new.made() && old.unloaded() == new.unloaded() && rules(old) == rules(new)
+}
+
+/// The plugin with its version and its digest, for people.
+fn version(step: &Step) -> String {
+    step.made().map_or_else(String::new, |made| {
+        format!("{} {} {}", made.plugin, made.version, made.short_digest())
+    })
+}

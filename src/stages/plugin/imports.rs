@@ -1,0 +1,218 @@
+//! What a file is and what it imports, found out before anything is compiled.
+
+mod parts;
+
+use crate::stages::plugin::grants::{Capability, Grants};
+use parts::outline;
+
+/// The contract's package, and the versions that have an adapter.
+const PACKAGE: &str = "wharfinger:pipeline/";
+pub(super) const VERSIONS: [&str; 1] = ["0.1.0"];
+
+/// Parts of WASI that every component of some toolchains imports, needed or
+/// not. They are linked to implementations that give nothing away and touch
+/// nothing. What is neither here nor a capability, such as sockets, is refused.
+const INERT: [&str; 5] =
+    ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/"];
+
+/// What a component needs to be linked with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Imports {
+    /// It imports parts of WASI.
+    pub(super) wasi: bool,
+    /// The capabilities that it imports and is granted.
+    pub(super) capabilities: Vec<Capability>,
+    /// The core instances that it is made of, those of its parts included.
+    pub(super) instances: u32,
+    /// The tables of the module that has the most.
+    pub(super) tables: u32,
+}
+
+/// Why a file is no component that can be used.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ComponentFault {
+    /// There is nothing in it.
+    #[error("an empty file; {}", wanted())]
+    Empty,
+    /// It is WebAssembly in its text form.
+    #[error("WebAssembly in its text form; {}: make it with `wasm-tools parse`", wanted())]
+    Text,
+    /// It is something else.
+    #[error("not a WebAssembly file: it begins with {found}, not with 00 61 73 6d; {}", wanted())]
+    NotWasm {
+        /// Its first bytes in hexadecimal.
+        found: String,
+    },
+    /// It is a core module.
+    #[error(
+        "a core module, not a component; {}: build it for the target wasm32-wasip2, or turn it \
+         into a component with `wasm-tools component new`",
+        wanted()
+    )]
+    CoreModule,
+    /// It is damaged.
+    #[error("a damaged component: {0}")]
+    Damaged(String),
+    /// What it is made of is made of more, and so on.
+    #[error("made of {found} instances of components, of which a stage may have {limit}")]
+    Sprawling {
+        /// How many there are, as far as they were counted.
+        found: u64,
+        /// How many there may be.
+        limit: u64,
+    },
+    /// It cannot be counted what it is made of.
+    #[error("it instantiates components that it is handed, so that nobody knows how many")]
+    Unbounded,
+    /// It exports a stage of another version of the contract.
+    #[error(
+        "a stage of the contract's version {found}; this program knows {}: build the stage \
+         against one of these", VERSIONS.join(", ")
+    )]
+    UnknownVersion {
+        /// The version that it was built against.
+        found: String,
+    },
+    /// It does not export a stage.
+    #[error("a component of another world: it exports {found}; {}", wanted())]
+    NotAStage {
+        /// What it exports instead.
+        found: String,
+    },
+    /// It imports what is not granted, or cannot be.
+    #[error("imports {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; it imports "))]
+    NotGranted(Vec<Refused>),
+}
+
+/// An import that is not granted.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The operator could grant it.
+    #[error("{import}, which is not granted: if it is to have it, add `{line}` to the stage")]
+    Ungranted {
+        /// What it imports.
+        import: String,
+        /// The line of the configuration that grants it.
+        line: &'static str,
+    },
+    /// Nobody can grant it.
+    #[error("{0}, which no stage can be granted")]
+    Ungrantable(String),
+}
+
+fn wanted() -> String {
+    let exports: Vec<_> =
+        VERSIONS.iter().map(|version| format!("{PACKAGE}stage@{version}")).collect();
+    format!("wanted is a component that exports {}", exports.join(" or "))
+}
+
+/// Look at a file without compiling it.
+pub(super) fn inspect(bytes: &[u8], grants: &Grants) -> Result<Imports, ComponentFault> {
+    let Parts { imports, instances, tables, .. } = parts(bytes)?;
+    let mut found = Imports { instances, tables, ..Imports::default() };
+    let mut refused = Vec::new();
+    for name in imports {
+        match admit(&name, grants) {
+            Ok(Admitted::Contract) => {}
+            Ok(Admitted::Wasi(capability)) => {
+                found.wasi = true;
+                found.capabilities.extend(capability);
+            }
+            Ok(Admitted::Own(capability)) => found.capabilities.push(capability),
+            Err(reason) => refused.push(reason),
+        }
+    }
+    found.capabilities.sort();
+    found.capabilities.dedup();
+    if refused.is_empty() { Ok(found) } else { Err(ComponentFault::NotGranted(refused)) }
+}
+
+/// What a stage is made of; an error if the file is none.
+pub(super) fn parts(bytes: &[u8]) -> Result<Parts, ComponentFault> {
+    recognise(bytes)?;
+    let parts::Outline { imports, exports, instances, tables } = outline(bytes)?;
+    let stage = |version: &&&str| exports.contains(&format!("{PACKAGE}stage@{version}"));
+    if let Some(version) = VERSIONS.iter().find(stage) {
+        return Ok(Parts { version, imports, instances, tables });
+    }
+    let version =
+        exports.iter().find_map(|name| name.strip_prefix(PACKAGE)?.strip_prefix("stage@"));
+    if let Some(found) = version {
+        return Err(ComponentFault::UnknownVersion { found: shown(found) });
+    }
+    let found = if exports.is_empty() { "nothing".into() } else { shown(&exports.join(", ")) };
+    Err(ComponentFault::NotAStage { found })
+}
+
+/// What a stage is made of.
+pub(super) struct Parts {
+    /// The contract's version.
+    pub(super) version: &'static str,
+    /// What it imports, in its own order.
+    pub(super) imports: Vec<String>,
+    /// The core instances that it is made of, those of its parts included.
+    pub(super) instances: u32,
+    /// The tables of the module that has the most.
+    pub(super) tables: u32,
+}
+
+/// What a file is by its first bytes.
+fn recognise(bytes: &[u8]) -> Result<(), ComponentFault> {
+    if bytes.is_empty() {
+        return Err(ComponentFault::Empty);
+    }
+    if bytes.starts_with(b"\0asm") {
+        return Ok(());
+    }
+    let text = bytes.trim_ascii_start();
+    if text.starts_with(b"(component") || text.starts_with(b"(module") || text.starts_with(b";;") {
+        return Err(ComponentFault::Text);
+    }
+    let first = &bytes[..bytes.len().min(4)];
+    let found: Vec<_> = first.iter().map(|byte| format!("{byte:02x}")).collect();
+    Err(ComponentFault::NotWasm { found: found.join(" ") })
+}
+
+fn damaged(error: wasmparser::BinaryReaderError) -> ComponentFault {
+    ComponentFault::Damaged(error.to_string())
+}
+
+/// A text from a component, short enough for a message and on one line.
+pub(super) fn shown(text: &str) -> String {
+    let head: String = text.chars().take(200).collect();
+    crate::text::shown(&head.replace(char::is_control, " ")).into_owned()
+}
+
+pub(super) enum Admitted {
+    Contract,
+    /// A part of WASI, real if the capability is there, inert if not.
+    Wasi(Option<Capability>),
+    Own(Capability),
+}
+
+/// What an import means, under these grants.
+pub(super) fn admit(name: &str, grants: &Grants) -> Result<Admitted, Refused> {
+    let contract = |version| {
+        ["logging", "types"].iter().any(|part| name == format!("{PACKAGE}{part}@{version}"))
+    };
+    if VERSIONS.iter().any(contract) {
+        return Ok(Admitted::Contract);
+    }
+    if let Some(capability) = Capability::of_import(name) {
+        return match (grants.has(capability), capability.is_inert_otherwise()) {
+            (true, _) if capability == Capability::Kv => Ok(Admitted::Own(capability)),
+            (true, _) => Ok(Admitted::Wasi(Some(capability))),
+            (false, true) => Ok(Admitted::Wasi(None)),
+            (false, false) => {
+                Err(Refused::Ungranted { import: shown(name), line: capability.line() })
+            }
+        };
+    }
+    if INERT.iter().any(|prefix| name.starts_with(prefix)) && name.contains("@0.2.") {
+        return Ok(Admitted::Wasi(None));
+    }
+    Err(Refused::Ungrantable(shown(name)))
+}
+
+#[cfg(test)]
+mod tests;
