@@ -285,7 +285,7 @@ impl Shared {
     /// Make what is registered for a container what it offers.
     async fn settle(&self, observed: &Observed, record: &mut Record) -> Result<Next, JobError> {
         let (id, container) = (&observed.id, observed.container.as_ref());
-        let offer = match (observed.running(), &observed.outcome) {
+        let mut offer = match (observed.running(), &observed.outcome) {
             (Some(container), Some(outcome)) => {
                 let (pipeline, now) = (&observed.pipeline, Instant::now());
                 self.state().offer(&self.rules, container, pipeline, outcome, now)
@@ -306,7 +306,7 @@ impl Shared {
                 Offer::of_nothing()
             }
         };
-        let Planned { plan, rival, waits } = self.plan(id, container, &offer);
+        let Planned { plan, rival, waits } = self.plan(id, container, &mut offer);
         (record.plan, record.waits) = (plan.clone(), waits);
         record.notes = self.state().notes(id, &plan.actions, waits);
         let (outcome, time) = (observed.outcome.as_ref(), self.time());
@@ -333,10 +333,10 @@ impl Shared {
 
     /// The plan for a container that offers this. The marks, which take a digest of each service, are
     /// made while others may use the state.
-    fn plan(&self, id: &ContainerId, container: Option<&Container>, offer: &Offer) -> Planned {
+    fn plan(&self, id: &ContainerId, container: Option<&Container>, offer: &mut Offer) -> Planned {
         let time = self.source.now().0;
         let (marks, kept) = self.state().keep(&self.rules, id, container, offer, time);
-        let wanted = Wanted::new(marks, id, offer.services.clone(), kept);
+        let wanted = Wanted::new(marks, id, std::mem::take(&mut offer.services), kept);
         self.state().plan(&self.rules, id, container, offer, wanted)
     }
 
