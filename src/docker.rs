@@ -1,8 +1,9 @@
 //! The source of containers: Docker, or whatever speaks its API.
 //!
 //! The source only says which containers there are, what one of them looks like
-//! now, and that one of them is to be looked at again. Which event it was does
-//! not matter to anyone.
+//! now, and that one of them is to be looked at again. Which event it was matters
+//! for a signal, which is seen nowhere else, and for a death: an engine does not
+//! answer for a dead container before it has taken its network down.
 
 mod client;
 mod connect;
@@ -90,10 +91,26 @@ pub trait Source: Send + Sync {
 pub struct Event {
     /// The container.
     pub container: ContainerId,
-    /// The number of the signal that was sent to it, if that is what happened.
-    pub signal: Option<i64>,
+    /// What happened, as far as that matters.
+    pub kind: EventKind,
     /// When it happened.
     pub at: Option<Moment>,
+}
+
+/// What happened to a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventKind {
+    /// Something that only a look at it tells.
+    Change,
+    /// It was started.
+    Start,
+    /// A signal of this number was sent to it.
+    Signal(i64),
+    /// Its main process has ended.
+    Death {
+        /// With this code.
+        exit_code: i64,
+    },
 }
 
 /// A moment by the source's clock, as the time since 1970.
@@ -403,9 +420,18 @@ fn concerned(event: EventMessage) -> Option<Event> {
             if inside.iter().any(|prefix| action.starts_with(prefix)) {
                 return None;
             }
-            let signal = attribute("signal").filter(|_| action == "kill");
-            let signal = signal.and_then(|number| number.parse().ok());
-            Some(Event { container: ContainerId(actor.id?), signal, at })
+            let number = |name| attribute(name).and_then(|number: String| number.parse().ok());
+            let kind = match &*action {
+                "start" => Some(EventKind::Start),
+                "kill" => number("signal").map(EventKind::Signal),
+                // The second of the words and of the attributes is Podman's.
+                "die" | "died" => number("exitCode")
+                    .or_else(|| number("containerExitCode"))
+                    .map(|exit_code| EventKind::Death { exit_code }),
+                _ => None,
+            };
+            let kind = kind.unwrap_or(EventKind::Change);
+            Some(Event { container: ContainerId(actor.id?), kind, at })
         }
         EventMessageTypeEnum::NETWORK => {
             let podmans = || {
@@ -413,7 +439,7 @@ fn concerned(event: EventMessage) -> Option<Event> {
                 actor.id.clone().filter(|_| podman::is_about_container(attributes))
             };
             let container = attribute("container").or_else(podmans)?;
-            Some(Event { container: ContainerId(container), signal: None, at })
+            Some(Event { container: ContainerId(container), kind: EventKind::Change, at })
         }
         _ => None,
     }
@@ -450,5 +476,34 @@ mod tests {
         // Podman's: the actor is the container, of which the name is.
         check(network(json!({ "containerExitCode": "0", "name": "web", "podId": "" })), Some("n"));
         check(json!({ "Type": "image", "Action": "pull", "Actor": { "ID": "i" } }), None);
+    }
+
+    #[test]
+    fn signals_and_deaths_are_told_apart_from_the_rest() {
+        let kind = |action: &str, attributes: Value| {
+            let actor = json!({ "ID": "c", "Attributes": attributes });
+            let event = json!({ "Type": "container", "Action": action, "Actor": actor });
+            let message = serde_json::from_value(event).expect("an event");
+            concerned(message).expect("it is about a container").kind
+        };
+        let death = |exit_code| EventKind::Death { exit_code };
+        for (action, attributes, expected) in [
+            ("kill", json!({ "signal": "15" }), EventKind::Signal(15)),
+            ("kill", json!({ "signal": "TERM" }), EventKind::Change),
+            ("kill", json!({}), EventKind::Change),
+            ("die", json!({ "exitCode": "0" }), death(0)),
+            ("die", json!({ "exitCode": "137", "signal": "9" }), death(137)),
+            ("died", json!({ "containerExitCode": "3" }), death(3)),
+            ("die", json!({ "containerExitCode": "3" }), death(3)),
+            // Without the code it is not known what becomes of its services.
+            ("die", json!({}), EventKind::Change),
+            ("die", json!({ "exitCode": "none" }), EventKind::Change),
+            ("stop", json!({ "exitCode": "0" }), EventKind::Change),
+            ("destroy", json!({ "exitCode": "0" }), EventKind::Change),
+            ("start", json!({ "signal": "15", "exitCode": "0" }), EventKind::Start),
+            ("restart", json!({ "exitCode": "0" }), EventKind::Change),
+        ] {
+            assert_eq!(kind(action, attributes.clone()), expected, "{action} {attributes}");
+        }
     }
 }

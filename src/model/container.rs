@@ -1,7 +1,11 @@
 //! What is known of a container: a value without I/O, filled by the source and
 //! handed to every stage of the pipeline.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -189,6 +193,37 @@ pub struct Container {
 }
 
 impl Container {
+    /// What an event tells of a container that has ended: that, and nothing else of it.
+    pub fn ended(id: ContainerId, name: String, exit_code: i64) -> Self {
+        Self {
+            id,
+            name,
+            image: String::new(),
+            image_id: String::new(),
+            hostname: String::new(),
+            env: Vec::new(),
+            labels: BTreeMap::new(),
+            exposed_ports: Vec::new(),
+            published_ports: Vec::new(),
+            pending_ports: Vec::new(),
+            networks: Vec::new(),
+            network_mode: String::new(),
+            network_peer: None,
+            state: State::Exited,
+            exit_code,
+            health: Health::None,
+            stop_signal: 0,
+            created_at: String::new(),
+            started_at: None,
+            attributes: BTreeMap::new(),
+        }
+    }
+
+    /// When it was last started, as the time since 1970; none if that cannot be told.
+    pub fn started(&self) -> Option<Duration> {
+        since_1970(self.started_at.as_deref()?)
+    }
+
     /// The container whose network it shares, as the engine names it: by identifier or
     /// by name.
     pub fn network_owner(&self) -> Option<&str> {
@@ -214,6 +249,51 @@ impl Container {
                 let owner = if id { &owner[..12] } else { owner };
                 Some(format!("it shares the network of container {owner}, which is not there"))
             }
+        }
+    }
+}
+
+/// The time since 1970 of a moment in RFC 3339, which an engine may give in its own time zone.
+fn since_1970(moment: &str) -> Option<Duration> {
+    let since = |utc: &str| humantime::parse_rfc3339(utc).ok()?.duration_since(UNIX_EPOCH).ok();
+    if moment.ends_with('Z') {
+        return since(moment);
+    }
+    let (local, offset) = moment.split_at_checked(moment.len().checked_sub(6)?)?;
+    let (hours, minutes) = offset.get(1..)?.split_once(':')?;
+    let (hours, minutes): (u64, u64) = (hours.parse().ok()?, minutes.parse().ok()?);
+    let (local, offset) =
+        (since(&format!("{local}Z"))?, Duration::from_secs(hours * 3600 + minutes * 60));
+    match moment.as_bytes()[moment.len() - 6] {
+        b'+' => local.checked_sub(offset),
+        b'-' => local.checked_add(offset),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_is_told_in_any_time_zone() {
+        let at = |seconds, nanos| Some(Duration::new(seconds, nanos));
+        for (moment, expected) in [
+            ("2026-01-02T03:04:05Z", at(1_767_323_045, 0)),
+            ("2026-01-02T03:04:05.123456789Z", at(1_767_323_045, 123_456_789)),
+            ("2026-01-02T03:04:05.12Z", at(1_767_323_045, 120_000_000)),
+            ("2026-01-02T05:04:05.5+02:00", at(1_767_323_045, 500_000_000)),
+            ("2026-01-01T21:34:05-05:30", at(1_767_323_045, 0)),
+            ("1970-01-01T00:00:00+01:00", None),
+            ("2026-01-02T03:04:05", None),
+            ("2026-01-02 03:04", None),
+            ("2026-01-02T03:04:05+0x:00", None),
+            ("2026-01-02T03:04:05 02:00", None),
+            ("Z", None),
+            ("é+02:00", None),
+            ("", None),
+        ] {
+            assert_eq!(since_1970(moment), expected, "{moment:?}");
         }
     }
 }

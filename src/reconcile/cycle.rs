@@ -33,7 +33,7 @@ use super::{
     },
 };
 use crate::{
-    docker::Source,
+    docker::{Moment, Source},
     error::error_chain,
     model::{
         container::{Container, ContainerId},
@@ -65,6 +65,8 @@ pub(super) struct Observed {
     pub(super) outcome: Option<Outcome>,
     /// Why it could not be judged.
     pub(super) failure: Option<JobError>,
+    /// An event has told that it has ended, and the source was not asked.
+    told: bool,
     /// In which pipeline it was judged.
     pipeline: Pipeline,
     /// When the source was asked.
@@ -185,6 +187,17 @@ impl Shared {
         self.pipeline.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// An event tells that a container was started at this time.
+    pub(super) fn started(&self, container: &ContainerId, at: Moment) {
+        self.state().life.note_start(container, at.0);
+    }
+
+    /// An event tells that a container has ended with this code at this time.
+    pub(super) fn died(&self, container: &ContainerId, exit_code: i64, at: Moment) {
+        let now = self.source.now();
+        self.state().life.note_death(container, exit_code, at.0, now.0);
+    }
+
     /// A signal was sent to a container. Whether that is a reason to look at it.
     pub(super) fn signalled(&self, container: &ContainerId, signal: i64) -> bool {
         let mut state = self.state();
@@ -223,10 +236,16 @@ impl Shared {
     /// Bring what is registered for a container up to date.
     pub(super) async fn look(&self, id: &ContainerId) -> Result<Next, JobError> {
         let mut observed = self.observe(id).await;
-        self.conclude(&mut observed, &mut Record::default()).await
+        let mut next = self.conclude(&mut observed, &mut Record::default()).await?;
+        // What the event did not tell, such as what those learn who share its network.
+        if observed.told {
+            next.extend(looks([id.clone()]));
+        }
+        Ok(next)
     }
 
-    /// Find out about a container. Nothing is decided.
+    /// Find out about a container. Nothing is decided. Of one that is known to have ended, nobody is
+    /// asked: an engine keeps whoever asks waiting until it has taken down the network.
     pub(super) async fn observe(&self, id: &ContainerId) -> Observed {
         let (asked, began) = (Instant::now(), self.state().life.sharing.begin());
         let pipeline = self.pipeline();
@@ -235,9 +254,15 @@ impl Shared {
             container: None,
             outcome: None,
             failure: None,
+            told: false,
             pipeline,
             asked,
         };
+        observed.container = self.state().life.take_ended(id);
+        observed.told = observed.container.is_some();
+        if observed.told {
+            return observed;
+        }
         match self.source.inspect(id).await {
             Ok(container) => observed.container = container,
             Err(error) => {

@@ -226,6 +226,14 @@ impl Reconciler {
                     jobs.add(Job::Reconcile(id), Duration::ZERO);
                 }
             }
+            News::Started(id, at) => {
+                self.shared.started(&id, at);
+                jobs.add(Job::Reconcile(id), Duration::ZERO);
+            }
+            News::Died(id, exit_code, at) => {
+                self.shared.died(&id, exit_code, at);
+                jobs.add(Job::Reconcile(id), Duration::ZERO);
+            }
             News::Unknown => jobs.add(Job::Sync, Duration::ZERO),
             News::Quiet => jobs.add(Job::Compare, Duration::ZERO),
             News::Lost => {

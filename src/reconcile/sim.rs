@@ -39,7 +39,7 @@ use judge::Judge;
 use profile::{Choices, Profile};
 use run::{Daemon, run, run_plain, run_with};
 use saboteur::Sabotage;
-pub(super) use saboteur::{removes_what_is_foreign, spoil};
+pub(super) use saboteur::{believes_any_death, removes_what_is_foreign, spoil};
 use source::Stream;
 use world::World;
 
@@ -260,7 +260,8 @@ fn seeds_with_choices_that_went_wrong_once_end_well() {
 #[test]
 fn seeds_with_shared_networks_that_went_wrong_once_end_well() {
     for seed in [601, 1599, 5434, 11062, 15607] {
-        let violation = run_with(seed, Sabotage::None, Choices::draw(seed)).violation;
+        let choices = Choices::draw(seed).before_deaths();
+        let violation = run_with(seed, Sabotage::None, choices).violation;
         assert_eq!(violation, None, "seed {seed}");
     }
 }
@@ -288,6 +289,7 @@ fn sabotage_is_found_out() {
         (Sabotage::PlansRemovalsFirst, "goes before"),
         (Sabotage::PlansForeignRemovals, "is foreign and is written to"),
         (Sabotage::ForecastsUnguarded, "foreseen"),
+        (Sabotage::BelievesAnyDeath, "is offered and is deregistered"),
     ] {
         let told = |seed| run(seed, sabotage).violation.is_some_and(|what| what.contains(words));
         let seed = (0..300).find(|seed| told(*seed));

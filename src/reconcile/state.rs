@@ -162,6 +162,7 @@ impl State {
         self.catalog.set_engine(self.engine.identity());
         let changed = before.is_some();
         if changed {
+            self.life.forget_deaths();
             warn!("this is another container engine than before");
             self.guard.begin();
         }

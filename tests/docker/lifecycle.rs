@@ -1,7 +1,12 @@
 //! How a container's life, the daemon's end and a change of the configuration
 //! show in the catalog, on a real dockerd and a real Consul agent.
 
-use std::{fs, os::unix::fs::symlink, process::Command, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    process::Command,
+    time::{Duration, SystemTime},
+};
 
 use crate::common::{
     daemon::Daemon,
@@ -329,4 +334,51 @@ async fn a_rename_with_an_overlap_keeps_the_old_name_for_its_time() {
     let over = humantime::parse_rfc3339(retires.as_str().expect("a time")).expect("a time");
     assert!(std::time::SystemTime::now() >= over, "{retires} has not come yet");
     assert!(!daemon.log().contains("kept for a while"), "{}", daemon.log());
+}
+
+/// Docker answers for a container that has died only when it has taken down the network. Until then
+/// the service would be offered to clients; so it goes by the event.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_containers_service_goes_before_the_engine_answers_for_it() {
+    const ROUNDS: usize = 11;
+    let lab = Lab::new().await;
+    let (_daemon, _folder) = lab.configured(BUILTIN);
+    let (mut gone, mut answered) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        let name = format!("dies{round}");
+        lab.start(&name, &["-P"]);
+        let id = format!("testhost:{name}:80");
+        lab.service(&id).await;
+        let mut kill = lab.docker.docker(&["kill", &name]).spawn().expect("docker runs");
+        let engine = async {
+            while !lab.docker.run(&["inspect", "-f", "{{.State.Running}}", &name]).contains("false")
+            {
+            }
+            SystemTime::now()
+        };
+        let catalog = async {
+            while lab.consul.services().await.contains_key(&id) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            SystemTime::now()
+        };
+        let (gone_at, answered_at) = tokio::task::block_in_place(|| {
+            std::thread::scope(|scope| {
+                let handle = tokio::runtime::Handle::current();
+                let asked = scope.spawn(move || handle.block_on(engine));
+                let catalog = tokio::runtime::Handle::current().block_on(catalog);
+                (catalog, asked.join().expect("the engine answers"))
+            })
+        });
+        kill.wait().expect("docker ends");
+        let died = lab.docker.run(&["inspect", "-f", "{{.State.FinishedAt}}", &name]);
+        let died = humantime::parse_rfc3339(died.trim()).expect("a time");
+        let after = |at: SystemTime| at.duration_since(died).unwrap_or_default();
+        gone.push(after(gone_at));
+        answered.push(after(answered_at));
+    }
+    gone.sort();
+    answered.sort();
+    println!("after a death its service is gone in {gone:?}, and Docker answers in {answered:?}");
+    assert!(gone[ROUNDS / 2] * 2 < answered[ROUNDS / 2], "{gone:?} {answered:?}");
 }

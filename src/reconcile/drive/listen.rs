@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::{
-    docker::{Event, Moment, Source, SourceError},
+    docker::{Event, EventKind, Moment, Source, SourceError},
     error::error_chain,
     model::container::ContainerId,
     reconcile::job::{FAST_CAP, fast},
@@ -47,6 +47,10 @@ pub(in crate::reconcile) enum News {
     Changed(ContainerId),
     /// A signal of this number was sent to a container.
     Signalled(ContainerId, i64),
+    /// A container was started at this moment.
+    Started(ContainerId, Moment),
+    /// A container has ended with this code at this moment.
+    Died(ContainerId, i64, Moment),
     /// What happened is not known: everything is to be looked at.
     Unknown,
     /// Nothing happened for a while, or no word of it came through.
@@ -176,9 +180,13 @@ impl Listener {
             *delays = fast().build();
             let latest = Moment(source.now().0 + AHEAD);
             self.known = event.at.map_or(self.known, |at| self.known.max(at.next().min(latest)));
-            let news = match event.signal {
-                Some(signal) => News::Signalled(event.container, signal),
-                None => News::Changed(event.container),
+            let news = match (event.kind, event.at) {
+                (EventKind::Signal(signal), _) => News::Signalled(event.container, signal),
+                (EventKind::Start, Some(at)) => News::Started(event.container, at),
+                (EventKind::Death { exit_code }, Some(at)) => {
+                    News::Died(event.container, exit_code, at)
+                }
+                _ => News::Changed(event.container),
             };
             if sender.send(news).await.is_err() {
                 return Lost::NobodyListens;

@@ -14,6 +14,7 @@ use super::{
     stages, world,
 };
 use crate::{
+    docker::{Event, EventKind, Moment},
     model::{
         container::{Container, ContainerId, State},
         marks::{META_CONTAINER, Provenance},
@@ -32,6 +33,9 @@ pub(super) struct Judge {
     /// What each container offered when it was last looked at with success;
     /// no container if it had ended.
     claims: BTreeMap<ContainerId, (Option<Container>, Vec<Service>)>,
+    /// By container, the last start of which the daemon was told and the last death that it was
+    /// to believe.
+    told: BTreeMap<ContainerId, (Duration, Duration)>,
     /// Containers that have ended and keep what they have.
     kept: BTreeSet<ContainerId>,
     /// How many reads that are taken over have begun.
@@ -105,6 +109,28 @@ impl Sim {
         } else if !container.is_some_and(|one| one.state.is_running()) {
             self.judge.kept.remove(id);
             self.judge.claims.insert(id.clone(), (None, Vec::new()));
+        }
+    }
+
+    /// An event reaches the daemon. That of a death is to be believed if it is younger than
+    /// every start that the daemon was told of.
+    pub(super) fn told(&mut self, event: &Event) {
+        let Some(Moment(at)) = event.at else { return };
+        let (starts, deaths) = self.judge.told.entry(event.container.clone()).or_default();
+        match event.kind {
+            EventKind::Start => *starts = at.max(*starts),
+            EventKind::Death { .. } if at > *starts => *deaths = at.max(*deaths),
+            _ => {}
+        }
+    }
+
+    /// What a container is known to offer: nothing once that run of it is known to be over.
+    fn claim(&self, id: &ContainerId) -> Option<&[Service]> {
+        let (_, death) = self.judge.told.get(id).copied().unwrap_or_default();
+        match self.judge.claims.get(id) {
+            Some((Some(container), _)) if container.started() < Some(death) => Some(&[]),
+            Some((_, services)) => Some(services),
+            None => (death > Duration::ZERO).then_some(&[]),
         }
     }
 
@@ -309,12 +335,13 @@ impl Sim {
     fn judge_deregistration(&mut self, id: &str) {
         let entry = self.agent.entries.get(id).cloned();
         let has = entry.as_ref().and_then(|entry| entry.container.clone());
-        let offering = |(container, (_, services)): (&ContainerId, &(_, Vec<Service>))| {
+        let offering = |container: &ContainerId| {
             // Who waits, or has failed and keeps what it has, wants no more than that.
             let wants = !self.judge.kept.contains(container) && !self.is_put_off(container);
-            (wants || has.as_ref() == Some(container)) && services.iter().any(|one| one.id == id)
+            let mut offered = self.claim(container).unwrap_or_default().iter();
+            (wants || has.as_ref() == Some(container)) && offered.any(|one| one.id == id)
         };
-        if self.judge.claims.iter().any(offering) {
+        if self.judge.claims.keys().any(offering) {
             return self.violate(format_args!("{id} is offered and is deregistered"));
         }
         let Some(entry) = entry else { return };
@@ -328,11 +355,11 @@ impl Sim {
             (Writer::Predecessor, _) if !self.profile.cleanup => {
                 self.violate(format_args!("{id} is the predecessor's and is deregistered"));
             }
-            (Writer::Daemon, Some(container)) => match self.judge.claims.get(container) {
+            (Writer::Daemon, Some(container)) => match self.claim(container) {
                 // It was to be another container's before that one ended.
                 None if self.judge.tried.contains(id) => {}
                 None => self.violate(format_args!("{id} is deregistered unseen")),
-                Some((_, offered)) => {
+                Some(offered) => {
                     let same = |new: &&Service| stands_for(new) == stands_for(&entry.service);
                     let successor = offered.iter().find(same).map(|service| service.id.clone());
                     if self.goes_early(&entry, successor.is_some()) {

@@ -19,6 +19,7 @@ use super::{
     run,
     saboteur::{Sabotage, forecasts_unguarded},
     stages,
+    world::Change,
 };
 use crate::{
     docker::{Event, Moment, Source, SourceError},
@@ -234,7 +235,8 @@ impl Sim {
     /// Some things happen while no daemon runs.
     fn happen(&mut self) {
         for _ in 0..self.rng.usize(..25) {
-            if let Some((id, what)) = self.world.change(&mut self.rng) {
+            let now = self.now();
+            if let Some(Change { id, what, .. }) = self.world.change(&mut self.rng, now) {
                 self.note(format_args!("{} {what}, unseen", id.short()));
             }
         }

@@ -42,12 +42,19 @@ pub(super) struct Choices {
     pub(super) sharing: bool,
     /// How likely it is at each step that the agent takes out one service by itself.
     pub(super) reaping: f64,
+    /// Docker's events tell of deaths what they are.
+    pub(super) deaths: bool,
 }
 
 impl Choices {
     /// The same worlds without what was added to them since they were first drawn.
     pub(super) fn of_old(self) -> Self {
-        Self { sharing: false, reaping: 0.0, ..self }
+        Self { sharing: false, reaping: 0.0, ..self.before_deaths() }
+    }
+
+    /// The same worlds without what was added to them last.
+    pub(super) fn before_deaths(self) -> Self {
+        Self { deaths: false, ..self }
     }
 
     /// Drawn by lot of their own, so that the worlds that were found without them
@@ -80,6 +87,7 @@ impl Choices {
             late_ports: rng.u8(..4) == 0,
             sharing: rng.u8(..3) == 0,
             reaping: if rng.u8(..4) == 0 { rng.f64() * 0.1 } else { 0.0 },
+            deaths: rng.u8(..4) > 0,
         }
     }
 }

@@ -14,9 +14,13 @@ use super::{
     profile::Choices,
     saboteur::{Sabotage, Saboteur, sabotage_plans},
     source::Source,
-    stages, world,
+    stages,
+    world::{self, Change},
 };
-use crate::reconcile::{Handle, Held, Reconciler};
+use crate::{
+    docker::EventKind,
+    reconcile::{Handle, Held, Reconciler},
+};
 
 /// The longest time that it takes until what failed is tried again and done.
 pub(super) const SETTLED: Duration = Duration::from_secs(150);
@@ -268,18 +272,23 @@ impl Sim {
     /// Something happens to a container, and Docker says so.
     fn befall(&mut self) {
         let turn = !self.world.looping.is_empty() && self.rng.bool();
+        let now = self.now();
         let change = match turn {
-            true => self.world.turn(&mut self.rng),
-            false => self.world.change(&mut self.rng),
+            true => self.world.turn(&mut self.rng, now),
+            false => self.world.change(&mut self.rng, now),
         };
-        if let Some((id, what)) = change {
+        if let Some(Change { id, what, kind }) = change {
             self.note(format_args!("{} {what}", id.short()));
             let starts = what.starts_with("create") || what == "start";
             if starts && self.profile.choices.late_ports {
                 let hidden = Duration::from_millis(self.rng.u64(..5000));
                 self.world.hide_ports(&id, hidden);
             }
-            self.announce(&id);
+            self.announce_life(&id, kind);
+            // A container that is removed has ended before.
+            if what == "remove" && self.profile.choices.deaths {
+                self.announce(&id);
+            }
         }
     }
 
@@ -304,8 +313,9 @@ impl Sim {
             let container = sim.world.containers.get_mut(&id);
             if let Some(container) = container.filter(|one| one.state.is_running()) {
                 let what = world::die(container, &mut sim.rng);
+                let exit_code = container.exit_code;
                 sim.note(format_args!("{} {what} of a signal", id.short()));
-                sim.announce(&id);
+                sim.announce_life(&id, EventKind::Death { exit_code });
             }
         });
     }

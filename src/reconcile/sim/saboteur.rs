@@ -41,6 +41,8 @@ pub(super) enum Sabotage {
     PlansForeignRemovals,
     /// The forecast knows no guard.
     ForecastsUnguarded,
+    /// That a container has ended is believed, whichever run of it that is about.
+    BelievesAnyDeath,
 }
 
 thread_local! {
@@ -69,6 +71,11 @@ pub(in crate::reconcile) fn removes_what_is_foreign(catalog: &Catalog, id: &str)
     PLANNER.get() == Sabotage::PlansForeignRemovals
         && catalog.wanted(id).is_none()
         && catalog.registered(id).is_some()
+}
+
+/// Whether any word of a death is believed.
+pub(in crate::reconcile) fn believes_any_death() -> bool {
+    PLANNER.get() == Sabotage::BelievesAnyDeath
 }
 
 /// Whether the forecast is broken.

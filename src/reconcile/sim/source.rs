@@ -9,7 +9,7 @@ use tokio::{sync::mpsc, time::sleep};
 
 use super::{Ground, Sim};
 use crate::{
-    docker::{self, Event, InspectFault, Moment, SourceError},
+    docker::{self, Event, EventKind, InspectFault, Moment, SourceError},
     model::container::{Container, ContainerId},
 };
 
@@ -90,8 +90,10 @@ impl docker::Source for Source {
         let (sender, mut receiver) = mpsc::unbounded_channel();
         sim.note(format_args!("events are listened to"));
         let since = since.unwrap_or_else(|| sim.now());
-        for event in sim.happened.iter().filter(|event| event.at >= Some(since)) {
-            let _ = sender.send(Ok(event.clone()));
+        let happened = sim.happened.iter().filter(|event| event.at >= Some(since));
+        for event in happened.cloned().collect::<Vec<_>>() {
+            sim.told(&event);
+            let _ = sender.send(Ok(event));
         }
         sim.streams.push(sender);
         stream::poll_fn(move |context| receiver.poll_recv(context)).boxed()
@@ -121,19 +123,25 @@ impl Sim {
     /// Something happened to a container. Docker remembers it, and says so to
     /// those who listen.
     pub(super) fn announce(&mut self, id: &ContainerId) {
-        self.tell(id, None);
+        self.tell(id, EventKind::Change);
     }
 
     /// A signal was sent to a container.
     pub(super) fn announce_signal(&mut self, id: &ContainerId, signal: i64) {
-        self.tell(id, Some(signal));
+        self.tell(id, EventKind::Signal(signal));
     }
 
-    fn tell(&mut self, id: &ContainerId, signal: Option<i64>) {
+    /// A container was started, or has ended. Where Docker tells nobody of that as such, something
+    /// has happened to the container.
+    pub(super) fn announce_life(&mut self, id: &ContainerId, kind: EventKind) {
+        let told = self.profile.choices.deaths;
+        self.tell(id, if told { kind } else { EventKind::Change });
+    }
+
+    fn tell(&mut self, id: &ContainerId, kind: EventKind) {
         // No two events happen in the same nanosecond.
         self.events += 1;
-        let at = Moment(self.start.elapsed() + Duration::from_nanos(self.events));
-        let event = Event { container: id.clone(), signal, at: Some(at) };
+        let event = Event { container: id.clone(), kind, at: Some(self.now()) };
         if self.happened.len() == REMEMBERED {
             self.happened.pop_front();
         }
@@ -146,11 +154,13 @@ impl Sim {
                 let late = self.fault(faults.delay);
                 let delay =
                     if late { Duration::from_millis(self.rng.u64(..8000)) } else { self.blink() };
-                let (stream, event) = (stream.clone(), event.clone());
+                let (ground, stream, event) = (self.ground(), stream.clone(), event.clone());
                 tokio::spawn(async move {
                     sleep(delay).await;
                     // Nobody may listen any more.
-                    let _ = stream.send(Ok(event));
+                    if stream.send(Ok(event.clone())).is_ok() {
+                        ground.lock().told(&event);
+                    }
                 });
             }
         }

@@ -1,12 +1,18 @@
 //! The containers of the simulated host, and what befalls them.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use tokio::time::Instant;
 
-use crate::model::container::{
-    Container, ContainerId, ExposedPort, Health, Network, NetworkPeer, Protocol, PublishedPort,
-    State,
+use crate::{
+    docker::{EventKind, Moment},
+    model::container::{
+        Container, ContainerId, ExposedPort, Health, Network, NetworkPeer, Protocol, PublishedPort,
+        State,
+    },
 };
 
 /// The address that the host advertises.
@@ -16,6 +22,14 @@ pub(super) const HOST: &str = "h";
 /// What containers are called. Few names, so that a new container often has
 /// the name, and so the service IDs, of one that went.
 pub(super) const NAMES: [&str; 5] = ["web", "db", "app", "job", "cron"];
+
+/// Something that has happened to a container.
+pub(super) struct Change {
+    pub(super) id: ContainerId,
+    pub(super) what: String,
+    /// What Docker's event says it is.
+    pub(super) kind: EventKind,
+}
 
 /// All containers that exist, running or not.
 #[derive(Debug, Default)]
@@ -41,17 +55,18 @@ impl World {
 
     /// Something happens to some container; which, and what. None if nothing
     /// could.
-    pub(super) fn change(&mut self, rng: &mut fastrand::Rng) -> Option<(ContainerId, String)> {
+    pub(super) fn change(&mut self, rng: &mut fastrand::Rng, now: Moment) -> Option<Change> {
         if self.containers.is_empty() || (self.containers.len() < 5 && rng.u8(..5) == 0) {
-            return self.create(rng);
+            return self.create(rng, now);
         }
         let nth = rng.usize(..self.containers.len());
         let id = self.containers.keys().nth(nth).expect("it is in range").clone();
-        let what = self.befall(&id, rng)?;
-        Some((id, what))
+        let ran = self.runs(&id);
+        let what = self.befall(&id, rng, now)?;
+        Some(self.changed(id, what, ran))
     }
 
-    fn create(&mut self, rng: &mut fastrand::Rng) -> Option<(ContainerId, String)> {
+    fn create(&mut self, rng: &mut fastrand::Rng, now: Moment) -> Option<Change> {
         let name = self.free_name(rng)?;
         let id = ContainerId(format!("{:012x}{:052}", rng.u64(..1 << 48), 0));
         let container = Container {
@@ -71,7 +86,7 @@ impl World {
             exit_code: 0,
             health: health(rng),
             created_at: String::new(),
-            started_at: None,
+            started_at: Some(shown(now)),
             stop_signal: 15,
             pending_ports: Vec::new(),
             attributes: BTreeMap::new(),
@@ -95,7 +110,7 @@ impl World {
             container.health
         );
         self.containers.insert(id.clone(), container);
-        Some((id, what))
+        Some(self.changed(id, what, false))
     }
 
     /// Whose network a new container shares, if it shares one: by identifier or by name.
@@ -162,14 +177,14 @@ impl World {
     }
 
     /// One thing that can happen to a container in the state it is in.
-    fn befall(&mut self, id: &ContainerId, rng: &mut fastrand::Rng) -> Option<String> {
+    fn befall(&mut self, id: &ContainerId, rng: &mut fastrand::Rng, now: Moment) -> Option<String> {
         let name = self.free_name(rng);
         let looping = self.looping.contains(id);
         let container = self.containers.get_mut(id)?;
         let running = container.state.is_running();
         Some(match rng.u8(..12) {
             0 | 1 if running => die(container, rng),
-            0..=2 if !running => start(container),
+            0..=2 if !running => start(container, now),
             2 if container.state == State::Running => {
                 container.state = State::Paused;
                 "pause".into()
@@ -226,12 +241,28 @@ impl World {
     }
 
     /// The next turn of a container that crashes again and again.
-    pub(super) fn turn(&mut self, rng: &mut fastrand::Rng) -> Option<(ContainerId, String)> {
+    pub(super) fn turn(&mut self, rng: &mut fastrand::Rng, now: Moment) -> Option<Change> {
         let id = rng.choice(&self.looping)?.clone();
+        let ran = self.runs(&id);
         let container = self.containers.get_mut(&id)?;
         let what =
-            if container.state.is_running() { die(container, rng) } else { start(container) };
-        Some((id, what))
+            if container.state.is_running() { die(container, rng) } else { start(container, now) };
+        Some(self.changed(id, what, ran))
+    }
+
+    fn runs(&self, id: &ContainerId) -> bool {
+        self.containers.get(id).is_some_and(|one| one.state.is_running())
+    }
+
+    /// What happened to a container that ran before, or did not.
+    fn changed(&self, id: ContainerId, what: String, ran: bool) -> Change {
+        let exit_code = self.containers.get(&id).map_or(137, |container| container.exit_code);
+        let kind = match (ran, self.runs(&id)) {
+            (false, true) => EventKind::Start,
+            (true, false) => EventKind::Death { exit_code },
+            _ => EventKind::Change,
+        };
+        Change { id, what, kind }
     }
 }
 
@@ -241,13 +272,16 @@ pub(super) fn die(container: &mut Container, rng: &mut fastrand::Rng) -> String 
     format!("die with {}", container.exit_code)
 }
 
-fn start(container: &mut Container) -> String {
+fn start(container: &mut Container, now: Moment) -> String {
     container.state = State::Running;
-    // No two starts are at the same time.
-    let before = container.started_at.as_ref().map_or(0, String::len);
-    container.started_at = Some("I".repeat(before + 1));
+    container.started_at = Some(shown(now));
     container.exit_code = 0;
     "start".into()
+}
+
+/// A moment as Docker shows it.
+fn shown(moment: Moment) -> String {
+    humantime::format_rfc3339_nanos(UNIX_EPOCH + moment.0).to_string()
 }
 
 fn exposed(port: &PublishedPort) -> ExposedPort {

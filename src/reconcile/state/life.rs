@@ -23,11 +23,35 @@ use crate::{
 const LATE: Duration = Duration::from_secs(10);
 const LATE_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
 
+/// For how long after a death an engine may keep whoever asks waiting. Docker does for about
+/// 100 ms.
+const NEWS: Duration = Duration::from_secs(1);
+
+/// A container's run; times are since 1970, by the engine's clock.
+#[derive(Debug, Clone, Default)]
+struct Run {
+    /// Its start, if it ran and that was shown when it was last looked at.
+    started: Option<Duration>,
+    /// When it was started last, by the events.
+    heard: Option<Duration>,
+}
+
+/// The end of a container's run.
+#[derive(Debug, Clone)]
+struct Death {
+    /// The start of the run that was known by then.
+    started: Duration,
+    at: Duration,
+    exit_code: i64,
+}
+
 /// The containers' lives.
 #[derive(Debug, Clone, Default)]
 pub(in crate::reconcile) struct Life {
     /// Those that ran when they were last looked at.
-    alive: HashSet<ContainerId>,
+    alive: HashMap<ContainerId, Run>,
+    /// Those of which an event has told since that they have ended.
+    dead: HashMap<ContainerId, Death>,
     /// Who shares whose network.
     pub(in crate::reconcile) sharing: Sharing,
     /// Those that were told to end.
@@ -44,11 +68,65 @@ impl Life {
     /// Note whether a container is one of those that the source lists.
     pub(super) fn note_alive(&mut self, id: &ContainerId, container: Option<&Container>) {
         let listed = [State::Running, State::Paused, State::Restarting];
-        if container.is_some_and(|container| listed.contains(&container.state)) {
-            self.alive.insert(id.clone());
-        } else {
+        let Some(container) = container.filter(|container| listed.contains(&container.state))
+        else {
             self.alive.remove(id);
+            self.dead.remove(id);
+            return;
+        };
+        let started = container.started().filter(|_| container.state.is_running());
+        // Another run than the one that was known has not ended.
+        if self.dead.get(id).is_some_and(|death| Some(death.started) != started) {
+            self.dead.remove(id);
         }
+        let run = self.alive.entry(id.clone()).or_default();
+        *run = Run { started, heard: run.heard };
+    }
+
+    /// An event tells that a container was started at this time since 1970: what has ended before
+    /// was another run.
+    pub(in crate::reconcile) fn note_start(&mut self, id: &ContainerId, at: Duration) {
+        if let Some(run) = self.alive.get_mut(id) {
+            run.heard = run.heard.max(Some(at));
+        }
+        if self.dead.get(id).is_some_and(|death| death.at < at) {
+            self.dead.remove(id);
+        }
+    }
+
+    /// An event tells that a container's main process has ended, at this time since 1970. It counts
+    /// if it can be about nothing but the run that was looked at, or one after it: it is younger
+    /// than every start that is known, and not from the future, which would show that a clock was
+    /// set back. Where it is old news, a look is answered at once.
+    pub(in crate::reconcile) fn note_death(
+        &mut self,
+        id: &ContainerId,
+        exit_code: i64,
+        at: Duration,
+        now: Duration,
+    ) {
+        let Some(Run { started: Some(started), heard }) = self.alive.get(id) else { return };
+        let young = now.checked_sub(at).is_some_and(|age| age < NEWS);
+        let counts = young && at > *started && Some(at) > *heard;
+        #[cfg(test)]
+        let counts = counts || crate::reconcile::sim::believes_any_death();
+        if counts {
+            self.dead.insert(id.clone(), Death { started: *started, at, exit_code });
+        }
+    }
+
+    /// What an event has told of a container's end, if it counts; it does so once, and whoever
+    /// takes it has to look at the container afterwards.
+    pub(in crate::reconcile) fn take_ended(&mut self, id: &ContainerId) -> Option<Container> {
+        let Death { exit_code, .. } = self.dead.remove(id)?;
+        self.alive.remove(id);
+        let name = self.names.get(id).cloned().unwrap_or_default();
+        Some(Container::ended(id.clone(), name, exit_code))
+    }
+
+    /// Nothing counts any more that was told of containers' ends: by another engine.
+    pub(super) fn forget_deaths(&mut self) {
+        self.dead.clear();
     }
 
     /// Note what a container is called. That of one that is gone is remembered until it was said
@@ -70,7 +148,9 @@ impl Life {
         &self,
         running: &HashSet<ContainerId>,
     ) -> Vec<ContainerId> {
-        self.alive.symmetric_difference(running).cloned().collect()
+        let ended = self.alive.keys().filter(|id| !running.contains(*id));
+        let started = running.iter().filter(|id| !self.alive.contains_key(*id));
+        ended.chain(started).cloned().collect()
     }
 
     /// A signal was sent to a container. Whether that is a reason to look at it.
