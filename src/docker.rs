@@ -31,7 +31,10 @@ use bollard::{
 };
 use futures_util::{StreamExt as _, future, stream::BoxStream};
 
-use crate::model::container::{Container, ContainerId};
+use crate::model::{
+    container::{Container, ContainerId},
+    summary::Listed,
+};
 use podman::Removal;
 
 pub use connect::ConnectError;
@@ -48,6 +51,16 @@ pub trait Source: Send + Sync {
     ///
     /// The list could not be read whole; it is never taken as empty.
     async fn list(&self) -> Result<Vec<ContainerId>, SourceError>;
+
+    /// The running containers, with what a list shows of them.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Source::list`].
+    async fn survey(&self) -> Result<Vec<Listed>, SourceError> {
+        let plain = |id| Listed { id, summary: None };
+        Ok(self.list().await?.into_iter().map(plain).collect())
+    }
 
     /// A container as it is now; none if there is no such container.
     ///
@@ -193,6 +206,25 @@ impl Docker {
         Ok(Self { client: connect::connect(host).await?, tags })
     }
 
+    async fn listed(&self, summaries: bool) -> Result<Vec<Listed>, SourceError> {
+        // Docker lists paused ones by itself, Podman only if it is asked to.
+        let states = ["running", "paused"].map(String::from).to_vec();
+        let options = ListContainersOptionsBuilder::new()
+            .all(false)
+            .filters(&HashMap::from([("status".to_string(), states)]))
+            .build();
+        let list = || self.client.list_containers(Some(options.clone()), summaries);
+        match self.ask("", || "list containers".into(), list).await {
+            Err(SourceError::Docker { attempt, source }) => {
+                let plain = |id| Listed { id, summary: None };
+                let odd = contents(&source).and_then(odd::listed);
+                let odd = odd.map(|ids| ids.into_iter().map(plain).collect());
+                odd.ok_or(SourceError::Docker { attempt, source })
+            }
+            answer => answer,
+        }
+    }
+
     async fn raw(&self, id: &str) -> Result<Option<ContainerInspectResponse>, SourceError> {
         let options = InspectContainerOptionsBuilder::new().size(false).build();
         let inspect = || self.client.inspect_container(id, Some(options.clone()));
@@ -324,22 +356,11 @@ async fn within<T>(
 #[async_trait::async_trait]
 impl Source for Docker {
     async fn list(&self) -> Result<Vec<ContainerId>, SourceError> {
-        // Docker lists paused ones by itself, Podman only if it is asked to.
-        let states = ["running", "paused"].map(String::from).to_vec();
-        let options = ListContainersOptionsBuilder::new()
-            .all(false)
-            .filters(&HashMap::from([("status".to_string(), states)]))
-            .build();
-        let list = || self.client.list_containers(Some(options.clone()));
-        match self.ask("", || "list containers".into(), list).await {
-            Ok(list) => {
-                Ok(list.into_iter().filter_map(|summary| summary.id).map(ContainerId).collect())
-            }
-            Err(SourceError::Docker { attempt, source }) => contents(&source)
-                .and_then(odd::listed)
-                .ok_or(SourceError::Docker { attempt, source }),
-            Err(error) => Err(error),
-        }
+        Ok(self.listed(false).await?.into_iter().map(|listed| listed.id).collect())
+    }
+
+    async fn survey(&self) -> Result<Vec<Listed>, SourceError> {
+        self.listed(true).await
     }
 
     async fn inspect(&self, id: &ContainerId) -> Result<Option<Container>, SourceError> {

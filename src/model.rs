@@ -5,3 +5,4 @@ pub mod host;
 pub mod marks;
 pub mod registered;
 pub mod service;
+pub mod summary;

@@ -31,10 +31,9 @@ use tokio::{
     time::timeout,
 };
 
-use crate::files;
+use crate::{files, model::summary::Listed};
 
 use events::Feed;
-pub(super) use list::Summary;
 
 /// The time for a connection, and for the head of an answer.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -150,8 +149,9 @@ impl Client {
     pub(super) async fn list_containers(
         &self,
         options: Option<ListContainersOptions>,
-    ) -> Result<Vec<Summary>, Error> {
-        list::read(self.get("/containers/json", options).await?).await
+        summaries: bool,
+    ) -> Result<Vec<Listed>, Error> {
+        list::read(self.get("/containers/json", options).await?, summaries).await
     }
 
     /// The engine's identity.
@@ -234,7 +234,7 @@ impl Client {
     }
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
     serde_json::from_slice(body).map_err(|err| match err.is_data() {
         true => Error::JsonDataError {
             message: err.to_string(),

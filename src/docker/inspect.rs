@@ -215,7 +215,7 @@ fn network(name: &str, endpoint: &EndpointSettings) -> Network {
 /// The address that a text is, with or without the length of a prefix. Of a
 /// container that has none, engines say nothing, the unspecified address, or
 /// `invalid IP`.
-fn address(text: Option<&str>, of_family: impl Fn(&IpAddr) -> bool) -> Option<String> {
+pub(super) fn address(text: Option<&str>, of_family: impl Fn(&IpAddr) -> bool) -> Option<String> {
     let text = text?;
     let text = text.split_once('/').map_or(text, |(address, _)| address);
     let ip = text.parse::<IpAddr>().ok()?;

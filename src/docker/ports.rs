@@ -105,7 +105,7 @@ pub(super) fn published(response: &ContainerInspectResponse) -> Vec<PublishedPor
 }
 
 /// The address of a binding; what is none counts as all addresses.
-fn host_ip(text: &str) -> String {
+pub(super) fn host_ip(text: &str) -> String {
     let ip = text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     ip.map(|ip| ip.to_canonical().to_string()).unwrap_or_default()
 }

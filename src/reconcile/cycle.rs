@@ -147,12 +147,15 @@ impl Shared {
 
     /// The same loop at this moment, between other parts. What becomes of it bears on nothing here.
     pub(super) fn fork(&self, source: Arc<dyn Source>, registry: Arc<dyn Registry>) -> Self {
+        let mut state = self.state().clone();
+        // What is said of the containers takes a look at each.
+        state.life.unsettle();
         Self {
             source,
             registry,
             pipeline: RwLock::new(self.pipeline()),
             rules: self.rules.clone(),
-            state: self.state().clone().into(),
+            state: state.into(),
             turns: Mutex::default(),
             identifying: tokio::sync::Mutex::default(),
         }
@@ -235,11 +238,15 @@ impl Shared {
 
     /// Bring what is registered for a container up to date.
     pub(super) async fn look(&self, id: &ContainerId) -> Result<Next, JobError> {
-        let mut observed = self.observe(id).await;
-        let mut next = self.conclude(&mut observed, &mut Record::default()).await?;
+        let (mut observed, mut record) = (self.observe(id).await, Record::default());
+        let mut next = self.conclude(&mut observed, &mut record).await?;
         // What the event did not tell, such as what those learn who share its network.
         if observed.told {
             next.extend(looks([id.clone()]));
+        }
+        let settled = observed.running().filter(|_| next.is_empty() && !record.waits);
+        if let Some(container) = settled {
+            self.state().note_settled(container, observed.asked);
         }
         Ok(next)
     }

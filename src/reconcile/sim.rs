@@ -39,7 +39,7 @@ use judge::Judge;
 use profile::{Choices, Profile};
 use run::{Daemon, run, run_plain, run_with};
 use saboteur::Sabotage;
-pub(super) use saboteur::{believes_any_death, removes_what_is_foreign, spoil};
+pub(super) use saboteur::{believes_any_death, believes_any_list, removes_what_is_foreign, spoil};
 use source::Stream;
 use world::World;
 
@@ -290,6 +290,7 @@ fn sabotage_is_found_out() {
         (Sabotage::PlansForeignRemovals, "is foreign and is written to"),
         (Sabotage::ForecastsUnguarded, "foreseen"),
         (Sabotage::BelievesAnyDeath, "is offered and is deregistered"),
+        (Sabotage::BelievesAnyList, "in the end"),
     ] {
         let told = |seed| run(seed, sabotage).violation.is_some_and(|what| what.contains(words));
         let seed = (0..300).find(|seed| told(*seed));

@@ -35,6 +35,7 @@ use crate::{
     model::{
         container::{Container, ContainerId},
         service::Service,
+        summary::Listed,
     },
     pipeline::{Outcome, Pipeline},
 };
@@ -247,6 +248,29 @@ impl State {
     pub(super) fn confirm(&mut self) -> Vec<ContainerId> {
         self.catalog.give_up(self.guard.engines());
         self.guard.confirm()
+    }
+
+    /// Nothing was left to be done for a container that was looked at then.
+    pub(super) fn note_settled(&mut self, container: &Container, asked: Instant) {
+        self.life.note_settled(container, asked);
+    }
+
+    /// Whether a look at a container in a list would find nothing to do: the list shows it as it was,
+    /// and what it wanted then is registered.
+    pub(super) fn is_settled(&self, rules: &Rules, listed: &Listed, now: Instant) -> bool {
+        // A trial counts what every container wants; what was put into maintenance is read anew at
+        // each resync; and registrator looked at all.
+        #[cfg(test)]
+        if super::sim::believes_any_list() {
+            return true;
+        }
+        let all = self.guard.is_trial() || rules.lifecycle.maintains() || rules.is_original();
+        if all || !self.life.is_settled(listed, now) {
+            return false;
+        }
+        let concerned = self.catalog.concerned(&listed.id);
+        let plan = plan_for(&self.catalog, &listed.id, &concerned);
+        plan.actions.is_empty() && plan.conflicts.is_empty() && plan.others.is_empty()
     }
 
     /// What the bulk guard holds.

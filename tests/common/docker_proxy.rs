@@ -5,7 +5,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -25,6 +25,8 @@ pub struct DockerProxy {
     folder: tempfile::TempDir,
     silence: watch::Sender<Silence>,
     next: Arc<AtomicU64>,
+    /// The paths of the requests that have come.
+    requests: Arc<Mutex<Vec<String>>>,
     server: JoinHandle<()>,
 }
 
@@ -51,23 +53,32 @@ impl DockerProxy {
         let (silence, silences) = watch::channel(Silence::default());
         let next = Arc::new(AtomicU64::new(0));
         let numbers = next.clone();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let noted = requests.clone();
         let server = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
                 let number = numbers.fetch_add(1, Ordering::SeqCst);
                 let (docker, silences) = (docker.clone(), silences.clone());
+                let noted = noted.clone();
                 connections.spawn(async move {
                     // Either side may leave at any time.
-                    let _ = connect(client, &docker, number, silences).await;
+                    let _ = connect(client, &docker, number, silences, &noted).await;
                 });
             }
         });
-        Self { folder, silence, next, server }
+        Self { folder, silence, next, requests, server }
     }
 
     /// The value for `DOCKER_HOST`.
     pub fn host(&self) -> String {
         format!("unix://{}", self.folder.path().join("docker.sock").display())
+    }
+
+    /// The paths of the requests that have come since so many, without the API's version.
+    pub fn requests(&self, skip: usize) -> Vec<String> {
+        let requests = self.requests.lock().expect("the requests");
+        requests.iter().skip(skip).cloned().collect()
     }
 
     /// No event comes through any more on the streams that are open now. All
@@ -111,6 +122,7 @@ async fn connect(
     docker: &Path,
     number: u64,
     silences: watch::Receiver<Silence>,
+    requests: &Mutex<Vec<String>>,
 ) -> std::io::Result<()> {
     let mut request = Vec::new();
     while head_end(&request) == 0 {
@@ -120,6 +132,12 @@ async fn connect(
     }
     let line = String::from_utf8_lossy(&request).lines().next().unwrap_or_default().to_string();
     let is_events = line.contains("/events?");
+    let path = line.split(' ').nth(1).unwrap_or_default();
+    let path = path
+        .strip_prefix("/v")
+        .and_then(|rest| rest.split_once('/'))
+        .map_or(path, |(_, path)| path);
+    requests.lock().expect("the requests").push(path.to_string());
     let mut docker = UnixStream::connect(docker).await?;
     docker.write_all(&request).await?;
 

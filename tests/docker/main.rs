@@ -15,4 +15,5 @@ mod lifecycle;
 mod live;
 mod plan_live;
 mod podman;
+mod resync;
 mod takeover;

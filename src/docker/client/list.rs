@@ -1,28 +1,45 @@
 //! Reading the list of containers, which is long by nature, piece by piece: only the
-//! identifiers are kept.
+//! identifiers are kept, and a digest of what it shows beside them.
+
+use std::{collections::HashMap, net::IpAddr};
 
 use bollard::errors::Error;
 use reqwest::Response;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::{CONTAINER, failed, nonsense, too_large};
+use crate::{
+    docker::{inspect::address, ports::host_ip},
+    model::{
+        container::{ContainerId, Health, Protocol, State},
+        summary::{Listed, Summary},
+    },
+};
 
 /// More than a host can run.
 const MOST: usize = 100_000;
 /// What the whole list may have.
 const WHOLE: u64 = 1 << 30;
 
-/// What a list says of a container.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(in crate::docker) struct Summary {
-    #[serde(rename = "Id")]
-    pub(in crate::docker) id: Option<String>,
+/// What is read of an element. Nothing but the identifier has to make sense.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Element<'a> {
+    id: Option<String>,
+    #[serde(borrow)]
+    names: Option<&'a RawValue>,
+    labels: Option<&'a RawValue>,
+    ports: Option<&'a RawValue>,
+    state: Option<&'a RawValue>,
+    status: Option<&'a RawValue>,
+    network_settings: Option<&'a RawValue>,
 }
 
-/// The containers in a list; an error if any part of it makes no sense, since a list
-/// that was read in part would look as if containers had ended.
-pub(super) async fn read(mut answer: Response) -> Result<Vec<Summary>, Error> {
-    let (mut list, mut length) = (List::default(), 0);
+/// The containers in a list, with their summaries if they are wanted; an error if any part of it
+/// makes no sense, since a list that was read in part would look as if containers had ended.
+pub(super) async fn read(mut answer: Response, summaries: bool) -> Result<Vec<Listed>, Error> {
+    let (mut list, mut length) = (List { summaries, ..List::default() }, 0);
     while let Some(chunk) = answer.chunk().await.map_err(failed)? {
         length += chunk.len() as u64;
         if length > WHOLE {
@@ -38,6 +55,7 @@ pub(super) async fn read(mut answer: Response) -> Result<Vec<Summary>, Error> {
 /// A JSON array of which the elements come in pieces.
 #[derive(Default)]
 struct List {
+    summaries: bool,
     place: Place,
     /// What there is of the element.
     element: Vec<u8>,
@@ -46,7 +64,7 @@ struct List {
     /// Whether the last byte is part of a text, and whether it begins an escape.
     text: bool,
     escape: bool,
-    found: Vec<Summary>,
+    found: Vec<Listed>,
 }
 
 #[derive(Default, PartialEq)]
@@ -105,24 +123,104 @@ impl List {
 
     /// Note the container that the element is about.
     fn take(&mut self) -> Result<(), Error> {
-        let found: Summary = super::parse(&self.element)?;
-        if !found.id.as_deref().is_some_and(is_id) {
-            let id = found.id.unwrap_or_default();
+        let found: Element<'_> = super::parse(&self.element)?;
+        let id = found.id.as_deref().unwrap_or_default();
+        if !is_id(id) {
             return Err(nonsense(format!("no container can be called {id:.100?}")));
         }
         if self.found.len() >= MOST {
             return Err(nonsense(format!("it has more than {MOST} containers")));
         }
+        let summary = if self.summaries { found.digest() } else { None };
+        let listed = Listed { id: ContainerId(id.into()), summary };
+        self.found.push(listed);
         self.element.clear();
-        self.found.push(found);
         Ok(())
     }
 
-    fn end(self) -> Result<Vec<Summary>, Error> {
+    fn end(self) -> Result<Vec<Listed>, Error> {
         match self.place {
             Place::After => Ok(self.found),
             _ => Err(nonsense("the list has no end".into())),
         }
+    }
+}
+
+impl Element<'_> {
+    /// The digest of the container's summary; none if any of it is not there or not understood.
+    fn digest(&self) -> Option<u64> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Port {
+            #[serde(rename = "IP", default)]
+            ip: String,
+            private_port: u16,
+            public_port: Option<u16>,
+            #[serde(rename = "Type")]
+            protocol: Protocol,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Settings {
+            networks: HashMap<String, Endpoint>,
+        }
+        #[derive(Deserialize)]
+        struct Endpoint {
+            #[serde(rename = "NetworkID", default)]
+            network: String,
+            #[serde(rename = "IPAddress", default)]
+            ipv4: String,
+            #[serde(rename = "GlobalIPv6Address", default)]
+            ipv6: String,
+        }
+        fn part<'a, T: Deserialize<'a>>(part: Option<&'a RawValue>) -> Option<T> {
+            serde_json::from_str(part?.get()).ok()
+        }
+        let names: Vec<String> = part(self.names)?;
+        // What there are none of may be `null`.
+        let labels: HashMap<String, String> =
+            self.labels.map_or(Some(HashMap::new()), |_| part(self.labels))?;
+        // Docker lists what a container is called by links, too: `/other/alias`.
+        let name = names.iter().filter_map(|name| name.strip_prefix('/'));
+        let name = name.filter(|name| !name.contains('/')).next()?;
+        let state = match part::<String>(self.state)?.as_str() {
+            "running" => State::Running,
+            "paused" => State::Paused,
+            _ => return None,
+        };
+        let status: String = part(self.status)?;
+        let health = match status.rsplit_once('(').map(|(_, health)| health) {
+            Some("healthy)") => Health::Healthy,
+            Some("unhealthy)") => Health::Unhealthy,
+            Some("health: starting)") => Health::Starting,
+            _ => Health::None,
+        };
+        let ports: Vec<Port> = self.ports.map_or(Some(Vec::new()), |_| part(self.ports))?;
+        let ports: Vec<_> = ports.iter().map(|port| (port, host_ip(&port.ip))).collect();
+        let published = ports.iter().filter_map(|(port, ip)| {
+            Some((port.private_port, port.protocol, ip.as_str(), port.public_port?))
+        });
+        let Settings { networks } = part(self.network_settings)?;
+        let networks: Vec<_> = networks
+            .iter()
+            .map(|(name, endpoint)| {
+                let ipv4 = address(Some(&endpoint.ipv4), IpAddr::is_ipv4);
+                (name, &endpoint.network, ipv4, address(Some(&endpoint.ipv6), IpAddr::is_ipv6))
+            })
+            .collect();
+        let networks = networks.iter().map(|(name, id, ipv4, ipv6)| {
+            (name.as_str(), (id.as_str(), ipv4.as_deref(), ipv6.as_deref()))
+        });
+        let labels = labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let summary = Summary {
+            name,
+            labels: labels.collect(),
+            state,
+            health,
+            published: published.collect(),
+            networks: networks.collect(),
+        };
+        Some(summary.digest())
     }
 }
 
@@ -140,7 +238,7 @@ mod tests {
     fn ids(text: &str, step: usize) -> Result<Vec<String>, Error> {
         let mut list = List::default();
         text.as_bytes().chunks(step).try_for_each(|chunk| list.push(chunk))?;
-        Ok(list.end()?.into_iter().filter_map(|summary| summary.id).collect())
+        Ok(list.end()?.into_iter().map(|listed| listed.id.0).collect())
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream};
+use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use super::Shared;
@@ -26,7 +27,7 @@ use crate::{
 impl Shared {
     /// Read what is registered and which containers run, and return all that
     /// are to be looked at: those that run, those that were known to, and those
-    /// that something is registered for.
+    /// that something is registered for; but for those for which nothing can be to do.
     pub(super) async fn sync(&self) -> Result<Next, JobError> {
         self.identify().await?;
         // Once it is done it is not done again when what follows fails, so that a
@@ -50,14 +51,20 @@ impl Shared {
             (drift, catalog.services() + catalog.uncertain())
         };
         report_drift(&drift, known);
-        let running = self.source.list().await?;
+        let running = self.source.survey().await?;
         info!("Syncing services on {} containers", running.len());
+        let now = Instant::now();
         let mut state = self.state();
         if self.rules.lifecycle.maintains() {
             state.maintained_known = false;
         }
         let mut all = state.catalog.containers();
-        all.extend(running);
+        for listed in running {
+            match state.is_settled(&self.rules, &listed, now) {
+                true => drop(all.remove(&listed.id)),
+                false => drop(all.insert(listed.id)),
+            }
+        }
         // Somebody may have taken out what they wait with.
         all.extend(state.guard.waiting());
         let mut next = looks(all);

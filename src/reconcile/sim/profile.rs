@@ -44,6 +44,8 @@ pub(super) struct Choices {
     pub(super) reaping: f64,
     /// Docker's events tell of deaths what they are.
     pub(super) deaths: bool,
+    /// Docker's lists show what there is to see of a container.
+    pub(super) summaries: bool,
 }
 
 impl Choices {
@@ -54,7 +56,7 @@ impl Choices {
 
     /// The same worlds without what was added to them last.
     pub(super) fn before_deaths(self) -> Self {
-        Self { deaths: false, ..self }
+        Self { deaths: false, summaries: false, ..self }
     }
 
     /// Drawn by lot of their own, so that the worlds that were found without them
@@ -88,6 +90,7 @@ impl Choices {
             sharing: rng.u8(..3) == 0,
             reaping: if rng.u8(..4) == 0 { rng.f64() * 0.1 } else { 0.0 },
             deaths: rng.u8(..4) > 0,
+            summaries: rng.u8(..4) > 0,
         }
     }
 }

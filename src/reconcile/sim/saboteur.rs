@@ -43,6 +43,8 @@ pub(super) enum Sabotage {
     ForecastsUnguarded,
     /// That a container has ended is believed, whichever run of it that is about.
     BelievesAnyDeath,
+    /// A resync takes every container that is listed for what it was.
+    BelievesAnyList,
 }
 
 thread_local! {
@@ -76,6 +78,11 @@ pub(in crate::reconcile) fn removes_what_is_foreign(catalog: &Catalog, id: &str)
 /// Whether any word of a death is believed.
 pub(in crate::reconcile) fn believes_any_death() -> bool {
     PLANNER.get() == Sabotage::BelievesAnyDeath
+}
+
+/// Whether every container that is listed is taken for what it was.
+pub(in crate::reconcile) fn believes_any_list() -> bool {
+    PLANNER.get() == Sabotage::BelievesAnyList
 }
 
 /// Whether the forecast is broken.

@@ -10,7 +10,10 @@ use tokio::{sync::mpsc, time::sleep};
 use super::{Ground, Sim};
 use crate::{
     docker::{self, Event, EventKind, InspectFault, Moment, SourceError},
-    model::container::{Container, ContainerId},
+    model::{
+        container::{Container, ContainerId},
+        summary::{Listed, Summary},
+    },
 };
 
 /// A stream of events that a daemon listens to.
@@ -38,6 +41,10 @@ fn failed(attempt: &str) -> SourceError {
 #[async_trait::async_trait]
 impl docker::Source for Source {
     async fn list(&self) -> Result<Vec<ContainerId>, SourceError> {
+        Ok(self.survey().await?.into_iter().map(|listed| listed.id).collect())
+    }
+
+    async fn survey(&self) -> Result<Vec<Listed>, SourceError> {
         self.travel().await;
         let answer = {
             let mut sim = self.ground.lock();
@@ -46,7 +53,8 @@ impl docker::Source for Source {
                 sim.note(format_args!("list fails"));
                 Err(failed("list"))
             } else {
-                Ok(sim.world.running().map(|container| container.id.clone()).collect())
+                sim.world.ripen();
+                Ok(sim.world.running().map(|container| sim.listed(container)).collect())
             }
         };
         self.travel().await;
@@ -116,6 +124,13 @@ impl docker::Source for Source {
 }
 
 impl Sim {
+    /// What a list shows of a container.
+    fn listed(&self, container: &Container) -> Listed {
+        let shown = self.world.shown(container);
+        let summary = self.profile.choices.summaries.then(|| Summary::from(&shown).digest());
+        Listed { id: container.id.clone(), summary }
+    }
+
     pub(super) fn now(&self) -> Moment {
         Moment(self.start.elapsed() + Duration::from_nanos(self.events))
     }

@@ -13,6 +13,7 @@ use crate::{
     model::{
         container::{Container, ContainerId, State},
         service::Service,
+        summary::{Listed, Summary},
     },
     reconcile::lifecycle::{Ending, Heartbeat, Lifecycle},
 };
@@ -27,6 +28,9 @@ const LATE_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration:
 /// 100 ms.
 const NEWS: Duration = Duration::from_secs(1);
 
+/// For how long a container need not be looked at of which a list shows no change.
+const FULL: Duration = Duration::from_secs(3600);
+
 /// A container's run; times are since 1970, by the engine's clock.
 #[derive(Debug, Clone, Default)]
 struct Run {
@@ -34,6 +38,9 @@ struct Run {
     started: Option<Duration>,
     /// When it was started last, by the events.
     heard: Option<Duration>,
+    /// The digest of what a list would have shown when it was last looked at, and when that was,
+    /// if nothing was left to be done for it.
+    settled: Option<(u64, Instant)>,
 }
 
 /// The end of a container's run.
@@ -80,7 +87,7 @@ impl Life {
             self.dead.remove(id);
         }
         let run = self.alive.entry(id.clone()).or_default();
-        *run = Run { started, heard: run.heard };
+        *run = Run { started, heard: run.heard, settled: None };
     }
 
     /// An event tells that a container was started at this time since 1970: what has ended before
@@ -105,7 +112,7 @@ impl Life {
         at: Duration,
         now: Duration,
     ) {
-        let Some(Run { started: Some(started), heard }) = self.alive.get(id) else { return };
+        let Some(Run { started: Some(started), heard, .. }) = self.alive.get(id) else { return };
         let young = now.checked_sub(at).is_some_and(|age| age < NEWS);
         let counts = young && at > *started && Some(at) > *heard;
         #[cfg(test)]
@@ -141,6 +148,26 @@ impl Life {
     /// What a container is, or was, called.
     pub(super) fn name(&self, id: &ContainerId) -> Option<&str> {
         self.names.get(id).map(String::as_str)
+    }
+
+    /// Nothing was left to be done for a container that was looked at then.
+    pub(super) fn note_settled(&mut self, container: &Container, asked: Instant) {
+        if let Some(run) = self.alive.get_mut(&container.id) {
+            run.settled = Some((Summary::from(container).digest(), asked));
+        }
+    }
+
+    /// Whether a list shows a container as it was when it was last looked at, a while ago at most.
+    pub(super) fn is_settled(&self, listed: &Listed, now: Instant) -> bool {
+        let settled = self.alive.get(&listed.id).and_then(|run| run.settled);
+        settled.is_some_and(|(summary, asked)| {
+            listed.summary == Some(summary) && now.duration_since(asked) < FULL
+        })
+    }
+
+    /// Every container is to be looked at once more.
+    pub(in crate::reconcile) fn unsettle(&mut self) {
+        self.alive.values_mut().for_each(|run| run.settled = None);
     }
 
     /// The containers that run and are not known to, or are known to run and do not.
