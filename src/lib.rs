@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 // What all of them use.
+mod entries;
 pub mod error;
 pub mod proxy;
 pub mod files;

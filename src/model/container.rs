@@ -38,7 +38,7 @@ pub enum Protocol {
 }
 
 /// A port that the image or the container's configuration declares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ExposedPort {
     /// The port inside the container.
     pub port: u16,
@@ -47,7 +47,7 @@ pub struct ExposedPort {
 }
 
 /// A container port that is reachable through an address of the host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PublishedPort {
     /// The port inside the container.
     pub container_port: u16,
@@ -60,7 +60,7 @@ pub struct PublishedPort {
 }
 
 /// A network that a container is attached to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Network {
     /// The network's name.
     pub name: String,
@@ -117,7 +117,7 @@ impl State {
 
 /// The container whose network another one shares
 /// (`--network container:<name>`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct NetworkPeer {
     /// The full identifier of the owner of the network.
     pub id: ContainerId,

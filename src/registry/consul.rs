@@ -6,7 +6,6 @@ pub mod body;
 mod call;
 mod checks;
 mod config;
-mod entries;
 mod reduced;
 mod url;
 mod watch;
@@ -29,7 +28,6 @@ use call::object;
 pub(super) use call::{Call, json, list};
 use checks::AgentCheck;
 pub use config::{ConsulConfig, ConsulError};
-pub(super) use entries::BadList;
 use reduced::{is_script, without_further_fields, without_scripts};
 
 /// The time for a whole call; a Consul agent answers within milliseconds

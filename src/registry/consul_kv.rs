@@ -32,10 +32,11 @@ use tracing::warn;
 
 use super::{
     Capabilities, Consul, ConsulConfig, ConsulError, Marks, Registry, RegistryError, Sent,
-    consul::{BadList, Call, list},
+    consul::{Call, list},
 };
 use crate::model::registered::Registered;
 use crate::{
+    entries::BadList,
     model::service::{Service, addressable, in_path},
     text,
 };

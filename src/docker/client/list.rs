@@ -11,16 +11,15 @@ use serde_json::value::RawValue;
 use super::{CONTAINER, failed, nonsense, too_large};
 use crate::{
     docker::{inspect::address, ports::host_ip},
+    entries::{BadList, Bounds, Entries},
     model::{
         container::{ContainerId, Health, Protocol, State},
         summary::{Listed, Summary},
     },
 };
 
-/// More than a host can run.
-const MOST: usize = 100_000;
-/// What the whole list may have.
-const WHOLE: u64 = 1 << 30;
+/// What a list may have; more containers than a host can run.
+const BOUNDS: Bounds = Bounds { whole: 1 << 30, one: CONTAINER as usize, entries: 100_000 };
 
 /// What is read of an element. Nothing but the identifier has to make sense.
 #[derive(Deserialize)]
@@ -39,12 +38,8 @@ struct Element<'a> {
 /// The containers in a list, with their summaries if they are wanted; an error if any part of it
 /// makes no sense, since a list that was read in part would look as if containers had ended.
 pub(super) async fn read(mut answer: Response, summaries: bool) -> Result<Vec<Listed>, Error> {
-    let (mut list, mut length) = (List { summaries, ..List::default() }, 0);
+    let mut list = List::new(summaries);
     while let Some(chunk) = answer.chunk().await.map_err(failed)? {
-        length += chunk.len() as u64;
-        if length > WHOLE {
-            return Err(too_large(WHOLE));
-        }
         list.push(&chunk)?;
         // A server that never stops must not keep a thread for itself.
         tokio::task::consume_budget().await;
@@ -52,98 +47,72 @@ pub(super) async fn read(mut answer: Response, summaries: bool) -> Result<Vec<Li
     list.end()
 }
 
-/// A JSON array of which the elements come in pieces.
-#[derive(Default)]
+/// A list that comes in pieces.
 struct List {
     summaries: bool,
-    place: Place,
-    /// What there is of the element.
-    element: Vec<u8>,
-    /// How many brackets of the element are open.
-    depth: usize,
-    /// Whether the last byte is part of a text, and whether it begins an escape.
-    text: bool,
-    escape: bool,
+    entries: Entries,
     found: Vec<Listed>,
 }
 
-#[derive(Default, PartialEq)]
-enum Place {
-    #[default]
-    Before,
-    /// At the beginning, where it may be empty.
-    First,
-    Within,
-    After,
+/// Why a list cannot be used.
+enum Fault {
+    List(BadList),
+    Element(Error),
+}
+
+impl From<BadList> for Fault {
+    fn from(fault: BadList) -> Self {
+        Self::List(fault)
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::List(BadList::Long(most)) => too_large(most as u64),
+            Fault::List(BadList::Many(most)) => {
+                nonsense(format!("it has more than {most} containers"))
+            }
+            Fault::List(BadList::Broken) => nonsense("it is no whole list".into()),
+            Fault::Element(error) => error,
+        }
+    }
 }
 
 impl List {
+    fn new(summaries: bool) -> Self {
+        Self { summaries, entries: Entries::within(BOUNDS), found: Vec::new() }
+    }
+
     fn push(&mut self, chunk: &[u8]) -> Result<(), Error> {
-        chunk.iter().try_for_each(|byte| self.byte(*byte))
-    }
-
-    fn byte(&mut self, byte: u8) -> Result<(), Error> {
-        match (&self.place, byte) {
-            _ if self.text => {
-                self.text = self.escape || byte != b'"';
-                self.escape = !self.escape && byte == b'\\';
-            }
-            (Place::Before | Place::First | Place::After, b' ' | b'\t' | b'\r' | b'\n') => {
-                return Ok(());
-            }
-            (Place::Before, b'[') => {
-                self.place = Place::First;
-                return Ok(());
-            }
-            (Place::Before | Place::After, _) => return Err(nonsense("it is no list".into())),
-            (Place::First, b']') => {
-                self.place = Place::After;
-                return Ok(());
-            }
-            (_, b']') if self.depth == 0 => {
-                self.place = Place::After;
-                return self.take();
-            }
-            (_, b',') if self.depth == 0 => return self.take(),
-            (_, b'[' | b'{') => self.depth += 1,
-            // One too many makes the element no JSON.
-            (_, b']' | b'}') => self.depth = self.depth.saturating_sub(1),
-            (_, b'"') => self.text = true,
-            _ => {}
+        let Self { summaries, entries, found } = self;
+        let mut each = |one: &[u8]| {
+            let listed = listed(one, *summaries).map_err(Fault::Element)?;
+            found.push(listed);
+            Ok::<_, Fault>(())
+        };
+        entries.feed(chunk, &mut each)?;
+        match entries.is_array() {
+            Some(false) => Err(Fault::from(BadList::Broken).into()),
+            _ => Ok(()),
         }
-        if self.place == Place::First {
-            self.place = Place::Within;
-        }
-        if self.element.len() as u64 >= CONTAINER {
-            return Err(too_large(CONTAINER));
-        }
-        self.element.push(byte);
-        Ok(())
-    }
-
-    /// Note the container that the element is about.
-    fn take(&mut self) -> Result<(), Error> {
-        let found: Element<'_> = super::parse(&self.element)?;
-        let id = found.id.as_deref().unwrap_or_default();
-        if !is_id(id) {
-            return Err(nonsense(format!("no container can be called {id:.100?}")));
-        }
-        if self.found.len() >= MOST {
-            return Err(nonsense(format!("it has more than {MOST} containers")));
-        }
-        let summary = if self.summaries { found.digest() } else { None };
-        let listed = Listed { id: ContainerId(id.into()), summary };
-        self.found.push(listed);
-        self.element.clear();
-        Ok(())
     }
 
     fn end(self) -> Result<Vec<Listed>, Error> {
-        match self.place {
-            Place::After => Ok(self.found),
-            _ => Err(nonsense("the list has no end".into())),
-        }
+        self.entries.finish().map_err(|fault| Error::from(Fault::from(fault)))?;
+        Ok(self.found)
     }
+}
+
+/// The container that the element of a list of one is about.
+fn listed(one: &[u8], summaries: bool) -> Result<Listed, Error> {
+    let (found,): (Element<'_>,) = super::parse(one)?;
+    let id = found.id.as_deref().unwrap_or_default();
+    if !is_id(id) {
+        return Err(nonsense(format!("no container can be called {id:.100?}")));
+    }
+    let summary = if summaries { found.digest() } else { None };
+    Ok(Listed { id: ContainerId(id.into()), summary })
 }
 
 impl Element<'_> {
@@ -236,7 +205,7 @@ mod tests {
     use super::*;
 
     fn ids(text: &str, step: usize) -> Result<Vec<String>, Error> {
-        let mut list = List::default();
+        let mut list = List::new(true);
         text.as_bytes().chunks(step).try_for_each(|chunk| list.push(chunk))?;
         Ok(list.end()?.into_iter().map(|listed| listed.id.0).collect())
     }
@@ -287,7 +256,7 @@ mod tests {
         assert!(ids(&text, 4096).is_err_and(|error| super::super::is_too_large(&error)));
         let text = format!("[{}", "[".repeat(most + 1));
         assert!(ids(&text, 4096).is_err_and(|error| super::super::is_too_large(&error)));
-        let text = format!("[{}", r#"{"Id":"a"},"#.repeat(MOST + 1));
+        let text = format!("[{}", r#"{"Id":"a"},"#.repeat(BOUNDS.entries + 1));
         let fault = ids(&text, 4096).expect_err("too many").to_string();
         assert_eq!(fault, "it has more than 100000 containers");
     }

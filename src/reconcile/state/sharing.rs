@@ -168,7 +168,7 @@ fn is_identifier(owner: &str) -> bool {
 fn shown(container: &Container) -> u64 {
     let mut hasher = DefaultHasher::new();
     (container.state.is_running(), &container.name, &container.network_mode).hash(&mut hasher);
-    format!("{:?} {:?}", container.networks, container.published_ports).hash(&mut hasher);
+    (&container.networks, &container.published_ports).hash(&mut hasher);
     hasher.finish()
 }
 
@@ -176,7 +176,7 @@ fn shown(container: &Container) -> u64 {
 fn shown_of(peer: &NetworkPeer) -> u64 {
     let mut hasher = DefaultHasher::new();
     (peer.running, &peer.name, &peer.network_mode).hash(&mut hasher);
-    format!("{:?} {:?}", peer.networks, peer.published_ports).hash(&mut hasher);
+    (&peer.networks, &peer.published_ports).hash(&mut hasher);
     hasher.finish()
 }
 
@@ -184,11 +184,7 @@ fn shown_of(peer: &NetworkPeer) -> u64 {
 fn facts(container: &Container) -> u64 {
     let mut hasher = DefaultHasher::new();
     (container.state.is_running(), &container.name, &container.network_mode).hash(&mut hasher);
-    let network = (&container.networks, &container.published_ports);
-    format!("{network:?}").hash(&mut hasher);
-    let peer = container.network_peer.as_ref();
-    let owner = |peer: &NetworkPeer| format!("{peer:?}");
-    peer.map(owner).hash(&mut hasher);
+    (&container.networks, &container.published_ports, &container.network_peer).hash(&mut hasher);
     hasher.finish()
 }
 

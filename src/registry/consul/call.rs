@@ -8,16 +8,15 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::{
-    Consul,
-    entries::{BadList, Entries},
-    url::url,
-};
+use super::{Consul, url::url};
 use crate::{
+    entries::{BadList, Bounds, Entries},
     model::service::{addressable, in_path},
     registry::RegistryError,
 };
 
+/// What an answer that is a list may have.
+const BOUNDS: Bounds = Bounds { whole: 64 << 20, one: 4 << 20, entries: 100_000 };
 /// The most bytes of an answer that is no list.
 const MOST_OF_ANSWER: usize = 4 << 20;
 /// The most bytes of an error's text, and the time that it may take: its status has
@@ -198,7 +197,7 @@ pub(in crate::registry) async fn list(
     mut response: Response,
     mut each: impl FnMut(&[u8]) -> Result<(), BadList> + Send,
 ) -> Result<(), RegistryError> {
-    let mut entries = Entries::default();
+    let mut entries = Entries::within(BOUNDS);
     while let Some(chunk) = response.chunk().await.map_err(|error| call.unreachable(error))? {
         entries.feed(&chunk, &mut each).map_err(|fault| call.bad_list(fault))?;
     }
