@@ -10,7 +10,8 @@ use wharfinger::{
     daemon::app::BadConfig,
     privileges,
     stages::plugin,
-    telemetry, text,
+    telemetry::{self, event},
+    text,
 };
 
 /// What was wanted could not be done.
@@ -60,10 +61,10 @@ fn main() -> ExitCode {
             let words = format!("{error:#}");
             match words.split_once("\nnext: ").filter(|_| error.is::<BadUsage>()) {
                 Some((words, next)) => {
-                    error!("{words}");
-                    info!("next: {next}");
+                    error!(event = event::FAILED, "{words}");
+                    info!(event = event::FAILED, "next: {next}");
                 }
-                None => error!("{words}"),
+                None => error!(event = event::FAILED, reason = words, "{words}"),
             }
             ExitCode::from(match error {
                 _ if error.is::<BadConfig>() => BAD_CONFIG,

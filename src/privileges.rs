@@ -5,6 +5,8 @@
 
 use caps::{CapSet, Capability};
 
+use crate::telemetry::event;
+
 /// Raise the capability that opens Docker's socket, if this process may. Threads
 /// that are started later inherit it.
 pub fn raise() {
@@ -12,6 +14,10 @@ pub fn raise() {
     if matches!(caps::has_cap(None, CapSet::Permitted, wanted), Ok(true))
         && let Err(error) = caps::raise(None, CapSet::Effective, wanted)
     {
-        tracing::warn!(%error, "cannot use the capability that opens Docker's socket");
+        tracing::warn!(
+            event = event::CAPABILITY_MISSING,
+            reason = %error,
+            "cannot use the capability that opens Docker's socket"
+        );
     }
 }

@@ -1,20 +1,27 @@
 //! The daemon's log. It goes to the standard error; what a command prints goes
 //! to the standard output.
 //!
-//! Its invariant: an entry is one line, whatever containers, components and servers
+//! Its invariants: an entry is one line, whatever containers, components and servers
 //! have said. All values, messages among them, pass [`text::shown`] here, so that no
-//! place that logs has to think of it.
+//! place that logs has to think of it. And an entry of the level INFO or above has a kind
+//! ([`event`]) and fields, in which stands all that its sentence says.
 
-use std::fmt::{self, Debug};
+pub mod event;
+mod repeats;
+
+use std::{
+    fmt::{self, Debug},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    time::Instant,
+};
 
 use serde_json::{Map, Value};
 use tracing::{
-    Event, Level, Subscriber, error,
+    Event, Level, Metadata, Subscriber, error,
     field::{Field, Visit},
 };
 use tracing_subscriber::{
     EnvFilter,
-    field::RecordFields,
     fmt::{
         self as log, FmtContext, FormatEvent, FormatFields,
         format::Writer,
@@ -24,20 +31,16 @@ use tracing_subscriber::{
 };
 
 use crate::{config::LogFormat, error::error_chain, text};
+use repeats::{Key, Repeats};
 
 /// Write the daemon's log in this form from now on. `WHARFINGER_LOG` says how much, such
 /// as `debug` or `info,wharfinger::reconcile=debug`; without it, `level` does.
 pub fn start(form: LogFormat, level: Level) {
     let log = log::fmt().with_env_filter(filter(level)).with_writer(std::io::stderr);
-    let log = log.with_target(false);
-    match form {
-        LogFormat::Json => log.event_format(Lines).init(),
-        LogFormat::Text => {
-            let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-            let colour = terminal && std::env::var_os("NO_COLOR").is_none();
-            log.with_ansi(colour).fmt_fields(Fields).init();
-        }
-    }
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let colour = terminal && std::env::var_os("NO_COLOR").is_none();
+    let colour = colour && form == LogFormat::Text;
+    log.with_ansi(colour).event_format(Lines::new(form.into())).init();
     say_panics();
 }
 
@@ -45,7 +48,7 @@ pub fn start(form: LogFormat, level: Level) {
 /// `error: …`, `warning: …`, and what is none of both as it is.
 pub fn start_for_command(level: Level) {
     let log = log::fmt().with_env_filter(filter(level)).with_writer(std::io::stderr);
-    log.fmt_fields(Fields).with_ansi(false).event_format(Said).init();
+    log.with_ansi(false).event_format(Lines::new(Form::Said)).init();
     say_panics();
 }
 
@@ -58,96 +61,45 @@ fn say_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let words = panic.payload_as_str().unwrap_or("without words");
-        error!(place, "a panic, which is a fault of this program: {words}");
+        let reason = words;
+        error!(
+            event = event::PANIC,
+            place, reason, "a panic, which is a fault of this program: {words}"
+        );
     }));
 }
 
-/// Fields as text: the message, and `name=value` for the others.
-struct Fields;
-
-impl<'w> FormatFields<'w> for Fields {
-    fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
-        let mut text = Text { writer, first: true, result: Ok(()) };
-        fields.record(&mut text);
-        text.result
-    }
+/// How an entry is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// A line with time, level, the sentence, and the fields that it does not tell.
+    Text,
+    /// A JSON object.
+    Json,
+    /// A line as a program says it that somebody has started.
+    Said,
 }
 
-struct Text<'w> {
-    writer: Writer<'w>,
-    first: bool,
-    result: fmt::Result,
-}
-
-impl Text<'_> {
-    fn write(&mut self, name: &str, value: &str) -> fmt::Result {
-        if !std::mem::take(&mut self.first) {
-            self.writer.write_char(' ')?;
-        }
-        let value = text::shown(value);
-        match (name, self.writer.has_ansi_escapes()) {
-            ("message", _) => self.writer.write_str(&value),
-            (name, true) => {
-                write!(self.writer, "\u{1b}[3m{name}\u{1b}[0m\u{1b}[2m=\u{1b}[0m{value}")
-            }
-            (name, false) => write!(self.writer, "{name}={value}"),
+impl From<LogFormat> for Form {
+    fn from(form: LogFormat) -> Self {
+        match form {
+            LogFormat::Text => Self::Text,
+            LogFormat::Json => Self::Json,
         }
     }
 }
 
-impl Visit for Text<'_> {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        match field.name() {
-            "message" => self.record_debug(field, &format_args!("{value}")),
-            _ => self.record_debug(field, &value),
-        }
-    }
-
-    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.record_debug(field, &format_args!("{}", error_chain(value)));
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        if let Some(name) = name(field).filter(|_| self.result.is_ok()) {
-            self.result = self.write(name, &format!("{value:?}"));
-        }
-    }
+/// Writes entries, a line each, and those that repeat now and then.
+struct Lines {
+    form: Form,
+    repeats: Repeats,
 }
 
-/// The name under which a field is logged. Those of the crate `log` say where in a
-/// library a line comes from.
-fn name(field: &Field) -> Option<&'static str> {
-    let name = field.name();
-    (!name.starts_with("log.")).then(|| name.strip_prefix("r#").unwrap_or(name))
-}
-
-/// A line as a program says it that somebody has started.
-struct Said;
-
-impl<S, N> FormatEvent<S, N> for Said
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        writer.write_str(match *event.metadata().level() {
-            Level::ERROR => "error: ",
-            Level::WARN => "warning: ",
-            Level::INFO => "",
-            _ => "debug: ",
-        })?;
-        context.format_fields(writer.by_ref(), event)?;
-        writeln!(writer)
+impl Lines {
+    fn new(form: Form) -> Self {
+        Self { form, repeats: Repeats::default() }
     }
 }
-
-/// A JSON object on a line for each entry.
-struct Lines;
 
 impl<S, N> FormatEvent<S, N> for Lines
 where
@@ -160,143 +112,252 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut time = String::new();
-        SystemTime.format_time(&mut Writer::new(&mut time))?;
-        let mut object = Object(Map::new());
-        object.0.insert("timestamp".into(), time.into());
-        object.0.insert("level".into(), event.metadata().level().to_string().into());
-        event.record(&mut object);
-        writeln!(writer, "{}", Value::Object(object.0))
-    }
-}
-
-struct Object(Map<String, Value>);
-
-impl Object {
-    fn insert(&mut self, field: &Field, value: impl Into<Value>) {
-        if let Some(name) = name(field) {
-            self.0.insert(name.into(), value.into());
+        let mut entry = Entry::default();
+        event.record(&mut entry);
+        entry.name_library(event.metadata());
+        let level = *event.metadata().level();
+        if self.form != Form::Said {
+            match entry.repeats(level, &self.repeats) {
+                None => return Ok(()),
+                Some(Some(count)) => entry.put("count", count.into(), count.to_string()),
+                Some(None) => {}
+            }
         }
+        match self.form {
+            Form::Json => entry.write_json(level, &mut writer)?,
+            Form::Text => {
+                write_head(level, &mut writer)?;
+                entry.write_text(&mut writer)?;
+            }
+            Form::Said => {
+                writer.write_str(match level {
+                    Level::ERROR => "error: ",
+                    Level::WARN => "warning: ",
+                    Level::INFO => "",
+                    _ => "debug: ",
+                })?;
+                entry.write_text(&mut writer)?;
+            }
+        }
+        writeln!(writer)
     }
 }
 
-impl Visit for Object {
+fn now() -> Result<String, fmt::Error> {
+    let mut time = String::new();
+    SystemTime.format_time(&mut Writer::new(&mut time))?;
+    Ok(time)
+}
+
+fn write_head(level: Level, writer: &mut Writer<'_>) -> fmt::Result {
+    let time = now()?;
+    if !writer.has_ansi_escapes() {
+        return write!(writer, "{time} {level:>5} ");
+    }
+    let colour = match level {
+        Level::ERROR => 31,
+        Level::WARN => 33,
+        Level::INFO => 32,
+        Level::DEBUG => 34,
+        Level::TRACE => 35,
+    };
+    write!(writer, "\u{1b}[2m{time}\u{1b}[0m \u{1b}[{colour}m{level:>5}\u{1b}[0m ")
+}
+
+/// These are told each time: they answer somebody's act, or whoever tells them knows what
+/// was told.
+const ALWAYS: [&str; 7] = [
+    event::NOT_RELOADED,
+    event::RESTART_NEEDED,
+    event::STAGE_BROKEN,
+    event::HELD,
+    event::LABEL,
+    event::MESSAGE,
+    event::STAGE_FAILED,
+];
+
+/// Whose an entry is.
+const SUBJECT: [&str; 3] = ["container.id", "id", "stage"];
+/// What says neither whose it is nor why.
+const ASIDE: [&str; 4] = ["event", "container.name", "count", "attempt"];
+
+/// An entry, taken apart.
+#[derive(Default)]
+struct Entry {
+    message: String,
+    /// Name, value, and the value as text.
+    fields: Vec<(&'static str, Value, String)>,
+}
+
+impl Entry {
+    fn put(&mut self, name: &'static str, value: Value, text: String) {
+        self.fields.retain(|(other, ..)| *other != name);
+        self.fields.push((name, value, text));
+    }
+
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.fields.iter().find(|(other, ..)| *other == name).map(|(_, value, _)| value)
+    }
+
+    /// What a library says has its own words.
+    fn name_library(&mut self, metadata: &Metadata<'_>) {
+        let own = metadata.target().starts_with("wharfinger");
+        if own || *metadata.level() > Level::INFO || self.get("event").is_some() {
+            return;
+        }
+        self.put("event", event::LIBRARY.into(), event::LIBRARY.into());
+        let library = metadata.target().to_string();
+        self.put("library", library.clone().into(), library);
+    }
+
+    /// Whether it is told now, as [`Repeats::note`] says. What it ends is over.
+    fn repeats(&self, level: Level, repeats: &Repeats) -> Option<Option<u64>> {
+        let Some(name) = self.get("event").and_then(Value::as_str) else { return Some(None) };
+        let Some(kind) = event::find(name) else { return Some(None) };
+        kind.ends.iter().for_each(|ended| repeats.end(self.about(ended)));
+        if level > Level::WARN || ALWAYS.contains(&name) {
+            return Some(None);
+        }
+        repeats.note(Key { about: self.about(name), reason: self.reason() }, Instant::now())
+    }
+
+    fn about(&self, event: &str) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        event.hash(&mut hasher);
+        for name in SUBJECT {
+            self.get(name).and_then(Value::as_str).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
+    /// Times, ports and counts make no other reason of it.
+    fn reason(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let mut note = |text: &str| {
+            text.split(|c: char| c.is_ascii_digit())
+                .filter(|part| !part.is_empty())
+                .for_each(|part| part.hash(&mut hasher));
+        };
+        note(&self.message);
+        for (name, _, text) in &self.fields {
+            if !SUBJECT.contains(name) && !ASIDE.contains(name) {
+                note(name);
+                note(text);
+            }
+        }
+        hasher.finish()
+    }
+
+    fn write_json(&self, level: Level, writer: &mut Writer<'_>) -> fmt::Result {
+        let mut object = Map::new();
+        object.insert("timestamp".into(), now()?.into());
+        object.insert("level".into(), level.to_string().into());
+        let event = self.get("event").map(|event| ("event".to_string(), event.clone()));
+        object.extend(event);
+        if !self.message.is_empty() {
+            object.insert("message".into(), text::shown(&self.message).into());
+        }
+        for (name, value, _) in self.fields.iter().filter(|(name, ..)| *name != "event") {
+            let value = match value {
+                Value::String(value) => text::shown(value).into(),
+                value => value.clone(),
+            };
+            object.insert((*name).into(), value);
+        }
+        write!(writer, "{}", Value::Object(object))
+    }
+
+    /// The sentence, and `name=value` for what it does not tell.
+    fn write_text(&self, writer: &mut Writer<'_>) -> fmt::Result {
+        writer.write_str(&text::shown(&self.message))?;
+        let mut first = self.message.is_empty();
+        for (name, value, shown) in &self.fields {
+            let short = value.as_str().and_then(|id| id.get(..12));
+            let (told, shown) = match (*name, short) {
+                ("event", _) => continue,
+                ("container.id", Some(short)) => (self.tells(short), short),
+                ("container.name", _) => (false, shown.as_str()),
+                (_, _) => match value {
+                    Value::String(value) => (self.tells(value), shown.as_str()),
+                    value => (self.tells(&value.to_string()), shown.as_str()),
+                },
+            };
+            if told {
+                continue;
+            }
+            if !std::mem::take(&mut first) {
+                writer.write_char(' ')?;
+            }
+            let shown = text::shown(shown);
+            match writer.has_ansi_escapes() {
+                true => {
+                    write!(writer, "\u{1b}[3m{name}\u{1b}[0m\u{1b}[2m=\u{1b}[0m{shown}")?;
+                }
+                false => write!(writer, "{name}={shown}")?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the sentence has this value as a word of it, or as several.
+    fn tells(&self, value: &str) -> bool {
+        if value.contains(char::is_whitespace) {
+            return self.message.contains(value);
+        }
+        let words = self.message.split_whitespace();
+        let plain = |word: &str| {
+            word == value
+                || word.trim_matches(|c| matches!(c, ':' | ',' | ';' | '(' | ')')) == value
+        };
+        words.into_iter().any(plain)
+    }
+}
+
+impl Visit for Entry {
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.insert(field, value);
+        self.note(field, value.into(), value.to_string());
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.insert(field, value);
+        self.note(field, value.into(), value.to_string());
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.insert(field, value);
+        self.note(field, value.into(), value.to_string());
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.insert(field, value);
+        self.note(field, value.into(), value.to_string());
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.insert(field, text::shown(value));
+        self.note(field, value.into(), format!("{value:?}"));
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.insert(field, text::shown(&error_chain(value)));
+        let value = error_chain(value);
+        self.note(field, value.clone().into(), value);
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.insert(field, text::shown(&format!("{value:?}")));
+        let value = format!("{value:?}");
+        self.note(field, value.clone().into(), value);
+    }
+}
+
+impl Entry {
+    fn note(&mut self, field: &Field, value: Value, text: String) {
+        // Those of the crate `log` say where in a library a line comes from.
+        let name = field.name();
+        if name.starts_with("log.") {
+            return;
+        }
+        match name.strip_prefix("r#").unwrap_or(name) {
+            "message" => self.message = value.as_str().map_or(text, String::from),
+            name => self.fields.push((name, value, text)),
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{
-        io,
-        sync::{Arc, Mutex},
-    };
-
-    use tracing::{info, subscriber::with_default};
-
-    use super::*;
-
-    #[derive(Clone, Default)]
-    struct Sink(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Sink {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().expect("the sink").extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl Sink {
-        fn text(&self) -> String {
-            String::from_utf8(self.0.lock().expect("the sink").clone()).expect("a text")
-        }
-    }
-
-    const FORGERY: &str = "a\n2026-01-01T00:00:00Z  INFO gone\u{85}\u{2028}\u{202e}\u{1b}[31m\r";
-
-    /// Everything that can be logged, by every way of logging it.
-    fn say() {
-        let failure = io::Error::other(FORGERY);
-        let by_type: &(dyn std::error::Error + 'static) = &failure;
-        info!(text = FORGERY, shown = %FORGERY, debug = ?FORGERY, count = 7, "{FORGERY}");
-        info!(error = by_type, r#type = %failure, yes = true, "a message");
-        info!(long = %"x".repeat(5_000_000), "long");
-    }
-
-    #[test]
-    fn an_entry_is_one_line_of_text() {
-        for colour in [false, true] {
-            let sink = Sink::default();
-            let writer = sink.clone();
-            let log = log::fmt().with_writer(move || writer.clone()).with_target(false);
-            let log = log.with_ansi(colour).fmt_fields(Fields).finish();
-            with_default(log, say);
-            let text = sink.text();
-            let lines: Vec<&str> = text.split('\n').collect();
-            assert_eq!(lines.len(), 4, "{}", text.escape_debug());
-            assert_eq!(lines[3], "");
-            let plain = anstream::adapter::strip_str(&text).to_string();
-            assert!(!plain.replace('\n', "").contains(char::is_control), "{plain:.300}");
-            assert!(!text.contains(['\u{2028}', '\u{202e}', '\u{85}']));
-            assert!(plain.contains(" count=7") && plain.contains(" type=a\\n2026"), "{plain:.900}");
-            assert!(plain.contains(" error=a\\n2026") && plain.contains(" yes=true"));
-            assert!(text.len() < 20_000 && text.contains("… (5000000 bytes)"), "{}", text.len());
-        }
-    }
-
-    #[test]
-    fn an_entry_is_one_line_of_json() {
-        let sink = Sink::default();
-        let writer = sink.clone();
-        let log = log::fmt().with_writer(move || writer.clone()).event_format(Lines).finish();
-        with_default(log, say);
-        let text = sink.text();
-        let all: Vec<Value> =
-            text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-        assert_eq!(all.len(), 3, "{}", text.escape_debug());
-        assert!(!text.replace('\n', "").contains(char::is_control));
-        assert!(!text.contains(['\u{2028}', '\u{202e}', '\u{85}']));
-        let expected = text::shown(FORGERY).into_owned();
-        assert_eq!(
-            (&all[0]["message"], &all[0]["text"]),
-            (&expected.clone().into(), &expected.clone().into())
-        );
-        assert_eq!((&all[0]["count"], &all[1]["yes"]), (&7.into(), &true.into()));
-        assert_eq!(
-            (&all[1]["type"], &all[1]["error"]),
-            (&expected.clone().into(), &expected.into())
-        );
-        assert!(all[2]["long"].as_str().is_some_and(|long| long.len() < 10_000));
-        let keys: Vec<_> = all[1].as_object().expect("an object").keys().collect();
-        assert_eq!(keys, ["timestamp", "level", "message", "error", "type", "yes"]);
-    }
-}
+mod tests;

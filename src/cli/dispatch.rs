@@ -3,6 +3,7 @@
 use tracing::info;
 
 use super::{Color, Invocation, Printed};
+use crate::telemetry::event;
 use crate::{daemon::app, text};
 
 /// Something waits for a decision.
@@ -20,7 +21,8 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<u8> {
             Ok(0)
         }
         Invocation::Run(args) => {
-            info!("Starting wharfinger v{} ...", env!("CARGO_PKG_VERSION"));
+            let version = env!("CARGO_PKG_VERSION");
+            info!(event = event::STARTING, version, "Starting wharfinger v{version} ...");
             app::run(*args).await.map(|()| 0)
         }
         Invocation::Plan(args) => show(&super::plan(&args).await?, args.color.color),

@@ -26,6 +26,7 @@ use crate::{
     model::host::{Compat, Host},
     pipeline::{Pipeline, host_address},
     reconcile::{Deregister, GuardLimits, Lifecycle, OnExit, Options, Reconciler},
+    telemetry::event,
     text,
 };
 
@@ -52,7 +53,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let args = settled(args, &config)?;
     watched.add_plugins(&config);
     if let Some(ip) = &args.offer.ip {
-        info!("Forcing host IP to {ip}");
+        info!(event = event::HOST_ADDRESS, address = ip, "Forcing host IP to {ip}");
     }
     let compat = args.offer.compat.unwrap_or_default();
     let tags = tags(&args.offer, compat)?;
@@ -79,13 +80,19 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let Some(pipeline) = unless(&stop, loaded).await? else { return Ok(()) };
     stages::announce(&pipeline);
 
-    let using = || info!("Using {adapter} adapter: {}", text::without_secrets(&uri));
+    let using = || {
+        let uri = text::without_secrets(&uri).to_string();
+        info!(event = event::REGISTRY, adapter, uri, "Using {adapter} adapter: {uri}");
+    };
     if compat == Compat::Registrator {
         using();
     }
     tokio::select! {
         () = stop.cancelled() => return Ok(()),
-        reached = reach(&*registry, &args, compat) => info!("{}", reached?),
+        reached = reach(&*registry, &args, compat) => {
+            let words = reached?;
+            info!(event = event::REGISTRY_REACHED, reason = words, "{words}");
+        }
     }
     if compat != Compat::Registrator {
         using();
@@ -109,14 +116,18 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let reloading = tokio::spawn(reload::run(reload, hangup, stop.clone()));
     reconciler.run(stop).await;
     if let Err(error) = reloading.await {
-        error!(%error, "the watch of the configuration ended badly");
+        let reason = error.to_string();
+        error!(event = event::ENDED_BADLY, reason, "the watch of the configuration ended badly");
     }
     if let Some(control) = control {
         control.await.context("the control socket ended badly")?;
     }
     match on_exit {
-        OnExit::Leave => info!("Stopped; services stay registered"),
-        OnExit::Maintenance | OnExit::Deregister => info!("Stopped"),
+        OnExit::Leave => {
+            let reason = "services stay registered";
+            info!(event = event::STOPPED, reason, "Stopped; services stay registered");
+        }
+        OnExit::Maintenance | OnExit::Deregister => info!(event = event::STOPPED, "Stopped"),
     }
     Ok(())
 }
@@ -155,13 +166,15 @@ async fn control(
     }
     match Control::listen(path).await {
         Ok(control) => {
-            info!("Listening for commands at {}", control.path().display());
+            let address = control.path().display().to_string();
+            info!(event = event::CONTROL_LISTENING, address, "Listening for commands at {address}");
             Some(tokio::spawn(control.serve(reconciler.handle(), facts, stop.clone())))
         }
         Err(error) => {
             let mount = Control::mount(Path::new("/run/wharfinger"));
             warn!(
-                %error,
+                event = event::CONTROL_MISSING,
+                reason = %error,
                 "no control socket: status, apply and explain cannot reach this daemon. Name a \
                  place with --control; a container with a read-only root takes {mount}"
             );
@@ -243,7 +256,12 @@ pub async fn host(args: &OfferArgs) -> anyhow::Result<Host> {
         Compat::None => whereabouts::of_host(&hostname, addresses, forced),
     };
     if resolved_address.is_none() && compat == Compat::Registrator && !forced {
-        warn!(hostname, "the host's name does not resolve; without -ip its address is not known");
+        warn!(
+            event = event::HOST_ADDRESS,
+            host = hostname,
+            reason = "it does not resolve",
+            "the host's name {hostname} does not resolve; without -ip its address is not known"
+        );
     }
     let mut flags = args.flags(compat);
     for (flag, variable) in [("namespace", "CONSUL_NAMESPACE"), ("partition", "CONSUL_PARTITION")] {
@@ -321,7 +339,14 @@ fn stop_on_signal() -> anyhow::Result<CancellationToken> {
         token.cancel();
         std::thread::sleep(LAST);
         // The log itself may be what hangs.
-        std::thread::spawn(|| error!("not everything has ended in time; ending without it"));
+        let say = || {
+            error!(
+                event = event::ABANDONED,
+                reason = "it has not ended in time",
+                "not everything has ended in time; ending without it"
+            );
+        };
+        std::thread::spawn(say);
         std::thread::sleep(Duration::from_millis(200));
         std::process::exit(1);
     };

@@ -29,6 +29,7 @@ use crate::{
     pipeline::StageHealth,
     reconcile::{Change, Explanation, Forecast, Handle, Held, Overview, Stopped},
     render,
+    telemetry::event,
     text::without_secrets,
 };
 
@@ -263,9 +264,16 @@ impl Control {
                         }
                     });
                 }
-                Ok(_) => warn!("somebody else's request on the control socket was refused"),
+                Ok(_) => warn!(
+                    event = event::CONTROL_REFUSED,
+                    "a request of somebody else's on the control socket was refused"
+                ),
                 Err(error) => {
-                    warn!(%error, "the control socket does not answer for a second");
+                    warn!(
+                        event = event::CONTROL_FAILED,
+                        reason = %error,
+                        "the control socket does not answer for a second"
+                    );
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
             }

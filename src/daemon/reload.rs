@@ -29,6 +29,7 @@ use crate::{
     pipeline::{Pipeline, Step},
     reconcile::{Forecast, ForecastError, Handle, TroubleKind},
     stages::loader::{BadConfig, Loaded, Stages, say_broken},
+    telemetry::event,
 };
 pub use watched::Watched;
 
@@ -69,7 +70,10 @@ pub async fn run(reload: Option<Reload>, mut hangup: Signal, stop: CancellationT
             tokio::select! {
                 () = stop.cancelled() => return,
                 Some(()) = hangup.recv() => {
-                    info!("SIGHUP: there is no configuration file to read again");
+                    info!(
+                        event = event::CONFIG_UNCHANGED,
+                        "SIGHUP: there is no configuration file to read again"
+                    );
                 }
             }
         },
@@ -91,11 +95,11 @@ impl Reload {
                 };
                 if asked || self.watched.has_changed() {
                     self.come_to_rest().await;
-                    self.reload(&started, asked).await;
+                    self.reload(&started, true, asked).await;
                     pause = FIRST_PAUSE;
                 } else if again <= Instant::now() && gaps(&self.pipeline).next().is_some() {
                     // It may not have been the file's fault.
-                    self.reload(&started, false).await;
+                    self.reload(&started, false, false).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 } else {
                     continue;
@@ -121,18 +125,25 @@ impl Reload {
         }
     }
 
-    async fn reload(&mut self, started: &Config, asked: bool) {
+    async fn reload(&mut self, started: &Config, by_hand: bool, asked: bool) {
         let refused = self.take_over(started, asked).await.err();
         let file = self.path.display().to_string();
-        if let Some(error) = &refused {
-            error!(file, error, "not reloaded; what was in force stays so");
-        }
-        let words = refused.map(|error| format!("{file} is not in force: {error}"));
+        let words = refused.as_ref().map(|error| format!("{file} is not in force: {error}"));
         let whole = words.is_none();
         // A loop that has ended has no trouble.
         let news = self.handle.note_trouble(TroubleKind::Reload, words).await.unwrap_or_default();
+        // Who has changed something is answered; that it still fails by itself is no news.
+        if let Some(reason) = refused.filter(|_| by_hand || news) {
+            error!(
+                event = event::NOT_RELOADED,
+                file, reason, "not reloaded; what was in force stays so"
+            );
+        }
         if whole && news {
-            info!(file, "the configuration file is whole again, and in force");
+            info!(
+                event = event::CONFIG_WHOLE,
+                file, "the configuration file is whole again, and in force"
+            );
         }
     }
 
@@ -157,7 +168,10 @@ impl Reload {
         self.note_restart(started, &config).await;
         if self.is_same(&config, &pipeline) {
             if asked {
-                info!(file, "read again; the pipeline is the same");
+                info!(
+                    event = event::CONFIG_UNCHANGED,
+                    file, "read again; the pipeline is the same"
+                );
             } else {
                 debug!(file, "a file was written; the pipeline is the same");
             }
@@ -170,7 +184,7 @@ impl Reload {
         (self.config, self.pipeline) = (config, pipeline.clone());
         // A loop that has ended needs no pipeline.
         drop(self.handle.replace_pipeline(pipeline).await);
-        info!(file, "reloaded; the new pipeline is in force");
+        info!(event = event::RELOADED, file, "reloaded; the new pipeline is in force");
         Ok(())
     }
 
@@ -185,7 +199,8 @@ impl Reload {
         }
         .await
         .unwrap_or_else(|error: ForecastError| {
-            warn!(error = error_chain(&error), "the new pipeline could not be tried out");
+            let reason = error_chain(&error);
+            warn!(event = event::NOT_TRIED_OUT, reason, "the new pipeline could not be tried out");
             Default::default()
         });
         let failing = |forecast: &Forecast| -> BTreeSet<String> {
@@ -222,7 +237,13 @@ impl Reload {
             .then(|| format!("{keys}: changed in the file, and needs a restart to take effect"));
         let news = self.handle.note_trouble(TroubleKind::Restart, words).await;
         if news.unwrap_or_default() && !keys.is_empty() {
-            warn!(keys, "changed in the configuration file, and needs a restart to take effect");
+            let file = self.path.display().to_string();
+            warn!(
+                event = event::RESTART_NEEDED,
+                file,
+                keys,
+                "{keys}: changed in the configuration file, and needs a restart to take effect"
+            );
         }
     }
 
@@ -276,18 +297,38 @@ fn say_differences(old: &Pipeline, new: &Pipeline) {
         let (stage, to) = (step.name(), version(step));
         let mode = step.rules().mode;
         match find(old, stage) {
-            None => info!(stage, to, %mode, "a new stage"),
+            None => info!(event = event::STAGE_NEW, stage, new = to, %mode, "a new stage"),
             Some(old) if is_same_step(&old, step) => {
                 debug!(stage, version = to, %mode, "an unchanged stage");
             }
             Some(old) if old.unloaded().is_some() && step.unloaded().is_none() => {
-                info!(stage, to, %mode, "the stage is whole again: it is loaded");
+                info!(
+                    event = event::STAGE_WHOLE,
+                    stage,
+                    new = to,
+                    %mode,
+                    "the stage is whole again: it is loaded"
+                );
             }
-            Some(old) => info!(stage, from = version(&old), to, %mode, "a changed stage"),
+            Some(old) => {
+                let former = old.rules().mode;
+                if former != mode {
+                    info!(
+                        event = event::STAGE_MODE,
+                        stage,
+                        old = %former,
+                        new = %mode,
+                        "the mode of stage {stage} has changed from {former} to {mode}"
+                    );
+                }
+                let old = version(&old);
+                info!(event = event::STAGE_CHANGED, stage, old, new = to, %mode, "a changed stage");
+            }
         }
     }
     for step in old.steps().iter().filter(|step| find(new, step.name()).is_none()) {
-        info!(stage = step.name(), from = version(step), "a stage is gone");
+        let (stage, old) = (step.name(), version(step));
+        info!(event = event::STAGE_GONE, stage, old, "a stage is gone");
     }
 }
 

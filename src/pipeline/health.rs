@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use super::{Change, Made, Mode, StageError, StageFigures, Stats, Step};
 use crate::model::container::ContainerId;
+use crate::telemetry::event;
 
 /// The containers that a stage's health is judged by.
 const WINDOW: usize = 20;
@@ -182,10 +183,20 @@ impl State {
         self.unhealthy = unhealthy;
         let containers = self.window.len();
         if unhealthy {
-            let error = self.last_error.as_ref().map_or("", |last| last.error.as_str());
-            warn!(stage, failing, containers, error, "a stage is unhealthy: it fails on most");
+            let reason = self.last_error.as_ref().map_or("", |last| last.error.as_str());
+            warn!(
+                event = event::STAGE_UNHEALTHY,
+                stage,
+                failing,
+                containers,
+                reason,
+                "a stage is unhealthy: it fails on most containers"
+            );
         } else {
-            info!(stage, failing, containers, "a stage is healthy again");
+            info!(
+                event = event::STAGE_HEALTHY,
+                stage, failing, containers, "a stage is healthy again"
+            );
         }
     }
 }

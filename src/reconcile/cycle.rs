@@ -41,6 +41,7 @@ use crate::{
     },
     pipeline::{Outcome, Pipeline},
     registry::Registry,
+    telemetry::event,
 };
 
 /// What all jobs share.
@@ -435,7 +436,17 @@ impl Shared {
                 continue;
             }
             let words = if wanted { "in maintenance" } else { "out of maintenance" };
-            info!("{words}: {} {id}", container.short());
+            let new = if wanted { "on" } else { "off" };
+            let name = self.state().name_of(container);
+            info!(
+                event = event::MAINTENANCE,
+                container.id = container.0,
+                container.name = name,
+                id,
+                new,
+                "{words}: {} {id}",
+                container.short()
+            );
         }
         first
     }

@@ -24,6 +24,7 @@ use super::{
     },
     view::Explainer,
 };
+use crate::telemetry::event;
 use crate::{docker::Source, model::host::Host, pipeline::Pipeline, registry::Registry};
 use jobs::Jobs;
 use listen::{News, listen};
@@ -209,11 +210,19 @@ impl Reconciler {
         drop(inbox);
         jobs.drain(self.options.grace).await;
         if let Err(error) = listener.await {
-            error!(%error, "the listener to Docker's events ended badly");
+            let reason = error.to_string();
+            error!(
+                event = event::ENDED_BADLY,
+                reason, "the listener to Docker's events ended badly"
+            );
         }
         let leave = self.shared.leave(self.options.lifecycle.on_exit);
         if timeout(self.options.grace, leave).await.is_err() {
-            warn!("not all services could be treated as lifecycle.on-exit says");
+            warn!(
+                event = event::ABANDONED,
+                reason = "lifecycle.on-exit",
+                "not all services could be treated as lifecycle.on-exit says"
+            );
         }
     }
 
@@ -274,7 +283,7 @@ impl Reconciler {
             Order::Confirm(answer) => {
                 let held = self.shared.state().held();
                 if let Some(held) = &held {
-                    info!("confirmed: {held}");
+                    info!(event = event::CONFIRMED, reason = %held, "confirmed: {held}");
                 }
                 jobs.add_all(self.shared.confirm());
                 // What waited was not cleaned up after.

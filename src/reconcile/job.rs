@@ -29,6 +29,16 @@ pub(super) enum Job {
     CleanUp,
 }
 
+impl Job {
+    /// The container that it is about, if it is about one.
+    pub(super) fn container(&self) -> Option<&ContainerId> {
+        match self {
+            Self::Reconcile(id) | Self::Heartbeat(id) => Some(id),
+            Self::Sync | Self::Watch | Self::Neighbours | Self::Compare | Self::CleanUp => None,
+        }
+    }
+}
+
 /// What is to be done after a job, and how soon.
 pub(super) type Next = Vec<(Job, Duration)>;
 
@@ -70,6 +80,14 @@ impl JobError {
             | Self::Awaits { .. }
             | Self::Reserved(_)
             | Self::Panicked(_) => false,
+        }
+    }
+
+    /// The name of the container that it is about, if it is known from this.
+    pub(super) fn container_name(&self) -> Option<&str> {
+        match self {
+            Self::Pipeline(error) => Some(&error.name),
+            _ => None,
         }
     }
 

@@ -38,6 +38,7 @@ use crate::{
         summary::Listed,
     },
     pipeline::{Outcome, Pipeline},
+    telemetry::event,
 };
 use catalog::Catalog;
 use engine::Engine;
@@ -164,7 +165,7 @@ impl State {
         let changed = before.is_some();
         if changed {
             self.life.forget_deaths();
-            warn!("this is another container engine than before");
+            warn!(event = event::OTHER_ENGINE, "this is another container engine than before");
             self.guard.begin();
         }
         changed
@@ -213,7 +214,10 @@ impl State {
             Some(Verdict::Part(containers, held)) => (containers, held),
         };
         error!(
-            services = ?held.services.iter().take(10).collect::<Vec<_>>(),
+            event = event::HELD,
+            count = held.services.len(),
+            ids = ?held.services.iter().take(10).collect::<Vec<_>>(),
+            reason = %held,
             "held: {held}; to carry it out, run `wharfinger apply --confirm`"
         );
         for id in self.guard.waiting().collect::<Vec<_>>() {
@@ -283,6 +287,12 @@ impl State {
         self.figures.overview(self.catalog.services())
     }
 
+    /// A container's name, if it is known.
+    pub(super) fn name_of(&self, container: &ContainerId) -> Option<String> {
+        let name = self.catalog.name(container).or_else(|| self.life.name(container));
+        name.map(String::from)
+    }
+
     /// Note what happened to a container, or to one of its services.
     pub(super) fn note_change(
         &mut self,
@@ -292,11 +302,11 @@ impl State {
         reason: String,
         at: SystemTime,
     ) {
-        let name = self.catalog.name(container).or_else(|| self.life.name(container));
+        let name = self.name_of(container).unwrap_or_default();
         self.history.note(Change {
             at,
             container: container.clone(),
-            name: name.unwrap_or_default().to_string(),
+            name,
             service: service.map(String::from),
             kind,
             reason,
@@ -335,6 +345,7 @@ impl State {
     fn say_other_engine(&mut self, rules: &Rules, engine: &str) {
         if self.reports.is_news(engine) {
             error!(
+                event = event::OTHER_ENGINE,
                 host = rules.host.hostname,
                 engine,
                 "services are registered under this host's name for another container engine; \
@@ -419,7 +430,14 @@ impl State {
         }
         let rivals = concerned.iter().filter(|one| self.catalog.rivals(one).contains(&id));
         for service in rivals {
-            error!(container = id.short(), service, "the service ID is another container's");
+            error!(
+                event = event::ID_TAKEN,
+                container.id = id.0,
+                container.name = name,
+                id = service,
+                reason = "it is another container's",
+                "not registered: the ID {service} is another container's"
+            );
             rival = true;
         }
         let (cause, counted) = match (container, self.catalog.elsewhere(id)) {
@@ -491,8 +509,9 @@ impl State {
             let Some(name) = catalog.former_name(action.id()) else { continue };
             if self.reports.is_news(&format!("host {name}")) {
                 warn!(
-                    former = name,
-                    now = rules.host.hostname,
+                    event = event::OTHER_NAME,
+                    old = name,
+                    new = rules.host.hostname,
                     "this host had another name: what was registered under it is renamed"
                 );
             }

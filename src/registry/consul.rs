@@ -23,6 +23,7 @@ use tracing::warn;
 use super::{Capabilities, Marks, Part, Registry, RegistryError, Sent};
 use crate::model::registered::Registered;
 use crate::model::service::{CheckStatus, Service};
+use crate::telemetry::event;
 
 use call::object;
 pub(super) use call::{Call, json, list};
@@ -92,7 +93,10 @@ impl Consul {
         let reduced = self.without_refused_checks(service).await;
         if reduced.is_some() {
             warn!(
-                service = service.id,
+                event = event::REDUCED,
+                service = service.name,
+                id = service.id,
+                dropped = "script checks",
                 "registered without its script check: the agent does not allow any \
                  (enable_script_checks)"
             );
@@ -112,8 +116,10 @@ impl Consul {
                 self.send_service(call, &plain, query).await?;
                 let dropped: Vec<_> = dropped.into_iter().map(|dropped| dropped.what).collect();
                 warn!(
-                    service = service.id,
-                    message,
+                    event = event::REDUCED,
+                    service = service.name,
+                    id = service.id,
+                    reason = message,
                     dropped = dropped.join(", "),
                     "registered without the fields of its checks that the agent may not know"
                 );

@@ -38,6 +38,7 @@ use crate::model::registered::Registered;
 use crate::{
     entries::BadList,
     model::service::{Service, addressable, in_path},
+    telemetry::event,
     text,
 };
 use known::{Known, Pair, kept, mark, number, value};
@@ -321,7 +322,11 @@ impl Registry for ConsulKv {
         let mut known = self.known();
         for pair in strange.iter().filter(|pair| pair.flags == ours) {
             if known.strange.insert(pair.key.clone()) {
-                warn!(key = ?pair.key, "it cannot be asked for, and so stays as it is");
+                warn!(
+                    event = event::UNADDRESSABLE,
+                    id = pair.key,
+                    "a key cannot be asked for, and so stays as it is"
+                );
             }
         }
         known.strange.retain(|key| strange.iter().any(|pair| pair.key == *key));

@@ -12,6 +12,7 @@ use tracing::info;
 use super::{Capabilities, Marks, Registry, RegistryError};
 use crate::model::registered::Registered;
 use crate::model::service::Service;
+use crate::telemetry::event;
 
 /// A registry in memory.
 #[derive(Debug, Default)]
@@ -45,14 +46,22 @@ impl Registry for Memory {
 
     async fn register(&self, service: &Service) -> Result<(), RegistryError> {
         let Service { id, name, address, port, tags, .. } = service;
-        info!("memory: {id} is {name} at {address}:{port}, tags {tags:?}");
+        info!(
+            event = event::STORED,
+            service = name,
+            id,
+            address,
+            port,
+            ?tags,
+            "memory: {id} is {name} at {address}:{port}, tags {tags:?}"
+        );
         self.lock().insert(id.clone(), service.into());
         Ok(())
     }
 
     async fn deregister(&self, id: &str) -> Result<(), RegistryError> {
         if self.lock().remove(id).is_some() {
-            info!("memory: {id} is gone");
+            info!(event = event::DROPPED, id, "memory: {id} is gone");
         }
         Ok(())
     }

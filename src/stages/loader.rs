@@ -19,6 +19,7 @@ use crate::{
         builtin::Builtin,
         plugin::{Cache, Compiler, ComponentSpec, HostOptions, KvReader, Limits, PluginHost},
     },
+    telemetry::event,
 };
 
 /// A configuration that cannot be used; it has an exit code of its own.
@@ -227,7 +228,11 @@ pub fn choosing(config: &Config, pipeline: Pipeline) -> Result<Pipeline, BadConf
 /// start takes longer.
 pub(crate) fn cache(config: &Config) -> Option<Cache> {
     let Some(folder) = config.cache.folder(|name| std::env::var(name).ok()) else {
-        info!("compiled plugins are not kept: no folder for them is known (--cache-dir)");
+        info!(
+            event = event::CODE_NOT_KEPT,
+            reason = "no folder for them is known (--cache-dir)",
+            "compiled plugins are not kept: no folder for them is known (--cache-dir)"
+        );
         return None;
     };
     match Cache::open(&folder, config.cache.size) {
@@ -235,7 +240,9 @@ pub(crate) fn cache(config: &Config) -> Option<Cache> {
         Err(error) => {
             let mount = Control::mount(&folder);
             warn!(
-                error = error_chain(&error),
+                event = event::CODE_NOT_KEPT,
+                file = %folder.display(),
+                reason = error_chain(&error),
                 "compiled plugins are not kept: each start compiles them again. Name a folder with \
                  --cache-dir; a container whose root its user cannot write to takes {mount}"
             );
@@ -325,11 +332,12 @@ pub(crate) fn say_broken(pipeline: &Pipeline, broken: &[StageFault]) {
         let Some(rules) = step.map(Step::rules) else { continue };
         let (file, mode, on_error) = (file.display().to_string(), rules.mode, rules.on_error);
         error!(
+            event = event::STAGE_BROKEN,
             stage,
             file,
             %mode,
             %on_error,
-            error = reason,
+            reason,
             "a stage cannot be loaded; on-error says what becomes of its containers, and it is \
              tried again when its file changes"
         );
@@ -341,6 +349,7 @@ pub(crate) fn announce(pipeline: &Pipeline) {
     for step in pipeline.steps() {
         let Some(made) = step.made().filter(|made| !made.digest.is_empty()) else { continue };
         info!(
+            event = event::STAGE_LOADED,
             stage = step.name(),
             mode = %step.rules().mode,
             plugin = made.plugin,

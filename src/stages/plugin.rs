@@ -47,6 +47,7 @@ use wasmtime::component::Component;
 
 use crate::{
     pipeline::{Message, StageError},
+    telemetry::event,
     text,
 };
 use engine::Engine;
@@ -366,7 +367,11 @@ impl Store {
         if let Some(kept) = self.cache.as_ref().and_then(|cache| cache.get(key)) {
             match kept.load(engine) {
                 Ok(component) => return Ok(component),
-                Err(error) => warn!(error = format!("{error:#}"), "compiled code is made again"),
+                Err(error) => warn!(
+                    event = event::CODE_REJECTED,
+                    reason = format!("{error:#}"),
+                    "compiled code is made again"
+                ),
             }
         }
         self.compilations.fetch_add(1, Ordering::Relaxed);
@@ -375,7 +380,12 @@ impl Store {
         if let Some(cache) = &self.cache
             && let Err(error) = cache.put(key, &artifact)
         {
-            warn!(folder = %cache.path().display(), %error, "compiled code is not kept");
+            warn!(
+                event = event::CODE_NOT_KEPT,
+                file = %cache.path().display(),
+                reason = %error,
+                "compiled code is not kept"
+            );
         }
         Ok(component)
     }

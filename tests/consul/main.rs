@@ -13,6 +13,7 @@ mod held;
 mod kept;
 mod keys;
 mod lab;
+mod log;
 mod paths;
 mod strangers;
 mod told;

@@ -12,6 +12,7 @@ use crate::{
     model::host::Compat,
     reconcile::{Deregister, DrainBy, Healthcheck, Lifecycle, OnExit, Options, Rename},
     registry::{Capabilities, Marks},
+    telemetry::event,
 };
 
 /// What is asked of a registry.
@@ -120,7 +121,7 @@ impl<'a> Asked<'a> {
             return Err(BadConfig(anyhow!("{}", faults.join("; "))));
         }
         for remark in self.remarks(adapter, can) {
-            warn!("{remark}");
+            warn!(event = event::WITHOUT_EFFECT, reason = remark, "{remark}");
         }
         Ok(())
     }

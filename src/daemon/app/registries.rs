@@ -12,6 +12,7 @@ use crate::{
     model::host::{Compat, Host},
     pipeline::host_address,
     registry::{Place, PlaceError, Registry},
+    telemetry::event,
 };
 
 /// Why a daemon with these settled flags would not start, as far as the flags, the file and
@@ -44,7 +45,7 @@ pub fn start_faults(args: &RunArgs, config: &Config) -> Vec<String> {
             let options = options(args, config);
             let asked = Asked::of(&options, config, compat);
             for remark in asked.remarks(place.adapter(), registry.capabilities()) {
-                warn!("{remark}");
+                warn!(event = event::WITHOUT_EFFECT, reason = remark, "{remark}");
             }
             faults.extend(asked.faults(place.adapter(), registry.capabilities()));
         }
@@ -86,12 +87,19 @@ pub(super) async fn reach(
     let mut attempt = 0;
     loop {
         if original || attempt > 0 {
-            info!("Connecting to backend ({attempt}/{attempts})");
+            info!(
+                event = event::REGISTRY_AWAITED,
+                attempt, "Connecting to backend ({attempt}/{attempts})"
+            );
         }
         match registry.probe().await {
             Ok(words) => return Ok(words),
             Err(error) if attempt == attempts => return Err(error.into()),
-            Err(error) => warn!(error = error_chain(&error), "the registry is not there yet"),
+            Err(error) => warn!(
+                event = event::REGISTRY_AWAITED,
+                reason = error_chain(&error),
+                "the registry is not there yet"
+            ),
         }
         tokio::time::sleep(interval).await;
         attempt += 1;

@@ -5,6 +5,7 @@ use std::{net::IpAddr, path::Path};
 use tracing::warn;
 
 use crate::model::host;
+use crate::telemetry::event;
 
 /// The addresses of a name, IPv4 before IPv6; none if it does not resolve.
 pub(super) async fn resolve(name: &str) -> Vec<String> {
@@ -26,17 +27,25 @@ pub(super) fn of_host(name: &str, addresses: Vec<String>, forced: bool) -> Optio
     match &judged {
         Err(None) => {
             warn!(
-                hostname = name,
-                "the host's name does not resolve; without -ip its address is not known"
+                event = event::HOST_ADDRESS,
+                host = name,
+                reason = "it does not resolve",
+                "the host's name {name} does not resolve; without -ip its address is not known"
             );
         }
         Err(Some((address, kind))) => warn!(
-            hostname = name,
-            "the host's name resolves to {address}, {kind}, which is none for others; services \
+            event = event::HOST_ADDRESS,
+            host = name,
+            address,
+            reason = kind,
+            "the host's name {name} resolves to {address}, {kind}, which is none for others; services \
              get the address of Consul's node, unless -ip names one"
         ),
         Ok(address) if in_bridged_container(Path::new("/")) && is_own(address) => warn!(
-            hostname = name,
+            event = event::HOST_ADDRESS,
+            host = name,
+            address,
+            reason = "the address of the daemon's own container",
             "the daemon runs in a container whose name resolves to {address}, its own address: \
              published ports are not reached there; -ip names the host's"
         ),

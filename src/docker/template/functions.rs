@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 use tracing::warn;
 
 use super::http::{self, Page};
+use crate::telemetry::event;
 
 /// Why a function of the template has no value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -252,7 +253,11 @@ pub(super) fn http_get_anyway(values: &[Value]) -> Result<Value, FuncError> {
     call("httpGet", 1..=1, values, |args| match http::get(args.text(0)?.to_string()) {
         Ok(page) => Ok(numbers(page.body)),
         Err(Fault::Http(error)) => {
-            warn!(error, "httpGet failed in the template of -tags; it goes on without a body");
+            warn!(
+                event = event::TEMPLATE_FAILED,
+                reason = error,
+                "httpGet failed in the template of -tags; it goes on without a body"
+            );
             Ok(Value::Array(Vec::new()))
         }
         Err(fault) => Err(fault),

@@ -12,7 +12,7 @@ use std::{
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::{Shared, queue::Queue};
 use crate::{
@@ -23,6 +23,8 @@ use crate::{
         job::{FAST_CAP, Job, JobError, Next, fast, slow, slowest},
         options::Options,
     },
+    telemetry::event,
+    text::counted,
 };
 
 /// How a job ended.
@@ -196,7 +198,12 @@ impl Agenda {
     }
 
     fn succeeded(&mut self, job: &Job, mut next: Next, now: Instant) -> Vec<Job> {
-        let failed = self.failing.remove(job).map(|failing| failing.at);
+        let failing = self.failing.remove(job);
+        if let Some(failing) = &failing {
+            let name = job.container().and_then(|id| self.shared.state().name_of(id));
+            say_recovered(job, name.as_deref(), failing.attempts);
+        }
+        let failed = failing.map(|failing| failing.at);
         let mut hanging = Vec::new();
         match job {
             Job::Sync => {
@@ -227,7 +234,12 @@ impl Agenda {
                 let containers =
                     next.iter().filter(|(job, _)| matches!(job, Job::Reconcile(_))).count();
                 if containers > 0 {
-                    warn!(containers, "no event told of a change; looking at these containers");
+                    warn!(
+                        event = event::UNHEARD,
+                        count = containers,
+                        "no event told of a change; looking at {}",
+                        counted(containers, "container", "containers")
+                    );
                 }
             }
             Job::Reconcile(_) | Job::Heartbeat(_) | Job::CleanUp | Job::Neighbours => {}
@@ -305,17 +317,15 @@ impl Agenda {
         let delay = failing.delays.next().unwrap_or(FAST_CAP);
         let attempts = failing.attempts;
         failing.fault = Some(Fault::of(error, attempts));
-        // A fault that lasts is not worth a line for each attempt.
-        let worth_a_line = attempts.is_power_of_two();
-        if worth_a_line {
+        // What lasts is not worth a line for each attempt: the log counts such warnings.
+        if attempts == 1 {
             error.log_messages();
         }
+        let known = job.container().and_then(|id| self.shared.state().name_of(id));
+        let name = known.as_deref().or(error.container_name());
         let error = error_chain(error);
-        if worth_a_line {
-            warn_of(&job, &error, attempts, delay);
-        } else {
-            debug!(?job, error, attempts, ?delay, "trying again");
-        }
+        warn_of(&job, name, &error);
+        debug!(?job, error, attempts, ?delay, "trying again");
         self.add(job, now + delay);
     }
 }
@@ -346,26 +356,60 @@ fn may_start(job: &Job, ready: Ready) -> bool {
     }
 }
 
-fn warn_of(job: &Job, error: &str, attempts: u64, delay: Duration) {
+fn warn_of(job: &Job, name: Option<&str>, reason: &str) {
     match job {
         Job::Sync | Job::Compare | Job::CleanUp | Job::Neighbours => {
-            warn!(error, attempts, ?delay, "cannot synchronise; trying again")
+            warn!(event = event::SYNC_FAILING, reason, "cannot synchronise; trying again");
         }
         Job::Watch => warn!(
-            error,
-            attempts,
-            ?delay,
+            event = event::REGISTRY_FAILING,
+            reason,
             "the registry does not answer; nothing is lost, and all is done when it returns"
         ),
-        Job::Heartbeat(id) => {
-            warn!(container = id.short(), error, attempts, ?delay, "cannot report to TTL checks");
-        }
+        Job::Heartbeat(id) => warn!(
+            event = event::HEARTBEAT_FAILING,
+            container.id = id.0,
+            container.name = name,
+            reason,
+            "cannot report to TTL checks"
+        ),
         Job::Reconcile(id) => warn!(
-            container = id.short(),
-            error,
-            attempts,
-            ?delay,
+            event = event::CONTAINER_FAILING,
+            container.id = id.0,
+            container.name = name,
+            reason,
             "cannot bring a container up to date; it keeps what it has; trying again"
+        ),
+    }
+}
+
+/// Say that what had failed so often has been done.
+fn say_recovered(job: &Job, name: Option<&str>, count: u64) {
+    let attempts = counted(count as usize, "failed attempt", "failed attempts");
+    match job {
+        Job::Sync | Job::Compare | Job::CleanUp | Job::Neighbours => {
+            info!(event = event::SYNC_RECOVERED, count, "synchronised after {attempts}");
+        }
+        Job::Watch => {
+            info!(
+                event = event::REGISTRY_RECOVERED,
+                count, "the registry answers again after {attempts}"
+            );
+        }
+        Job::Heartbeat(id) => info!(
+            event = event::HEARTBEAT_RECOVERED,
+            container.id = id.0,
+            container.name = name,
+            count,
+            "reports to TTL checks again after {attempts}"
+        ),
+        Job::Reconcile(id) => info!(
+            event = event::CONTAINER_RECOVERED,
+            container.id = id.0,
+            container.name = name,
+            count,
+            "up to date again after {attempts}: {}",
+            id.short()
         ),
     }
 }

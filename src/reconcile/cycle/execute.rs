@@ -10,14 +10,18 @@ use crate::{
     error::error_chain,
     model::{container::ContainerId, service::Service},
     reconcile::{
+        difference::sides,
         job::JobError,
         lifecycle::{MAINTENANCE, OnExit},
         state::{
+            State,
             history::ChangeKind,
             plan::{Action, Plan, Reason, Successor, is_due},
         },
     },
     registry::RegistryError,
+    telemetry::event,
+    text::counted,
 };
 
 /// Says why a service is deregistered, for people.
@@ -33,8 +37,11 @@ impl Shared {
     ) -> Result<(), JobError> {
         for conflict in plan.conflicts {
             error!(
-                container = container.short(),
-                service = conflict.id,
+                event = event::ID_TAKEN,
+                container.id = container.0,
+                container.name = self.state().name_of(container),
+                id = conflict.id,
+                reason = format!("the ID is taken by {}", conflict.taken_by),
                 "not registered: the ID is taken by {}",
                 conflict.taken_by
             );
@@ -63,7 +70,7 @@ impl Shared {
         why: &Why<'_>,
     ) -> Result<(), JobError> {
         let id = action.id();
-        let twins = {
+        let (twins, told) = {
             let mut state = self.state();
             if !is_due(&state.catalog, container, &action) {
                 debug!(service = id, "it is not to be done any more since the plan was made");
@@ -77,8 +84,9 @@ impl Shared {
             if let Some((_, successor)) = action.successors().find(missing) {
                 return Err(JobError::Awaits { id: id.to_string(), successor: successor.clone() });
             }
+            let told = Told::of(&state, container, &action);
             state.catalog.begin_write(id, container, action.service());
-            state.catalog.overwritten(container, id)
+            (state.catalog.overwritten(container, id), told)
         };
         self.act_on_overwritten(&action, &twins).await;
         let result = match &action {
@@ -88,15 +96,8 @@ impl Shared {
             Action::Deregister { id, .. } => self.registry.deregister(id).await,
         };
         self.note_write(&action, &result);
-        let short = container.short();
-        match (&result, &action) {
-            (Ok(()), Action::Register { reason: Reason::New, .. }) => info!("added: {short} {id}"),
-            (Ok(()), Action::Register { reason, .. }) => info!("{reason}: {short} {id}"),
-            (Ok(()), Action::Deregister { .. }) => {
-                let reason = why(id);
-                info!(reason, "removed: {short} {id}");
-            }
-            (Err(_), _) => {}
+        if result.is_ok() {
+            told.say(container, &action, why);
         }
         self.note_done(container, &action, &result, why);
         result.map_err(JobError::from)
@@ -147,7 +148,13 @@ impl Shared {
                 Action::Deregister { id, .. } => self.registry.deregister(id).await,
             };
             if let Err(error) = result {
-                warn!(service = twin.id, error = error_chain(&error), "not written");
+                warn!(
+                    event = event::TWIN_NOT_WRITTEN,
+                    service = twin.name,
+                    id = twin.id,
+                    reason = error_chain(&error),
+                    "one of several services with one ID was not written"
+                );
             }
         }
     }
@@ -168,7 +175,12 @@ impl Shared {
                     OnExit::Deregister => self.registry.deregister(&id).await,
                 };
                 if let Err(error) = done {
-                    warn!(service = id, error = error_chain(&error), "left as it is");
+                    warn!(
+                        event = event::NOT_LEFT,
+                        id,
+                        reason = error_chain(&error),
+                        "a service is left as it is"
+                    );
                 }
             })
             .await;
@@ -176,6 +188,78 @@ impl Shared {
             OnExit::Deregister => "deregistered",
             _ => "in maintenance",
         };
-        info!("{words}: {count} services, as lifecycle.on-exit says");
+        info!(
+            event = event::LEFT,
+            count,
+            reason = words,
+            "{words}: {}, as lifecycle.on-exit says",
+            counted(count, "service", "services")
+        );
     }
+}
+
+/// What is told of a write besides what is written.
+struct Told {
+    /// The container's name, if it is known.
+    name: Option<String>,
+    /// The service's name.
+    service: Option<String>,
+    /// What differs, as it was and as it is.
+    old: Option<String>,
+    new: Option<String>,
+}
+
+impl Told {
+    /// To be asked before the write is noted.
+    fn of(state: &State, container: &ContainerId, action: &Action) -> Self {
+        let registered = state.catalog.registered(action.id());
+        let service = action.service().map(|service| service.name.clone());
+        let changed = match action {
+            Action::Register { service, reason: Reason::Changed(_), .. } => {
+                registered.map(|old| sides(service, old))
+            }
+            _ => None,
+        };
+        let (old, new) = changed.unzip();
+        Self {
+            name: state.name_of(container),
+            service: service.or_else(|| registered.map(|old| old.name.clone())),
+            old,
+            new,
+        }
+    }
+
+    fn say(self, container: &ContainerId, action: &Action, why: &Why<'_>) {
+        let Self { name, service, old, new } = self;
+        let (id, short) = (action.id(), container.short());
+        // What is nobody's has no container.
+        let container = (*container != nobody()).then_some(container.0.as_str());
+        match action {
+            Action::Register { reason, .. } => info!(
+                event = event::REGISTERED,
+                reason = reason.to_string(),
+                container.id = container,
+                container.name = name,
+                service,
+                id,
+                old,
+                new,
+                "{reason}: {short} {id}"
+            ),
+            Action::Deregister { .. } => info!(
+                event = event::DEREGISTERED,
+                reason = why(id),
+                container.id = container,
+                container.name = name,
+                service,
+                id,
+                "removed: {short} {id}"
+            ),
+        }
+    }
+}
+
+/// Who is told to have had what a container that is gone has left behind.
+pub(super) fn nobody() -> ContainerId {
+    ContainerId("dangling".into())
 }

@@ -14,6 +14,7 @@ use crate::{
         registered::Registered,
     },
     reconcile::job::{Job, JobError, Next},
+    telemetry::event,
 };
 
 /// The time between two looks for them.
@@ -56,6 +57,7 @@ impl Shared {
             && state.reports.is_news(&format!("daemon {name}"))
         {
             error!(
+                event = event::OTHER_DAEMON,
                 other = name,
                 host = own,
                 "another daemon registers this engine's containers under another host name; what \

@@ -9,7 +9,7 @@ use futures_util::{StreamExt as _, stream};
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
-use super::Shared;
+use super::{Shared, execute::nobody};
 use crate::{
     error::error_chain,
     model::{container::ContainerId, registered::Registered, service::addressable},
@@ -22,6 +22,7 @@ use crate::{
         },
     },
     registry::RegistryError,
+    telemetry::event,
 };
 
 impl Shared {
@@ -52,8 +53,8 @@ impl Shared {
         };
         report_drift(&drift, known);
         let running = self.source.survey().await?;
-        info!("Syncing services on {} containers", running.len());
-        let now = Instant::now();
+        let (count, now) = (running.len(), Instant::now());
+        info!(event = event::SYNCING, count, "Syncing services on {count} containers");
         let mut state = self.state();
         if self.rules.lifecycle.maintains() {
             state.maintained_known = false;
@@ -85,8 +86,9 @@ impl Shared {
             let short: String = id.chars().take(80).collect();
             let fault = addressable(id).err().unwrap_or_default();
             warn!(
-                service = ?short,
-                fault,
+                event = event::UNADDRESSABLE,
+                id = short,
+                reason = fault,
                 "a service has an ID that the registry cannot be asked for; it stays as it is"
             );
         }
@@ -132,15 +134,17 @@ impl Shared {
         }
         if !forbidden.is_empty() {
             error!(
-                services = stay.len(),
-                names = forbidden.len(),
+                event = event::UNREADABLE,
+                count = stay.len(),
+                names = ?forbidden.iter().take(10).collect::<Vec<_>>(),
                 "the token may not read what was registered (service:read); it is left as it was"
             );
         }
         if !unsettled.is_empty() {
             let some: Vec<_> = unsettled.iter().take(10).collect();
             warn!(
-                services = unsettled.len(),
+                event = event::NOT_LOOKED_UP,
+                count = unsettled.len(),
                 ids = ?some,
                 "services that a read does not show cannot be looked up; they are left as they were"
             );
@@ -175,8 +179,11 @@ impl Shared {
             Ok(maintained) => maintained,
             Err(error) if error.is_transient() => return Err(error.into()),
             Err(error) => {
-                let error = error_chain(&error);
-                warn!(error, "services that a former daemon left in maintenance stay in it");
+                let reason = error_chain(&error);
+                warn!(
+                    event = event::STAYS_IN_MAINTENANCE,
+                    reason, "services that a former daemon left in maintenance stay in it"
+                );
                 return Ok(());
             }
         };
@@ -202,11 +209,11 @@ impl Shared {
         };
         for action in &plan.actions {
             if let Action::Deregister { id, .. } = action {
-                info!("dangling: {id}");
+                info!(event = event::DANGLING, id, "dangling: {id}");
             }
         }
         let why = |_: &str| "it was left behind by a container that is gone".to_string();
-        self.execute(&ContainerId("dangling".into()), plan, &why).await?;
+        self.execute(&nobody(), plan, &why).await?;
         Ok(Next::new())
     }
 }
@@ -218,13 +225,18 @@ const LOOK_UP_AGAIN: Duration = Duration::from_millis(200);
 pub(super) fn report_drift(drift: &Drift, left: usize) {
     if !drift.gone.is_empty() && left == 0 {
         let lost = drift.gone.len();
-        warn!("the registry has lost all {lost} services of this daemon; registering them again");
+        warn!(
+            event = event::LOST_ALL,
+            count = lost,
+            "the registry has lost all {lost} services of this daemon; registering them again"
+        );
         return;
     }
     for id in &drift.gone {
-        warn!(service = id, "somebody else has deregistered it; registering it again");
+        warn!(event = event::LOST, id, "somebody else has deregistered it; registering it again");
     }
     for (id, fields) in &drift.changed {
-        warn!(service = id, fields = fields.join(", "), "somebody else has changed it; mending it");
+        let fields = fields.join(", ");
+        warn!(event = event::MEDDLED, id, fields, "somebody else has changed it; mending it");
     }
 }

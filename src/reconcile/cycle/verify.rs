@@ -9,7 +9,7 @@ use std::{
 };
 
 use tokio::time::{Instant, timeout};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::{Shared, sync::report_drift};
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
         state::catalog::Drift,
     },
     registry::{Part, RegistryError},
+    telemetry::event,
 };
 
 /// The pauses between two questions whether something has changed. They are asked when the
@@ -137,8 +138,13 @@ impl Shared {
         match judged {
             Ok(lost) => lost,
             Err(error) => {
-                let error = error_chain(&error);
-                warn!(service = ?suspect, error, "it cannot be looked up; another one is watched");
+                let reason = error_chain(&error);
+                warn!(
+                    event = event::NOT_LOOKED_UP,
+                    id = suspect,
+                    reason,
+                    "a service cannot be looked up; another one is watched"
+                );
                 verified.strange.insert(suspect);
                 false
             }
@@ -161,7 +167,11 @@ impl Shared {
         };
         if !self.registry.has(sentinel).await? && watched().iter().any(|id| id == sentinel) {
             self.state().verified.lookups_lie = true;
-            warn!("the registry does not find by its ID what it has; it is not watched");
+            warn!(
+                event = event::NOT_LOOKED_UP,
+                id = sentinel,
+                "the registry does not find by its ID what it has; it is not watched"
+            );
         }
         Ok(false)
     }
@@ -284,7 +294,15 @@ impl Shared {
             let Some(container) = self.state().catalog.note_lost_checks(&service, asked) else {
                 continue;
             };
-            warn!(service = id, "somebody else has taken out its checks; registering it again");
+            let name = self.state().name_of(&container);
+            warn!(
+                event = event::LOST_CHECKS,
+                container.id = container.0,
+                container.name = name,
+                service = service.name,
+                id,
+                "somebody else has taken out its checks; registering it again"
+            );
             let restored = &mut self.state().verified.restored;
             restored.retain(|_, (last, _)| now.duration_since(*last) < LONGEST_RESTORE);
             let times = restored.get(&id).map_or(0, |(_, times)| times + 1);
@@ -325,16 +343,31 @@ impl Shared {
             }
         }
         let again = if next.is_empty() { beat.every } else { beat.every.min(BEAT_AGAIN) };
+        let verified_name = self.state().name_of(container);
         let verified = &mut self.state().verified;
         match failed {
             None => {
-                verified.muted.remove(container);
+                if verified.muted.remove(container) {
+                    info!(
+                        event = event::HEARTBEAT_RECOVERED,
+                        container.id = container.0,
+                        container.name = verified_name,
+                        "reports to TTL checks again"
+                    );
+                }
             }
             Some(error) if !reached => return Err(error.into()),
             Some(error) => {
                 if verified.muted.insert(container.clone()) {
-                    let error = error_chain(&error);
-                    warn!(container = container.short(), error, "cannot report to a TTL check");
+                    let reason = error_chain(&error);
+                    let name = verified_name;
+                    warn!(
+                        event = event::HEARTBEAT_FAILING,
+                        container.id = container.0,
+                        container.name = name,
+                        reason,
+                        "cannot report to a TTL check"
+                    );
                 }
             }
         }

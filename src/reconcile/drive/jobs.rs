@@ -19,6 +19,7 @@ use crate::{
         job::{Job, JobError, Next},
         options::Options,
     },
+    telemetry::event,
 };
 
 pub(in crate::reconcile) type Finished = Result<(Id, JobResult), JoinError>;
@@ -100,7 +101,14 @@ impl Jobs {
         });
         if finished.await.is_err() {
             for (job, _) in self.names.values() {
-                warn!(?job, "abandoned; the next start brings it up to date");
+                let container = job.container();
+                warn!(
+                    event = event::ABANDONED,
+                    container.id = container.map(|id| id.0.as_str()),
+                    container.name = container.and_then(|id| self.shared.state().name_of(id)),
+                    reason = ?job,
+                    "abandoned; the next start brings it up to date"
+                );
             }
             self.running.shutdown().await;
         }

@@ -28,6 +28,7 @@ use crate::{
     error::error_chain,
     model::container::ContainerId,
     reconcile::job::{FAST_CAP, fast},
+    telemetry::event,
 };
 
 /// After this long without an event a stream is renewed.
@@ -70,20 +71,28 @@ pub(in crate::reconcile) async fn listen(
     stop: CancellationToken,
 ) {
     let mut delays = fast().build();
-    info!("Listening for Docker events ...");
-    let mut garbled = Garbled::default();
+    info!(event = event::LISTENING, "Listening for Docker events ...");
+    let (mut garbled, mut losses) = (Garbled::default(), 0);
     loop {
         let mut listener = Listener::open(&*source);
         let lost = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            lost = listener.pass_on(&*source, &sender, &mut delays, &mut garbled) => lost,
+            lost = listener.pass_on(&*source, &sender, &mut delays, &mut garbled, &mut losses) => lost,
         };
+        losses += 1;
         match lost {
             Lost::Failed(error) => {
-                warn!(error = error_chain(&error), "lost Docker's events; connecting again");
+                let reason = error_chain(&error);
+                warn!(
+                    event = event::EVENTS_FAILING,
+                    reason, "lost Docker's events; connecting again"
+                );
             }
-            Lost::Ended => warn!("Docker ended the stream of events; connecting again"),
+            Lost::Ended => {
+                let said = "Docker ended the stream of events; connecting again";
+                warn!(event = event::EVENTS_FAILING, "{said}");
+            }
             Lost::NobodyListens => return,
         }
         if sender.send(News::Lost).await.is_err() {
@@ -130,6 +139,7 @@ impl Listener {
         sender: &mpsc::Sender<News>,
         delays: &mut ExponentialBackoff,
         garbled: &mut Garbled,
+        losses: &mut u64,
     ) -> Lost {
         loop {
             let quiet_at = Instant::now() + QUIET;
@@ -172,11 +182,15 @@ impl Listener {
                     Ok(()) if sender.send(News::Quiet).await.is_err() => {
                         return Lost::NobodyListens;
                     }
-                    Ok(()) => None,
+                    Ok(()) => {
+                        say_heard(losses);
+                        None
+                    }
                     Err(error) => return Lost::Failed(error),
                 },
             };
             let Some(event) = event else { continue };
+            say_heard(losses);
             *delays = fast().build();
             let latest = Moment(source.now().0 + AHEAD);
             self.known = event.at.map_or(self.known, |at| self.known.max(at.next().min(latest)));
@@ -203,7 +217,8 @@ impl Listener {
         };
         if missed {
             self.renewed = None;
-            warn!("Docker's events had stopped coming; looking at all containers");
+            let said = "Docker's events had stopped coming; looking at all containers";
+            warn!(event = event::EVENTS_FAILING, "{said}");
         }
         missed
     }
@@ -215,6 +230,14 @@ impl Listener {
         let quiet = std::mem::replace(&mut self.events, source.events(Some(self.known)));
         self.old = Some((quiet, Instant::now() + OVERLAP));
         Ok(())
+    }
+}
+
+/// Say that events come again after so many losses of the connection.
+fn say_heard(losses: &mut u64) {
+    let count = std::mem::take(losses);
+    if count > 0 {
+        info!(event = event::EVENTS_RECOVERED, count, "Docker's events are heard again");
     }
 }
 
@@ -233,7 +256,9 @@ impl Garbled {
         let now = Instant::now();
         let due = self.last.map_or(now, |last| now.max(last + CALM));
         (self.due, self.last) = (Some(due), Some(due));
-        warn!(error = error_chain(error), "Docker is not understood; looking at all containers");
+        let reason = error_chain(error);
+        let said = "Docker is not understood; looking at all containers";
+        warn!(event = event::EVENTS_FAILING, reason, "{said}");
     }
 }
 

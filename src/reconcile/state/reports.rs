@@ -5,18 +5,19 @@ use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
 };
 
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info, trace, warn};
 
 use crate::{
     model::container::{Container, ContainerId},
     pipeline::{Failure, Level, Message, Outcome, Pipeline},
+    telemetry::event,
 };
 
 /// What was said.
 #[derive(Debug, Clone, Default)]
 pub(in crate::reconcile) struct Reports {
-    /// A digest of what was last said of each container.
-    containers: HashMap<ContainerId, u64>,
+    /// Digests of what was last said of each container: of all, and of each warning.
+    containers: HashMap<ContainerId, (u64, HashSet<u64>)>,
     /// What was said of other engines and of other names of this host.
     once: HashSet<String>,
 }
@@ -32,50 +33,118 @@ impl Reports {
         gate: Option<&str>,
     ) -> bool {
         let digest = digest(outcome, gate);
-        if self.containers.insert(container.id.clone(), digest) == Some(digest) {
+        let before = self.containers.remove(&container.id);
+        if before.as_ref().is_some_and(|(before, _)| *before == digest) {
+            self.containers.extend(before.map(|before| (container.id.clone(), before)));
             return false;
         }
-        let id = container.id.short();
+        let (before, mut warned) = (before.unwrap_or_default().1, HashSet::new());
+        // A warning that stays is no news although something else has changed.
+        let mut is_new = |stage: &str, warning: &str| {
+            let mut hasher = DefaultHasher::new();
+            (stage, warning).hash(&mut hasher);
+            let digest = hasher.finish();
+            warned.insert(digest) && !before.contains(&digest)
+        };
+        let (full, name, id) = (&container.id.0, &container.name, container.id.short());
         for reason in &outcome.ignored {
-            info!("ignored: {id} {reason}");
+            info!(
+                event = event::IGNORED,
+                container.id = full,
+                container.name = name,
+                reason,
+                "ignored: {id} {reason}"
+            );
         }
-        for warning in &outcome.warnings {
-            warn!(container = id, name = container.name, "{warning}");
+        for warning in outcome.warnings.iter().filter(|warning| is_new("", warning)) {
+            warn!(
+                event = event::LABEL,
+                container.id = full,
+                container.name = name,
+                reason = warning,
+                "{warning}"
+            );
         }
         for trace in &outcome.trace {
             for message in &trace.messages {
-                log(&container.id, &container.name, &trace.stage, message);
+                let warns = matches!(message.level, Level::Error | Level::Warn);
+                if !warns || is_new(&trace.stage, &message.text) {
+                    log(&container.id, &container.name, &trace.stage, message);
+                }
             }
             for (service, change) in &trace.changes {
-                debug!(container = id, stage = trace.stage, service, "{change}");
+                debug!(
+                    container.id = full,
+                    container.name = name,
+                    stage = trace.stage,
+                    id = service,
+                    "{change}"
+                );
             }
             for (service, change) in &trace.would_be {
+                let reason = change.if_enforced();
                 info!(
-                    container = id,
+                    event = event::MONITORED,
+                    container.id = full,
+                    container.name = name,
                     stage = trace.stage,
-                    service,
-                    "{} (monitored)",
-                    change.if_enforced()
+                    id = service,
+                    reason,
+                    "{reason} (monitored)"
                 );
             }
             if let Some(Failure { error, matters }) = &trace.failure {
                 let what = if *matters { "a stage" } else { "a monitored stage" };
-                warn!(container = id, name = container.name, stage = trace.stage, "{what} {error}");
+                let reason = error.to_string();
+                if !is_new(&trace.stage, &reason) {
+                    continue;
+                }
+                warn!(
+                    event = event::STAGE_FAILED,
+                    container.id = full,
+                    container.name = name,
+                    stage = trace.stage,
+                    reason,
+                    "{what} {reason}"
+                );
             }
         }
         for veto in &outcome.vetoed {
             // What the container says of itself is ignored; what others veto is news.
             let (stage, reason) = (&veto.stage, &veto.reason);
+            let (service, service_id) = (&veto.service.name, &veto.service.id);
             let mut steps = pipeline.steps().iter();
             if steps.any(|step| step.name() == stage && step.is_registrator()) {
-                info!("ignored: {id} {reason}");
+                info!(
+                    event = event::IGNORED,
+                    container.id = full,
+                    container.name = name,
+                    reason,
+                    "ignored: {id} {reason}"
+                );
             } else {
-                info!("vetoed: {id} {} by {stage}: {reason}", veto.service.id);
+                info!(
+                    event = event::VETOED,
+                    container.id = full,
+                    container.name = name,
+                    service,
+                    id = service_id,
+                    stage,
+                    reason,
+                    "vetoed: {id} {service_id} by {stage}: {reason}"
+                );
             }
         }
         if let Some(gate) = gate {
-            info!("not registered: {id} {gate}");
+            info!(
+                event = event::GATED,
+                container.id = full,
+                container.name = name,
+                reason = gate,
+                "not registered: {id} {gate}"
+            );
         }
+        self.containers.insert(container.id.clone(), (digest, warned));
         true
     }
 
@@ -104,12 +173,24 @@ pub(in crate::reconcile) fn log(
     stage: &str,
     message: &Message,
 ) {
-    let (id, text) = (container.short(), &message.text);
+    let (id, text) = (&container.0, &message.text);
+    macro_rules! say {
+        ($say:ident) => {
+            $say!(
+                event = event::MESSAGE,
+                container.id = id,
+                container.name = name,
+                stage,
+                reason = text,
+                "{text}"
+            )
+        };
+    }
     match message.level {
-        Level::Error => error!(container = id, name, stage, "{text}"),
-        Level::Warn => warn!(container = id, name, stage, "{text}"),
-        Level::Info => info!(container = id, name, stage, "{text}"),
-        Level::Debug => debug!(container = id, name, stage, "{text}"),
-        Level::Trace => tracing::trace!(container = id, name, stage, "{text}"),
+        Level::Error => say!(error),
+        Level::Warn => say!(warn),
+        Level::Info => say!(info),
+        Level::Debug => say!(debug),
+        Level::Trace => say!(trace),
     }
 }

@@ -11,6 +11,7 @@ use reqwest::{Certificate, ClientBuilder, Identity, Proxy, Url};
 use tracing::warn;
 
 use crate::proxy::{self, Proxies};
+use crate::telemetry::event;
 
 const DEFAULT_ADDRESS: &str = "127.0.0.1:8500";
 
@@ -118,7 +119,8 @@ impl ConsulConfig {
             if let (Some(new), Some(old)) = (&new, &old)
                 && new != old
             {
-                warn!("{older} is not used: {name} names another file");
+                let reason = format!("{older} is not used: {name} names another file");
+                warn!(event = event::WITHOUT_EFFECT, reason, "{reason}");
             }
             new.or(old)
         };

@@ -27,6 +27,7 @@ use sha2::{Digest as _, Sha256};
 use tracing::warn;
 
 use crate::stages::plugin::{artifact::Artifact, hex};
+use crate::telemetry::event;
 
 /// What a file has at the end of its name that is an entry.
 const SUFFIX: &str = ".code";
@@ -107,7 +108,12 @@ impl Cache {
 
     fn complain(&self, key: &str, reason: &str) {
         let file = self.path.join(name(key));
-        warn!(file = %file.display(), reason, "compiled code is not used, and made again");
+        warn!(
+            event = event::CODE_REJECTED,
+            file = %file.display(),
+            reason,
+            "compiled code is not used, and made again"
+        );
     }
 
     fn read(&self, key: &str) -> io::Result<Vec<u8>> {

@@ -19,6 +19,7 @@ use rustix::process::{
 use tracing::warn;
 
 use crate::stages::plugin::{artifact::Artifact, engine, share};
+use crate::telemetry::event;
 
 /// The name of the command by which this program compiles.
 pub const COMMAND: &str = "compile-component";
@@ -72,8 +73,9 @@ impl Compiler {
             match start(program) {
                 Ok(child) => return converse(child, bytes).map(Artifact::compiled),
                 Err(error) => warn!(
-                    program = %program.display(),
-                    %error,
+                    event = event::COMPILER_FAILED,
+                    file = %program.display(),
+                    reason = %error,
                     "cannot start a process that compiles; it is done in this one"
                 ),
             }
