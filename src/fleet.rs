@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::error_chain,
     model::{container::Container, host::Host, service::Service},
-    pipeline::{FieldChange, Outcome, Pipeline, PipelineError, diff},
+    pipeline::{Change, FieldChange, Outcome, Pipeline, PipelineError, diff},
     secrets,
 };
 
@@ -169,13 +169,24 @@ impl Line {
     /// What another pipeline makes of the container, compared with what was
     /// recorded.
     pub async fn replay(self, pipeline: &Pipeline) -> Difference {
-        let result = pipeline.evaluate(&self.container, &self.host).await.into();
+        let result = pipeline.evaluate(&self.container, &self.host).await;
+        let traces = result.iter().flat_map(|outcome| &outcome.trace);
+        let would_be = traces.flat_map(|trace| {
+            trace.would_be.iter().map(|(service, change)| WouldBe {
+                stage: trace.stage.clone(),
+                service: service.clone(),
+                change: change.clone(),
+            })
+        });
+        let would_be = would_be.collect();
+        let result = result.into();
         Difference {
             host: self.host.hostname,
             id: self.container.id.0,
             name: self.container.name,
             image: self.container.image,
             changes: compare(&self.result, &result),
+            would_be,
         }
     }
 }
@@ -193,6 +204,20 @@ pub struct Difference {
     pub image: String,
     /// What differs; nothing if nothing does.
     pub changes: Vec<Differs>,
+    /// What monitored stages of the other pipeline would do.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub would_be: Vec<WouldBe>,
+}
+
+/// What a monitored stage would do to a service.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct WouldBe {
+    /// The stage.
+    pub stage: String,
+    /// The service's ID.
+    pub service: String,
+    /// What it would do.
+    pub change: Change,
 }
 
 impl Difference {

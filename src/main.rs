@@ -59,12 +59,14 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             let words = format!("{error:#}");
-            match words.split_once("\nnext: ").filter(|_| error.is::<BadUsage>()) {
-                Some((words, next)) => {
-                    error!(event = event::FAILED, "{words}");
-                    info!(event = event::FAILED, "next: {next}");
-                }
-                None => error!(event = event::FAILED, reason = words, "{words}"),
+            if error.is::<BadUsage>() {
+                // What may be meant, and the next step, stand on lines of their own.
+                let mut lines = words.lines();
+                let words = lines.next().unwrap_or_default();
+                error!(event = event::FAILED, reason = words, "{words}");
+                lines.for_each(|line| info!(event = event::FAILED, reason = line, "{line}"));
+            } else {
+                error!(event = event::FAILED, reason = words, "{words}");
             }
             ExitCode::from(match error {
                 _ if error.is::<BadConfig>() => BAD_CONFIG,

@@ -43,4 +43,4 @@ pub use state::{
     overview::{Became, Connection, Overview, Trouble, TroubleKind},
     plan::{Action, Conflict, Plan, Reason, Removal, Successor},
 };
-pub use view::{Explained, Explainer, Explanation, Standing};
+pub use view::{Explained, Explainer, Explanation, Meant, Standing};

@@ -9,6 +9,7 @@ mod explanation;
 mod field;
 mod fleet;
 mod forecast;
+mod monitored;
 mod outcome;
 mod wrap;
 
@@ -22,6 +23,7 @@ pub use explanation::explanation;
 pub use field::{Part, fields, fields_of, flatten, lines};
 pub use fleet::{Tally, difference};
 pub use forecast::{Plan, Summary, forecast, held, monitored};
+pub use monitored::WouldDo;
 pub use outcome::{change, outcome, stage};
 
 /// How a piece of text looks.
@@ -61,7 +63,11 @@ impl Tone {
 
 /// A text of pieces that look differently.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Text(Vec<(Tone, String)>);
+pub struct Text {
+    pieces: Vec<(Tone, String)>,
+    /// It is not broken, however narrow the terminal is.
+    whole: bool,
+}
 
 impl Text {
     /// A text of one piece.
@@ -71,8 +77,15 @@ impl Text {
 
     /// The text with a further piece, as [`text::shown`] shows it.
     pub fn and(mut self, tone: Tone, text: impl AsRef<str>) -> Self {
-        self.0.push((tone, text::shown(text.as_ref()).into_owned()));
+        self.pieces.push((tone, text::shown(text.as_ref()).into_owned()));
         self
+    }
+
+    /// The text with JSON behind it, all on one line, whatever its length, so that it can be
+    /// copied.
+    pub fn and_json(mut self, value: &serde_json::Value) -> Self {
+        self.pieces.push((Tone::Plain, text::json(&value.to_string()).into_owned()));
+        Self { whole: true, ..self }
     }
 
     /// A further piece after a space, in plain.
@@ -133,8 +146,11 @@ impl Tree {
     /// `first` stands before the first line, `rest` before all others.
     fn lines(&self, text: &mut String, width: usize, first: &str, rest: &str) {
         let below = format!("{rest}{}", if self.children.is_empty() { "" } else { "│  " });
-        let room = width.saturating_sub(first.chars().count());
-        for (n, line) in wrap::wrap(&self.head.0, room).into_iter().enumerate() {
+        let room = match self.head.whole {
+            true => usize::MAX,
+            false => width.saturating_sub(first.chars().count()),
+        };
+        for (n, line) in wrap::wrap(&self.head.pieces, room).into_iter().enumerate() {
             let before = match n {
                 0 => first.to_string(),
                 // A line that goes on stands a little to the right.

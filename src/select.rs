@@ -206,7 +206,9 @@ impl Selector {
         });
         match evaluated.await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => Err(SelectError::Evaluate(format!("it ended badly: {error}"))),
+            Ok(Err(error)) => {
+                Err(SelectError::Evaluate(format!("its evaluation panicked: {error}")))
+            }
             Err(_) => {
                 let deadline = humantime::format_duration(DEADLINE);
                 Err(SelectError::Cost(format!("it took longer than {deadline} on this container")))

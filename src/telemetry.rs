@@ -276,7 +276,13 @@ impl Entry {
             let (told, shown) = match (*name, short) {
                 ("event", _) => continue,
                 ("container.id", Some(short)) => (self.tells(short), short),
-                ("container.name", _) => (false, shown.as_str()),
+                ("container.name" | "service", _) => (false, shown.as_str()),
+                // Its name may be any word.
+                ("stage", _) => {
+                    let name = value.as_str().unwrap_or_default();
+                    let told = [format!(" by {name}: "), format!("stage {name} ")];
+                    (told.iter().any(|told| self.message.contains(told)), shown.as_str())
+                }
                 (_, _) => match value {
                     Value::String(value) => (self.tells(value), shown.as_str()),
                     value => (self.tells(&value.to_string()), shown.as_str()),
@@ -304,7 +310,10 @@ impl Entry {
         if value.contains(char::is_whitespace) {
             return self.message.contains(value);
         }
-        let words = self.message.split_whitespace();
+        let words = self.message.split_whitespace().map(|word| {
+            // Of a version as people write it.
+            word.strip_prefix('v').filter(|word| *word == value).unwrap_or(word)
+        });
         let plain = |word: &str| {
             word == value
                 || word.trim_matches(|c| matches!(c, ':' | ',' | ';' | '(' | ')')) == value

@@ -7,7 +7,7 @@ use anyhow::{anyhow, bail};
 use clap::Args;
 
 use super::{
-    RunArgs,
+    BadUsage, RunArgs,
     output::{ColorArgs, Printed, width},
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
         app::Parts,
         control::{self, Answer, Request},
     },
-    reconcile::{Change, Explanation},
+    reconcile::{Change, Explanation, Meant},
     render, secrets, text,
 };
 
@@ -138,6 +138,7 @@ async fn asked(args: &ExplainArgs) -> anyhow::Result<Vec<Explanation>> {
     let request = Request::Explain(args.word().to_string());
     match control::ask(args.target.socket().as_deref(), &request).await {
         Ok(Answer::Explained(all)) => Ok(all),
+        Ok(Answer::Several(words)) => Err(several(args, &words)),
         Ok(_) => bail!("the daemon gave another answer than was asked for"),
         Err(error) => Err(anyhow!(error).context(
             "the running daemon cannot be asked; with a registry URI it is worked out afresh",
@@ -148,5 +149,27 @@ async fn asked(args: &ExplainArgs) -> anyhow::Result<Vec<Explanation>> {
 async fn afresh(args: &ExplainArgs) -> anyhow::Result<Vec<Explanation>> {
     let parts = Parts::with_registry(&args.target).await?;
     let explainer = parts.rehearsal().explainer().await?;
-    explainer.explain(args.word()).await.map_err(|words| anyhow!(words))
+    let all = explainer.explain(args.word()).await.map_err(|words| anyhow!(words))?;
+    if !all.is_empty() {
+        return Ok(all);
+    }
+    match explainer.beginning(args.word()).await.map_err(|words| anyhow!(words))? {
+        Meant::Nothing => Ok(all),
+        Meant::One(one) => Ok(vec![*one]),
+        Meant::Several(words) => Err(several(args, &words)),
+    }
+}
+
+/// So many of what a word may mean are listed.
+const MOST: usize = 20;
+
+/// The error that a word may mean several things.
+fn several(args: &ExplainArgs, words: &[String]) -> anyhow::Error {
+    let mut lines = vec![format!("{:?} may be any of these:", args.word())];
+    lines.extend(words.iter().take(MOST).map(|words| format!("  {words}")));
+    if words.len() > MOST {
+        lines.push(format!("  and {} more", words.len() - MOST));
+    }
+    lines.push("next: name one of them".into());
+    BadUsage(lines.join("\n")).into()
 }

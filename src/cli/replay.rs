@@ -67,8 +67,8 @@ pub enum ReplayOutput {
     Json,
 }
 
-/// Print the difference for each container, in the order of the file, and a
-/// summary. The exit code is 0 if there is none, 2 if there is one, and 1 if the
+/// Print the difference for each container, in the order of the file, with what monitored
+/// stages would do, and a summary. The exit code is 0 if there is none, 2 if there is one, and 1 if the
 /// pipeline fails on a container.
 ///
 /// # Errors
@@ -92,7 +92,7 @@ pub async fn replay(args: &ReplayArgs) -> anyhow::Result<u8> {
             let (pipeline, file) = (pipeline.clone(), args.file.clone());
             // A task each, so that all processors work on them.
             let task = tokio::spawn(judge(pipeline, file, line));
-            async move { task.await.context("the work on a line ended badly")? }
+            async move { task.await.context("the work on a line panicked")? }
         })
         .buffered(at_once);
     let (mut tally, width) = (Tally::default(), width());
@@ -107,7 +107,8 @@ pub async fn replay(args: &ReplayArgs) -> anyhow::Result<u8> {
         };
         bar.inc(bytes);
         tally.note(&difference);
-        if difference.changes.is_empty() || args.summary {
+        let nothing = difference.changes.is_empty() && difference.would_be.is_empty();
+        if nothing || args.summary {
             continue;
         }
         let shown = match args.output {

@@ -145,7 +145,8 @@ fn head(status: &Status) -> String {
     );
     for trouble in troubles.values() {
         let words = text::shown(&trouble.words);
-        let _ = writeln!(text, "since {} ago: {words}", ago(trouble.since));
+        let since = humantime::format_rfc3339_seconds(trouble.since);
+        let _ = writeln!(text, "since {since}, {} ago: {words}", ago(trouble.since));
     }
     text + "\n"
 }

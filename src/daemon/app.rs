@@ -117,10 +117,10 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     reconciler.run(stop).await;
     if let Err(error) = reloading.await {
         let reason = error.to_string();
-        error!(event = event::ENDED_BADLY, reason, "the watch of the configuration ended badly");
+        error!(event = event::ENDED_BADLY, reason, "the configuration is not watched any more");
     }
     if let Some(control) = control {
-        control.await.context("the control socket ended badly")?;
+        control.await.context("the control socket has failed")?;
     }
     match on_exit {
         OnExit::Leave => {

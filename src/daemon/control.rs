@@ -27,7 +27,7 @@ use tracing::{debug, warn};
 use crate::{
     error::error_chain,
     pipeline::StageHealth,
-    reconcile::{Change, Explanation, Forecast, Handle, Held, Overview, Stopped},
+    reconcile::{Change, Explanation, Forecast, Handle, Held, Meant, Overview, Stopped},
     render,
     telemetry::event,
     text::without_secrets,
@@ -82,6 +82,8 @@ pub enum Answer {
     Status(Status),
     /// An explanation for each container that the word stands for.
     Explained(Vec<Explanation>),
+    /// What the word may stand for that was to be explained.
+    Several(Vec<String>),
     /// What has happened, the oldest first.
     History(Vec<Change>),
     /// Text for people, with styles.
@@ -408,7 +410,21 @@ async fn explain(what: &str, handle: &Handle) -> Answer {
         Ok(explainer) => explainer,
         Err(error) => return Answer::Error(error.to_string()),
     };
-    explainer.explain(what).await.map_or_else(Answer::Error, Answer::Explained)
+    match explainer.explain(what).await {
+        Ok(all) if all.is_empty() => {}
+        answer => return answer.map_or_else(Answer::Error, Answer::Explained),
+    }
+    // What is gone by now is meant rather than what begins like it.
+    let history = handle.history().await.unwrap_or_default();
+    if !told(history, Some(what), None).is_empty() {
+        return Answer::Explained(Vec::new());
+    }
+    match explainer.beginning(what).await {
+        Ok(Meant::Nothing) => Answer::Explained(Vec::new()),
+        Ok(Meant::One(one)) => Answer::Explained(vec![*one]),
+        Ok(Meant::Several(words)) => Answer::Several(words),
+        Err(words) => Answer::Error(words),
+    }
 }
 
 /// What the daemon would do now.

@@ -213,7 +213,7 @@ impl Reconciler {
             let reason = error.to_string();
             error!(
                 event = event::ENDED_BADLY,
-                reason, "the listener to Docker's events ended badly"
+                reason, "the listener to Docker's events has failed"
             );
         }
         let leave = self.shared.leave(self.options.lifecycle.on_exit);

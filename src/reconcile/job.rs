@@ -62,7 +62,7 @@ pub(super) enum JobError {
     Awaits { id: String, successor: String },
     #[error("{0} waits for the bulk guard, for the sake of another container")]
     Reserved(String),
-    #[error("the work on it ended badly")]
+    #[error("the work on it panicked, which is a fault of this program")]
     Panicked(#[source] tokio::task::JoinError),
 }
 

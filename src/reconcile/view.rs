@@ -3,6 +3,8 @@
 mod absences;
 mod find;
 
+pub use find::Meant;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 

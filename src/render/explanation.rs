@@ -117,7 +117,7 @@ fn service(one: &Explained, blame: Option<&Blame>) -> Tree {
     let mut tree = Tree::new(head).with(fields_of(&one.service, by));
     let mut body = one.body.clone();
     secrets::json(&mut body);
-    tree.push(Text::of(Tone::Faint, format!("body  {body}")));
+    tree.push(Text::of(Tone::Faint, "body").and(Tone::Plain, "  ").and_json(&body));
     if let Some(now) = one.registered.as_ref().filter(|_| one.standing != Standing::Registered) {
         tree.push(in_consul(now));
     }

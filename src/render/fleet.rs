@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use super::{Text, Tone, Tree, fields, fields_of, forecast::head};
+use super::{
+    Text, Tone, Tree, WouldDo, fields, fields_of, forecast::head, monitored::monitored_line,
+};
 use crate::{
     fleet::{Difference, Differs},
     reconcile::Brief,
@@ -13,7 +15,11 @@ use crate::{
 pub fn difference(one: &Difference) -> Tree {
     let brief = Brief { id: one.id.clone(), name: one.name.clone(), image: one.image.clone() };
     let title = head(&brief).and(Tone::Faint, format!("  on {}", one.host));
-    Tree::new(title).with(one.changes.iter().map(change))
+    let would_be = one.would_be.iter().map(|one| {
+        let line = monitored_line(&one.stage, &one.service, &one.change);
+        Tree::new(line)
+    });
+    Tree::new(title).with(one.changes.iter().map(change).chain(would_be))
 }
 
 fn change(change: &Differs) -> Tree {
@@ -71,6 +77,9 @@ pub struct Tally {
     pub changed: usize,
     /// The fields that differ, with the number of services.
     pub fields: BTreeMap<String, usize>,
+    /// What monitored stages would do, by stage.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub monitored: BTreeMap<String, WouldDo>,
 }
 
 impl Tally {
@@ -79,6 +88,13 @@ impl Tally {
         self.containers += 1;
         self.differ += usize::from(!difference.changes.is_empty());
         self.fails += usize::from(difference.fails());
+        let mut by_stage: BTreeMap<&str, Vec<_>> = BTreeMap::new();
+        for one in &difference.would_be {
+            by_stage.entry(&one.stage).or_default().push(&one.change);
+        }
+        for (stage, changes) in by_stage {
+            self.monitored.entry(stage.to_string()).or_default().note(changes);
+        }
         for change in &difference.changes {
             match change {
                 Differs::Added { .. } => self.added += 1,
@@ -107,9 +123,15 @@ impl fmt::Display for Tally {
             if all.is_empty() { String::new() } else { format!(" ({})", all.join(", ")) }
         };
         let Self { containers, differ, fails, added, removed, changed, .. } = self;
+        let monitored: Vec<_> =
+            self.monitored.iter().map(|(stage, counts)| format!("{stage}: {counts}")).collect();
+        let monitored = match monitored.is_empty() {
+            true => String::new(),
+            false => format!("\nMonitored stages would: {}.", monitored.join("; ")),
+        };
         if *differ == 0 {
             let containers = counted(*containers, "container", "containers");
-            return write!(f, "{containers}: no difference.");
+            return write!(f, "{containers}: no difference.{monitored}");
         }
         let (vetoed, fields) = (list(&self.vetoed), list(&self.fields));
         let containers = counted(*containers, "container", "containers");
@@ -125,6 +147,6 @@ impl fmt::Display for Tally {
         if *fails > 0 {
             write!(f, "; the pipeline fails on {}", counted(*fails, "container", "containers"))?;
         }
-        f.write_str(".")
+        write!(f, ".{monitored}")
     }
 }

@@ -4,7 +4,10 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use super::{Text, Tone, Tree, fields_of, flatten, lines};
+use super::{
+    Text, Tone, Tree, fields_of, flatten, lines,
+    monitored::{WouldDo, monitored_line},
+};
 use crate::{
     model::marks::META_DIGEST,
     pipeline::{Blame, Change, FieldChange, Level, Outcome, StageNote},
@@ -225,7 +228,7 @@ pub fn held(forecast: &Forecast) -> Tree {
 
 /// What monitored stages would do, as a tree: a branch for each stage, with its counts.
 pub fn monitored(forecast: &Forecast) -> Tree {
-    let mut stages: Vec<(&str, Vec<Tree>, [usize; 3])> = Vec::new();
+    let mut stages: Vec<(&str, Vec<Tree>, WouldDo)> = Vec::new();
     for one in &forecast.containers {
         for trace in one.outcome.iter().flat_map(|outcome| &outcome.trace) {
             if trace.would_be.is_empty() {
@@ -233,13 +236,11 @@ pub fn monitored(forecast: &Forecast) -> Tree {
             }
             let at = stages.iter().position(|(name, ..)| *name == trace.stage);
             let at = at.unwrap_or_else(|| {
-                stages.push((&trace.stage, Vec::new(), [0; 3]));
+                stages.push((&trace.stage, Vec::new(), WouldDo::default()));
                 stages.len() - 1
             });
             let (_, branches, counts) = &mut stages[at];
-            for (_, change) in &trace.would_be {
-                counts[kind(change)] += 1;
-            }
+            counts.note(trace.would_be.iter().map(|(_, change)| change));
             let lines = trace.would_be.iter().map(would_be);
             branches.push(Tree::new(head(&one.container)).with(lines));
         }
@@ -248,26 +249,11 @@ pub fn monitored(forecast: &Forecast) -> Tree {
     let words =
         if none { "monitored stages would change nothing" } else { "monitored stages would" };
     let mut tree = Tree::new(Text::of(Tone::Strong, words));
-    for (stage, branches, [change, veto, add]) in stages {
-        let counts = [(change, "change"), (veto, "veto"), (add, "add")];
-        let counts = counts.iter().filter(|(count, _)| *count > 0);
-        let counts: Vec<_> = counts.map(|(count, what)| format!("{what} {count}")).collect();
-        let words = match branches.len() {
-            1 => "of 1 container".to_string(),
-            n => format!("of {n} containers"),
-        };
-        let line = format!("{stage}: {} {words}", counts.join(", "));
+    for (stage, branches, counts) in stages {
+        let line = format!("{stage}: {counts}");
         tree.push(Tree::new(Text::of(Tone::Changed, line)).with(branches));
     }
     tree
-}
-
-fn kind(change: &Change) -> usize {
-    match change {
-        Change::Changed(_) => 0,
-        Change::Vetoed(_) => 1,
-        Change::Added => 2,
-    }
 }
 
 fn would_be((service, change): &(String, Change)) -> Tree {
@@ -322,12 +308,7 @@ fn container(one: &ForecastContainer, stages: &[StageNote], all: bool) -> Tree {
         }
         for trace in &outcome.trace {
             for (service, change) in &trace.would_be {
-                let words = format!("  {}, by {} (monitored)", change.if_enforced(), trace.stage);
-                tree.push(
-                    Text::of(Tone::Changed, "≈ ")
-                        .and(Tone::Strong, service)
-                        .and(Tone::Plain, words),
-                );
+                tree.push(monitored_line(&trace.stage, service, change));
             }
         }
         if all {

@@ -48,11 +48,11 @@ pub fn stage(trace: &Trace, note: Option<&StageNote>) -> Tree {
     if let Some(failure) = &trace.failure {
         tree.push(Text::of(Tone::Removed, format!("failed: {}", failure.error)));
     }
-    for message in &trace.messages {
-        tree.push(said(message));
-    }
     if tree.is_leaf() {
         tree.push(Text::of(Tone::Faint, "changes nothing"));
+    }
+    for message in &trace.messages {
+        tree.push(said(message));
     }
     tree
 }

@@ -126,6 +126,46 @@ async fn a_fleet_is_replayed_in_order_and_what_differs_is_counted() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_monitored_stages_would_do_is_listed_and_counted() {
+    let fleet = Fleet::new();
+    let (lines, _) = fleet.record("one.jsonl", &[]).await;
+    let web = lines.lines().find(|line| line.contains("\"name\":\"web\"")).expect("web");
+    let file = fleet.write("fleet.jsonl", &many(web, 6));
+    let monitored = policy().replace("name = 'convention'", "name = 'p'\nmode = 'monitor'");
+    let monitored = fleet.write("monitored.toml", &monitored);
+
+    let (code, stdout, stderr) = replay(&file, &monitored, &[]).await;
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    let counts = "Monitored stages would: p: rename 4, veto 2 of 6 containers.\n";
+    assert!(stdout.ends_with(&format!("6 containers: no difference.\n{counts}")), "{stdout}");
+    let text =
+        stdout.split_whitespace().filter(|word| !word.contains(['│', '─'])).collect::<Vec<_>>();
+    let text = text.join(" ");
+    for part in [
+        "≈ web1:c000000:80 would be vetoed: ",
+        "≈ web1:c000001:80 would change: ",
+        "by p (monitored)",
+    ] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+    let (_, stdout, _) = replay(&file, &monitored, &["--summary"]).await;
+    assert_eq!(stdout, format!("6 containers: no difference.\n{counts}"));
+
+    let (code, stdout, _) = replay(&file, &monitored, &["--output", "json"]).await;
+    let lines: Vec<Value> =
+        stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!((code, lines.len()), (Some(0), 7), "{stdout}");
+    let would_be = &lines[0]["would_be"][0];
+    assert_eq!(
+        (&would_be["stage"], &would_be["service"]),
+        (&json!("p"), &json!("web1:c000000:80"))
+    );
+    assert!(would_be["change"]["vetoed"].is_string(), "{would_be}");
+    let counts = json!({ "p": { "containers": 6, "rename": 4, "change": 0, "veto": 2, "add": 0 } });
+    assert_eq!(lines[6]["summary"]["monitored"], counts);
+}
+
 #[tokio::test]
 async fn a_line_that_is_none_is_named() {
     let fleet = Fleet::new();

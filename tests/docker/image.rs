@@ -12,7 +12,7 @@ use crate::common::{
 };
 
 const SOON: Duration = Duration::from_secs(30);
-const IMAGE: &str = "wharfinger:test";
+pub(crate) const IMAGE: &str = "wharfinger:test";
 const EXTERNAL: &str = "192.0.2.10";
 
 fn command(command: &mut Command) {
@@ -25,7 +25,7 @@ fn command(command: &mut Command) {
 /// Build the image. No image registry is reachable for a test, so that the
 /// build stage's base is made from Debian's packages, and the binary is the one
 /// under test.
-fn build(docker: &Dockerd) {
+pub(crate) fn build(docker: &Dockerd) {
     command(
         Command::new(root().join("tests/env/base-image.sh"))
             .arg("wharfinger-build-base")

@@ -13,6 +13,7 @@ mod faults;
 mod image;
 mod lifecycle;
 mod live;
+mod migration;
 mod plan_live;
 mod podman;
 mod resync;

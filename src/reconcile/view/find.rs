@@ -4,15 +4,28 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt as _, future, stream};
 
-use super::Explainer;
+use super::{Explainer, Explanation};
 use crate::{
     error::error_chain,
     model::{
         container::{Container, ContainerId},
         registered::Registered,
+        service::Service,
     },
     pipeline::Outcome,
+    text::shown,
 };
+
+/// What the beginning of a word stands for.
+#[derive(Debug)]
+pub enum Meant {
+    /// Nothing begins so.
+    Nothing,
+    /// One container, or what it offers.
+    One(Box<Explanation>),
+    /// Several: what each is, for people.
+    Several(Vec<String>),
+}
 
 /// Containers that are read at once.
 const AT_ONCE: usize = 16;
@@ -29,13 +42,25 @@ impl Explainer {
         let read = |id: ContainerId| async move {
             source.inspect(&id).await.map_err(|error| error_chain(&error))
         };
+        let mut known = self.by_services(what, registered);
         // A service's ID may have a form that no container's name has.
-        if what.chars().all(|c| c.is_ascii_alphanumeric() || "_.-/".contains(c))
-            && let Some(container) = read(ContainerId(what.into())).await?
-        {
-            return Ok(vec![container]);
+        if what.chars().all(|c| c.is_ascii_alphanumeric() || "_.-/".contains(c)) {
+            match read(ContainerId(what.into())).await {
+                Ok(Some(container)) if container.name == what || known.is_empty() => {
+                    return Ok(vec![container]);
+                }
+                // Its identifier begins like the name of a service.
+                Ok(Some(container)) => drop(known.insert(container.id)),
+                Ok(None) => {}
+                // So an engine may answer where several identifiers begin so.
+                Err(fault) => {
+                    let all = source.list().await.map_err(|error| error_chain(&error))?;
+                    if !all.iter().any(|id| id.0.starts_with(what)) {
+                        return Err(fault);
+                    }
+                }
+            }
         }
-        let known = self.by_services(what, registered);
         let (ids, search) = match known.is_empty() {
             false => (known, false),
             // It may have been vetoed, so that nothing is known of it.
@@ -64,6 +89,58 @@ impl Explainer {
         }
     }
 
+    /// What a word may stand for that is the beginning of a container's name or identifier, or of
+    /// a service's ID or name.
+    ///
+    /// # Errors
+    ///
+    /// Containers cannot be read; the words say which.
+    pub async fn beginning(&self, what: &str) -> Result<Meant, String> {
+        let source = &self.shared.source;
+        let ids = source.list().await.map_err(|error| error_chain(&error))?;
+        let read = stream::iter(ids.into_iter().map(|id| async move { source.inspect(&id).await }));
+        let mut read = read.buffered(AT_ONCE);
+        let (mut meant, mut words) = (Vec::new(), Vec::new());
+        while let Some(container) = read.next().await {
+            // One that is gone, or cannot be read, is not known by what it offers.
+            let Ok(Some(container)) = container else { continue };
+            let (name, short) = (shown(&container.name).into_owned(), container.id.short());
+            let before = words.len();
+            if container.name.starts_with(what) || container.id.0.starts_with(what) {
+                words.push(format!("container {name}  {short}"));
+            } else {
+                let offered = self.offered(&container).await;
+                let mut like: Vec<_> = offered
+                    .into_iter()
+                    .filter(|one| one.id.starts_with(what) || one.name.starts_with(what))
+                    .map(|one| (one.id, one.name))
+                    .collect();
+                like.sort();
+                like.dedup();
+                words.extend(like.iter().map(|(id, service)| {
+                    let (id, service) = (shown(id), shown(service));
+                    format!("service {id}  {service}, of container {name}  {short}")
+                }));
+            }
+            if words.len() > before {
+                meant.push(container);
+            }
+        }
+        words.sort();
+        Ok(match meant.len() {
+            0 => Meant::Nothing,
+            1 => {
+                let registry = &self.shared.registry;
+                let registered = match &self.registered {
+                    Some(registered) => registered.clone(),
+                    None => registry.read().await.map_err(|error| error_chain(&error))?,
+                };
+                Meant::One(Box::new(self.container(meant.remove(0), &registered).await))
+            }
+            _ => Meant::Several(words),
+        })
+    }
+
     /// The containers that want, or have, a service of this ID or name.
     fn by_services(
         &self,
@@ -78,8 +155,14 @@ impl Explainer {
 
     /// Whether a container would offer, or was vetoed, a service of this ID or name.
     async fn offers(&self, container: &Container, what: &str) -> bool {
+        let mut offered = self.offered(container).await.into_iter();
+        offered.any(|one| one.id == what || one.name == what)
+    }
+
+    /// What a container would offer, with what was vetoed.
+    async fn offered(&self, container: &Container) -> Vec<Service> {
         if !container.state.is_running() {
-            return false;
+            return Vec::new();
         }
         let evaluated = self.shared.pipeline().evaluate(container, &self.shared.rules.host).await;
         let Outcome { candidates, services, vetoed, .. } = match evaluated {
@@ -87,10 +170,6 @@ impl Explainer {
             Err(error) => *error.so_far,
         };
         let vetoed = vetoed.into_iter().map(|veto| veto.service);
-        candidates
-            .into_iter()
-            .chain(services)
-            .chain(vetoed)
-            .any(|one| one.id == what || one.name == what)
+        candidates.into_iter().chain(services).chain(vetoed).collect()
     }
 }
