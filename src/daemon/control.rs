@@ -416,7 +416,11 @@ async fn explain(what: &str, handle: &Handle) -> Answer {
     }
     // What is gone by now is meant rather than what begins like it.
     let history = handle.history().await.unwrap_or_default();
-    if !told(history, Some(what), None).is_empty() {
+    let is_it = |change: &Change| {
+        let names = [&change.name, &change.container.0];
+        names.into_iter().chain(&change.service).any(|name| name == what)
+    };
+    if history.iter().any(is_it) {
         return Answer::Explained(Vec::new());
     }
     match explainer.beginning(what).await {

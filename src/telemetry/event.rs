@@ -117,7 +117,7 @@ kinds! {
     LOST_ALL "lost-all" ["count"] "The registry has lost all services, and they are registered again.";
     LOST "lost" ["container.id" "container.name" "id"] "Somebody else has deregistered a service, or Consul has.";
     LOST_CHECKS "lost-checks" ["container.id" "container.name" "service" "id"] "Somebody else has taken out a service's checks.";
-    MEDDLED "meddled" ["id" "fields"] "Somebody else has changed a service.";
+    MEDDLED "meddled" ["container.id" "container.name" "id" "fields"] "Somebody else has changed a service.";
     UNHEARD "unheard" ["count"] "Containers have changed without an event, and are looked at.";
 
     // What fails, and is tried again.

@@ -8,7 +8,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wharfinger_plugin::{
-    Description, Facts, Policy, Service, Veto, description, tags,
+    Description, Facts, Policy, Service, Veto, description, logging, tags,
     template::{Fact, Function, Missing, Template},
 };
 
@@ -116,13 +116,19 @@ fn name(settings: &Settings, facts: Facts, service: &mut Service) -> Result<(), 
             Err(Missing(fact)) => missing.push(fact),
         }
     }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    missing.dedup();
+    let why = format!("no name can be made without {}", missing.join(", or without "));
     match settings.otherwise {
-        Otherwise::Keep => Ok(()),
-        Otherwise::Veto if missing.is_empty() => Ok(()),
-        Otherwise::Veto => {
-            missing.dedup();
-            Err(Veto(format!("no name can be made without {}", missing.join(", or without "))))
+        // Who asks why nothing has changed is told.
+        Otherwise::Keep => {
+            let words = format!("{} keeps its name: {why}", service.id);
+            logging::log(logging::Level::Debug, words);
+            Ok(())
         }
+        Otherwise::Veto => Err(Veto(why)),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
         job::{Job, JobError, Next, looks},
         lifecycle::MAINTENANCE,
         state::{
-            catalog::Drift,
+            catalog::{Catalog, Drift},
             plan::{Action, cleanup, leftovers},
         },
     },
@@ -44,14 +44,13 @@ impl Shared {
         // What was read counts at once. Whether what was not is gone takes a while.
         let changed = self.state().catalog.see(&read);
         let (unreadable, unsettled) = self.unreadable(&read).await;
-        let (drift, known) = {
+        {
             let catalog = &mut self.state().catalog;
             let mut drift = catalog.end_read(read, &unreadable);
             catalog.keep_unseen(&unsettled);
             drift.changed.extend(changed);
-            (drift, catalog.services() + catalog.uncertain())
-        };
-        report_drift(&drift, known);
+            report_drift(&drift, catalog);
+        }
         let running = self.source.survey().await?;
         let (count, now) = (running.len(), Instant::now());
         info!(event = event::SYNCING, count, "Syncing services on {count} containers");
@@ -222,7 +221,8 @@ impl Shared {
 const LOOK_UP_AGAIN: Duration = Duration::from_millis(200);
 
 /// Say what others have changed of this daemon's services.
-pub(super) fn report_drift(drift: &Drift, left: usize) {
+pub(super) fn report_drift(drift: &Drift, catalog: &Catalog) {
+    let left = catalog.services() + catalog.uncertain();
     if !drift.gone.is_empty() && left == 0 {
         let lost = drift.gone.len();
         warn!(
@@ -233,10 +233,29 @@ pub(super) fn report_drift(drift: &Drift, left: usize) {
         return;
     }
     for id in &drift.gone {
-        warn!(event = event::LOST, id, "somebody else has deregistered it; registering it again");
+        let (container, name) = whose(catalog, id);
+        warn!(
+            event = event::LOST,
+            container.id = container,
+            container.name = name,
+            id,
+            "somebody else has deregistered it; registering it again"
+        );
     }
     for (id, fields) in &drift.changed {
-        let fields = fields.join(", ");
-        warn!(event = event::MEDDLED, id, fields, "somebody else has changed it; mending it");
+        let ((container, name), fields) = (whose(catalog, id), fields.join(", "));
+        warn!(
+            event = event::MEDDLED,
+            container.id = container,
+            container.name = name,
+            id,
+            fields,
+            "somebody else has changed it; mending it"
+        );
     }
+}
+
+/// The container that wants a service of this ID, and its name.
+fn whose<'a>(catalog: &'a Catalog, id: &str) -> (Option<&'a str>, Option<&'a str>) {
+    catalog.claimant(id).map(|(container, name)| (container.0.as_str(), name)).unzip()
 }

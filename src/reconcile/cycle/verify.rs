@@ -207,7 +207,7 @@ impl Shared {
             }
             concerned_all.extend(concerned);
         }
-        report_drift(&drift, catalog.services() + catalog.uncertain());
+        report_drift(&drift, catalog);
         looks(concerned_all)
     }
 
