@@ -26,7 +26,7 @@ fn main() -> ExitCode {
             match error.to_stdout {
                 // That nobody reads it to its end is no fault.
                 true => drop(writeln!(std::io::stdout(), "{}", error.message)),
-                false => drop(writeln!(std::io::stderr(), "{}", text::lines(&error.message))),
+                false => drop(writeln!(std::io::stderr(), "{}", text::lines(&error.shown()))),
             }
             return ExitCode::from(error.code);
         }

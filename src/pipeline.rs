@@ -468,10 +468,16 @@ impl Pipeline {
         let memory = self.memory.as_deref();
         let fingerprint = step.fingerprint().filter(|_| memory.is_some());
         let key = fingerprint.map(|fingerprint| facts.key(fingerprint, services));
+        let counted = step.rules().mode;
         if let Some(known) = key.as_ref().and_then(|key| memory?.get(key)) {
-            let judged = judge.judge(known.decision)?;
-            trace.messages = known.messages;
+            let judged = judge.judge(known.decision.clone())?;
+            trace.messages.clone_from(&known.messages);
             step.record().remembered(step.name(), &container.id);
+            // What it only would have done before it does now, or the other way round.
+            if let (Some(memory), Some(key)) = (memory, key.filter(|_| known.counted != counted)) {
+                step.record().counted_anew(step, &judged.changes);
+                memory.put(key, &memory::Answer { counted, ..known });
+            }
             return Ok(judged);
         }
         let began = Instant::now();
@@ -484,7 +490,7 @@ impl Pipeline {
         step.record().answered(step, &container.id, &judged.changes);
         if let (Some(memory), Some(key), Some(decision)) = (memory, key, remembered) {
             let messages = trace.messages.clone();
-            memory.put(key, &memory::Answer { decision, messages });
+            memory.put(key, &memory::Answer { decision, messages, counted });
         }
         Ok(judged)
     }

@@ -176,6 +176,8 @@ const ALWAYS: [&str; 7] = [
     event::STAGE_FAILED,
 ];
 
+/// These are lists of texts.
+const LISTS: [&str; 3] = ["ids", "names", "tags"];
 /// Whose an entry is.
 const SUBJECT: [&str; 3] = ["container.id", "id", "stage"];
 /// What says neither whose it is nor why.
@@ -260,6 +262,10 @@ impl Entry {
         for (name, value, _) in self.fields.iter().filter(|(name, ..)| *name != "event") {
             let value = match value {
                 Value::String(value) => text::shown(value).into(),
+                Value::Array(list) => {
+                    let texts = list.iter().filter_map(Value::as_str);
+                    texts.map(|one| Value::from(text::shown(one))).collect()
+                }
                 value => value.clone(),
             };
             object.insert((*name).into(), value);
@@ -349,8 +355,11 @@ impl Visit for Entry {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        let value = format!("{value:?}");
-        self.note(field, value.clone().into(), value);
+        let text = format!("{value:?}");
+        // A list of plain texts looks alike in Rust and in JSON.
+        let list = LISTS.contains(&field.name()).then(|| serde_json::from_str(&text).ok());
+        let value = list.flatten().filter(Value::is_array);
+        self.note(field, value.unwrap_or_else(|| text.clone().into()), text);
     }
 }
 

@@ -3,8 +3,8 @@
 use tracing::info;
 
 use super::{Color, Invocation, Printed};
+use crate::daemon::app;
 use crate::telemetry::event;
-use crate::{daemon::app, text};
 
 /// Something waits for a decision.
 const WAITING: u8 = 2;
@@ -30,8 +30,8 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<u8> {
         Invocation::Record(args) => super::record(&args).await.map(|()| 0),
         Invocation::Replay(args) => super::replay(&args).await,
         Invocation::Check(args) => show(&super::check(&args).await?, Color::Auto),
-        Invocation::Apply(args) => Ok(tell(super::apply(&args).await?)),
-        Invocation::Status(args) => Ok(tell(super::status(&args).await?)),
+        Invocation::Apply(args) => tell(super::apply(&args).await?),
+        Invocation::Status(args) => tell(super::status(&args).await?),
         Invocation::Plugin(args) => Ok(super::plugin(&args).await.print()),
         Invocation::Completions(args) => {
             print!("{}", super::completions(&args));
@@ -45,7 +45,8 @@ fn show(printed: &Printed, color: Color) -> anyhow::Result<u8> {
     Ok(printed.code)
 }
 
-fn tell((text, waits): (String, bool)) -> u8 {
-    print!("{}", text::lines(&text));
-    if waits { WAITING } else { 0 }
+/// Print what a running daemon tells. Its parts were shown when they were put together.
+fn tell((text, waits): (String, bool)) -> anyhow::Result<u8> {
+    super::print(&text, Color::Auto)?;
+    Ok(if waits { WAITING } else { 0 })
 }

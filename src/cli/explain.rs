@@ -74,7 +74,11 @@ async fn history(args: &ExplainArgs) -> anyhow::Result<Printed> {
         Err(error) => return Err(anyhow!(error).context("the running daemon cannot be asked")),
     };
     if changes.is_empty() && args.since.is_none() {
-        bail!("no container, service ID or service name is {:?}, nor was one of late", args.word());
+        bail!(
+            "no container, service ID or service name begins with {:?}, nor is one remembered that \
+             is gone",
+            args.word()
+        );
     }
     let printed = match args.output {
         ExplainOutput::Json => {
@@ -117,7 +121,7 @@ pub async fn explain(args: &ExplainArgs) -> anyhow::Result<Printed> {
         return history(args).await;
     }
     if all.is_empty() {
-        bail!("no container, service ID or service name is {:?}", args.word());
+        bail!("no container, service ID or service name begins with {:?}", args.word());
     }
     let printed = match args.output {
         ExplainOutput::Json => {
@@ -139,7 +143,7 @@ async fn asked(args: &ExplainArgs) -> anyhow::Result<Vec<Explanation>> {
     match control::ask(args.target.socket().as_deref(), &request).await {
         Ok(Answer::Explained(all)) => Ok(all),
         Ok(Answer::Several(words)) => Err(several(args, &words)),
-        Ok(_) => bail!("the daemon gave another answer than was asked for"),
+        Ok(other) => Err(other.unexpected().into()),
         Err(error) => Err(anyhow!(error).context(
             "the running daemon cannot be asked; with a registry URI it is worked out afresh",
         )),

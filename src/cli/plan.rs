@@ -148,13 +148,13 @@ fn consul_json(forecast: &Forecast) -> anyhow::Result<Printed> {
         let Brief { id, name, .. } = &one.container;
         let name = if name.is_empty() { id } else { name };
         if let Some(failure) = &one.failure {
-            error!(container = name, "it could not be judged: {failure}");
+            error!(container.name = name, "it could not be judged: {failure}");
             code = 1;
             continue;
         }
         one.outcome.iter().for_each(|outcome| warn_of(name, outcome));
         if one.held {
-            warn!(container = name, "its change would be held by the bulk guard");
+            warn!(container.name = name, "its change would be held by the bulk guard");
             continue;
         }
         for write in &one.writes {
@@ -174,13 +174,13 @@ fn consul_json(forecast: &Forecast) -> anyhow::Result<Printed> {
 
 fn warn_of(container: &str, outcome: &Outcome) {
     for warning in &outcome.warnings {
-        warn!(container, "{warning}");
+        warn!(container.name = container, "{warning}");
     }
     for trace in &outcome.trace {
         for message in &trace.messages {
             match message.level >= Level::Warn {
-                true => warn!(container, stage = trace.stage, "{}", message.text),
-                false => info!(container, stage = trace.stage, "{}", message.text),
+                true => warn!(container.name = container, stage = trace.stage, "{}", message.text),
+                false => info!(container.name = container, stage = trace.stage, "{}", message.text),
             }
         }
     }

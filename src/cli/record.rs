@@ -76,7 +76,7 @@ pub async fn record(args: &RecordArgs) -> anyhow::Result<()> {
         bar.inc(1);
         let Some(line) = line else { continue };
         if let Some(error) = &line.result.error {
-            warn!(container = line.container.name, "recorded as failed: {error}");
+            warn!(container.name = line.container.name, "recorded as failed: {error}");
             failed += 1;
         }
         hidden += line.hidden;
@@ -88,7 +88,7 @@ pub async fn record(args: &RecordArgs) -> anyhow::Result<()> {
         kept.extend(still.map(|(key, _)| key.clone()));
         if line.inexact {
             warn!(
-                container = line.container.name,
+                container.name = line.container.name,
                 "what a stage makes of it depends on a secret, which is hidden: it is recorded \
                  with what the stage makes of it so"
             );

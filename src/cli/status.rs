@@ -197,7 +197,7 @@ fn told(stage: &StageHealth) -> String {
         let _ = writeln!(text, "\n{name}: {}", counted.join(", "));
     }
     if let Some(reason) = &stage.unloaded {
-        let _ = writeln!(text, "\n{name}: could not be loaded: {reason}");
+        let _ = writeln!(text, "\n{name}: could not be loaded: {}", text::shown(reason));
     }
     if let Some(last) = &stage.last_error {
         let _ = writeln!(

@@ -32,6 +32,12 @@ impl UsageError {
         Self { message, code, to_stdout: false }
     }
 
+    /// The message as programs say it: registrator's own words stay as they are.
+    pub fn shown(&self) -> String {
+        let ours = self.code == OF_COMMANDS && !self.message.starts_with("error: ");
+        format!("{}{}", if ours { "error: " } else { "" }, self.message)
+    }
+
     pub(super) fn of(words: &[OsString], error: &clap::Error) -> Self {
         let code = u8::try_from(error.exit_code()).unwrap_or(OF_THE_DAEMON);
         if let Some(message) = plugin::usage_error(words, error) {

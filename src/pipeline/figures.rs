@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Change, Mode, StageError, Step};
 
 /// What is counted of a stage since the daemon's start. What it says is counted
-/// when it says it, not when it is remembered.
+/// when it says it, and when a remembered answer counts under another mode for the first time.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageFigures {
     /// Calls of the stage.

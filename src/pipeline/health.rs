@@ -113,6 +113,11 @@ impl Record {
         state.note(step.name(), container, false);
     }
 
+    /// An answer that was remembered counts for what it does under another mode.
+    pub(super) fn counted_anew(&self, step: &Step, changes: &[(String, Change)]) {
+        self.lock().figures.count(step, changes);
+    }
+
     /// There was no valid answer.
     pub(super) fn failed(&self, stage: &str, container: &ContainerId, error: &StageError) {
         let mut state = self.lock();

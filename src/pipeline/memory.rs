@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use lru::LruCache;
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Message, digest::Digest};
+use super::{Decision, Message, Mode, digest::Digest};
 
 /// Answers that are remembered at most: those of 16 stages on 4,000 containers.
 const MAX_ANSWERS: usize = 1 << 16;
@@ -24,6 +24,8 @@ const ANSWER_BYTES: usize = 128;
 pub(super) struct Answer {
     pub(super) decision: Decision,
     pub(super) messages: Vec<Message>,
+    /// Under which mode of the stage it was counted what the answer does.
+    pub(super) counted: Mode,
 }
 
 #[derive(Debug)]
@@ -91,7 +93,8 @@ mod tests {
 
     fn answer(bytes: usize) -> Answer {
         let verdicts = vec![Verdict::Veto("x".repeat(bytes))];
-        Answer { decision: Decision { verdicts, added: Vec::new() }, messages: Vec::new() }
+        let decision = Decision { verdicts, added: Vec::new() };
+        Answer { decision, messages: Vec::new(), counted: Mode::Enforce }
     }
 
     fn bytes(length: usize) -> usize {

@@ -110,6 +110,10 @@ fn a_sentence_is_followed_by_what_it_does_not_tell() {
         );
         info!(event = event::SYNCING, count = 7, "Syncing services on 7 containers");
         warn!(event = event::LABEL, container.id = id, container.name = "a b", "it is wrong");
+        let ids = ["h:a:80".to_string(), "x\u{202e}".into()];
+        let plain = &ids[..1];
+        info!(event = event::HELD, ids = ?plain, "held");
+        info!(event = event::HELD, ids = ?ids, "held");
         tracing::warn!(target: "h2::proto", stream = 3, "reset");
     };
     let text: Vec<_> = written(Form::Text, say)
@@ -122,6 +126,8 @@ fn a_sentence_is_followed_by_what_it_does_not_tell() {
             "INFO added: 5d4d7e5e12ab h:web:80 container.name=\"web\" service=\"shop\"",
             "INFO Syncing services on 7 containers",
             "WARN it is wrong container.id=5d4d7e5e12ab container.name=\"a b\"",
+            "INFO held ids=[\"h:a:80\"]",
+            "INFO held ids=[\"h:a:80\", \"x\\u{202e}\"]",
             "WARN reset stream=3 library=h2::proto",
         ]
     );
@@ -130,13 +136,15 @@ fn a_sentence_is_followed_by_what_it_does_not_tell() {
         .map(|line| serde_json::from_str(line).expect("JSON"))
         .collect();
     let events: Vec<_> = all.iter().map(|entry| entry["event"].as_str().expect("one")).collect();
-    assert_eq!(events, ["registered", "syncing", "label", "library"]);
+    assert_eq!(events, ["registered", "syncing", "label", "held", "held", "library"]);
     assert_eq!((&all[0]["container.id"], &all[0]["id"]), (&id.into(), &"h:web:80".into()));
     assert_eq!(
         (all[0].get("old"), &all[0]["message"]),
         (None, &"added: 5d4d7e5e12ab h:web:80".into())
     );
     assert_eq!(all[1]["count"], 7);
+    assert_eq!(all[3]["ids"], serde_json::json!(["h:a:80"]));
+    assert!(all[4]["ids"].is_string(), "it is not plain");
     let said = written(Form::Said, say);
     assert_eq!(said[2], "warning: it is wrong container.id=5d4d7e5e12ab container.name=\"a b\"");
 }

@@ -83,6 +83,7 @@ async fn a_slip_is_asked_about_and_is_no_change() {
         assert_eq!(found, Some(code), "{line}: {stdout}{stderr}");
         assert!(stderr.contains(words), "{line}: {words:?} is not in {stderr}");
         assert!(stderr.lines().count() < 16, "{line}: {stderr}");
+        assert!(code == 2 || stderr.starts_with("error: "), "{line}: {stderr}");
     }
 }
 

@@ -135,3 +135,38 @@ async fn a_component_that_vanishes_is_told_until_it_is_back() {
     let log = daemon.log();
     assert_eq!(log.matches("not reloaded").count(), 1, "{log}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_keeps_what_was_monitored_apart_from_what_is_enforced() {
+    let lab = Lab::new().await;
+    lab.start("c0", 0, &[("owner", "ann")]);
+    lab.start("c1", 1, &[]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("wharfinger.toml");
+    let config = |mode: &str| {
+        format!(
+            "{REGISTRATOR}[[pipeline]]\nname = 'policy'\nmode = '{mode}'\nfile = {:?}\n\
+             settings = {{ tag = 't' }}\n",
+            plugin("convention")
+        )
+    };
+    fs::write(&file, config("monitor")).expect("the file is written");
+    let daemon = lab.daemon(&["--config", file.to_str().expect("a path")], None);
+    lab.has(&["h:c0:80".into(), "h:c1:80".into()], SOON).await;
+    let tells = async |parts: &[&str]| {
+        until(SOON, format!("status tells {parts:?}"), async || {
+            let (stdout, _, code) = typed(&daemon, &["status"], "200");
+            let line = stdout.lines().find(|line| line.starts_with("policy: "));
+            let line = line.unwrap_or_default().to_string();
+            let all = parts.iter().all(|part| line.contains(part));
+            if all && code == 0 { Ok(line) } else { Err(format!("{code}: {stdout}")) }
+        })
+        .await
+    };
+    let line = tells(&["would have changed 1", "would have vetoed 1"]).await;
+    assert!(!line.contains("policy: changed") && !line.contains(", vetoed"), "{line}");
+    fs::write(&file, config("enforce")).expect("the file is written");
+    daemon.wait_for_log("the mode of stage policy has changed from monitor to enforce", SOON).await;
+    // The same answers, remembered, count for what they are now.
+    tells(&["policy: changed ", ", vetoed ", "would have changed 1", "would have vetoed 1"]).await;
+}

@@ -130,6 +130,8 @@ async fn what_monitored_stages_would_do_is_shown_before_they_are_enforced() {
     lab.has(&ids(0..3), SOON).await;
     let parts = ["policy: change 2, veto 1 of 3 containers", "c2", "h:c2:80"];
     says(&daemon, &["status", "--monitor"], 0, &parts).await;
+    let (text, _) = typed(&daemon, &["status", "--monitor"]);
+    assert!(!text.contains("\\u{1b}") && !text.contains('\u{1b}'), "no styles in a pipe: {text}");
 
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("wharfinger.toml");
@@ -157,6 +159,8 @@ async fn what_is_held_is_shown_as_a_plan_is() {
     let daemon = lab.daemon(&[], Some(&none));
     let parts = ["Held: 6 of 6 services", "c0", "h:c0:80", "is deregistered", "--confirm"];
     says(&daemon, &["apply"], 2, &parts).await;
+    let (text, _) = typed(&daemon, &["apply"]);
+    assert!(!text.contains("\\u{1b}") && !text.contains('\u{1b}'), "no styles in a pipe: {text}");
     says(&daemon, &["explain", "--since", "1h", "c0"], 0, &["held", "apply --confirm"]).await;
     says(&daemon, &["status"], 2, &["6 held"]).await;
 }
