@@ -7,6 +7,7 @@
 pub(super) mod agenda;
 mod compare;
 mod execute;
+mod failing;
 mod neighbours;
 mod queue;
 mod sync;

@@ -47,7 +47,9 @@ impl Repeats {
         let Some(told) = all.get_mut(&key) else {
             if all.len() >= MOST {
                 let oldest = all.iter().min_by_key(|(_, told)| told.last).map(|(key, _)| *key);
-                oldest.iter().for_each(|oldest| drop(all.remove(oldest)));
+                if let Some(oldest) = oldest {
+                    all.remove(&oldest);
+                }
             }
             all.insert(key, Told { told: now, last: now, pause: FIRST_PAUSE, untold: 0 });
             return Some(None);
