@@ -363,6 +363,12 @@ impl Pipeline {
         &self.steps
     }
 
+    /// A digest of what the stages are made of and of what the operator says of them: two
+    /// pipelines of one digest decide alike, but for what lies outside of their stages.
+    pub fn digest(&self) -> String {
+        digest::of_steps(&self.steps)
+    }
+
     /// How each stage has fared, in their order.
     pub fn health(&self) -> Vec<StageHealth> {
         self.steps.iter().map(Step::health).collect()

@@ -14,6 +14,7 @@
 
 mod absence;
 mod cycle;
+mod decision;
 mod difference;
 mod drive;
 mod job;
@@ -21,6 +22,7 @@ mod lifecycle;
 mod options;
 mod rehearse;
 mod retire;
+mod seen;
 mod state;
 mod view;
 
@@ -31,16 +33,22 @@ pub use crate::model::marks::{
     META_CONTAINER, META_DIGEST, META_ENGINE, META_HOST, META_RETIRE, Provenance,
 };
 pub use absence::{Absence, AbsenceKind};
+pub use decision::{
+    Candidate, Decision, Decisions, Effect, EffectKind, StageDecision, Subject, Told, WriteTold,
+};
 pub use drive::{Handle, Reconciler, Stopped};
 pub use lifecycle::{DrainBy, Healthcheck, Lifecycle, OnExit, Rename};
 pub use options::{Deregister, Options};
 pub use rehearse::{
     Brief, Forecast, ForecastContainer, ForecastError, ForecastWrite, Hint, Rehearsal, WriteKind,
 };
+pub use seen::{Load, Seen};
 pub use state::{
     guard::{GuardLimits, Held},
     history::{Change, ChangeKind},
+    meters::{Answered, COMMIT_BOUNDS, Commits, Counts, Operation, Reloaded},
     overview::{Became, Connection, Overview, Trouble, TroubleKind},
     plan::{Action, Conflict, Plan, Reason, Removal, Successor},
+    roster::{Row, Vetoed},
 };
 pub use view::{Explained, Explainer, Explanation, Meant, Standing};

@@ -4,6 +4,7 @@
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use super::Step;
 use crate::model::{container::Container, host::Host, service::Service};
 
 pub(super) type Digest = [u8; 32];
@@ -29,6 +30,17 @@ impl Facts {
         update(&mut digest, &services);
         digest.finalize().into()
     }
+}
+
+/// A digest of stages in their order, in twelve digits.
+pub(super) fn of_steps(steps: &[Step]) -> String {
+    let mut digest = Sha256::new();
+    for step in steps {
+        update(&mut digest, &(step.name(), format!("{:?}", step.rules()), step.unloaded()));
+        update(&mut digest, &step.made().map(|made| made.fingerprint()));
+    }
+    let digest = digest.finalize();
+    digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// JSON ends where its value ends, so that two values in a row are told apart.

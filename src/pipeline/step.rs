@@ -128,7 +128,7 @@ impl Made {
 
     /// What tells the stage's answers from those of another one: equal input
     /// gives equal answers where this is equal.
-    fn fingerprint(&self) -> Digest {
+    pub(super) fn fingerprint(&self) -> Digest {
         let mut digest = Sha256::new();
         for part in [&self.plugin, &self.version, &self.digest, &self.settings] {
             digest.update(part.len().to_be_bytes());

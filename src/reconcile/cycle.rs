@@ -11,6 +11,7 @@ mod failing;
 mod neighbours;
 mod queue;
 mod sync;
+mod tell;
 mod verify;
 
 use std::{
@@ -23,12 +24,14 @@ use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::{
+    decision::Decisions,
     job::{Job, JobError, Next, looks},
     lifecycle::{DrainBy, MAINTENANCE},
     options::{Options, Rules},
     state::{
         Offer, Planned, State, Wanted,
         history::ChangeKind,
+        meters::Operation,
         overview::Became,
         plan::{Action, Plan},
     },
@@ -56,6 +59,8 @@ pub(super) struct Shared {
     turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     /// One answer after the other to the question who the engine is.
     identifying: tokio::sync::Mutex<()>,
+    /// Where decisions are told, if they are.
+    pub(super) decisions: Option<Arc<Decisions>>,
 }
 
 /// What was found out about a container.
@@ -144,6 +149,7 @@ impl Shared {
             state,
             turns: Mutex::default(),
             identifying: tokio::sync::Mutex::default(),
+            decisions: None,
         }
     }
 
@@ -160,6 +166,7 @@ impl Shared {
             state: state.into(),
             turns: Mutex::default(),
             identifying: tokio::sync::Mutex::default(),
+            decisions: None,
         }
     }
 
@@ -241,7 +248,9 @@ impl Shared {
     /// Bring what is registered for a container up to date.
     pub(super) async fn look(&self, id: &ContainerId) -> Result<Next, JobError> {
         let (mut observed, mut record) = (self.observe(id).await, Record::default());
-        let mut next = self.conclude(&mut observed, &mut record).await?;
+        let concluded = self.conclude(&mut observed, &mut record).await;
+        self.tell_decision(&observed, &record, &concluded);
+        let mut next = concluded?;
         // What the event did not tell, such as what those learn who share its network.
         if observed.told {
             next.extend(looks([id.clone()]));
@@ -267,7 +276,7 @@ impl Shared {
             pipeline,
             asked,
         };
-        observed.container = self.state().life.take_ended(id);
+        observed.container = self.state().take_ended(id);
         observed.told = observed.container.is_some();
         if observed.told {
             return observed;
@@ -311,6 +320,7 @@ impl Shared {
             state.guard.not_judged(&observed.id);
             state.figures.note(&observed.id, Some(Became::Failed));
             let reason = error_chain(error);
+            state.roster.note_failure(&observed.id, observed.container.as_ref(), &reason);
             state.note_change(&observed.id, None, ChangeKind::Failed, reason, self.time());
         }
         concluded
@@ -415,6 +425,7 @@ impl Shared {
     async fn maintain(&self, container: &ContainerId, ending: bool) -> Result<(), JobError> {
         let wanted = ending && self.rules.lifecycle.drain_by == DrainBy::Maintenance;
         let reason = format!("{MAINTENANCE}the container is ending");
+        let words = if wanted { "in maintenance" } else { "out of maintenance" };
         let differing: Vec<_> = {
             let catalog = &self.state().catalog;
             let ids = catalog.had(container).into_iter();
@@ -425,6 +436,7 @@ impl Shared {
             let reason = wanted.then_some(reason.as_str());
             let before = self.state().catalog.begin_maintenance(&id);
             let result = self.registry.set_maintenance(&id, reason).await;
+            self.note_written(container, &id, Operation::Maintenance, words, &result);
             match &result {
                 Ok(()) => {
                     self.state().catalog.note_maintenance(&id, wanted.then_some(true));
@@ -436,7 +448,6 @@ impl Shared {
                 first = first.and(Err(error.into()));
                 continue;
             }
-            let words = if wanted { "in maintenance" } else { "out of maintenance" };
             let new = if wanted { "on" } else { "off" };
             let name = self.state().name_of(container);
             info!(

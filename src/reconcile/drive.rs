@@ -14,12 +14,15 @@ use tracing::{error, info, warn};
 
 use super::{
     cycle::Shared,
+    decision::Decisions,
     job::Job,
     options::Options,
     rehearse::Rehearsal,
+    seen::Seen,
     state::{
         guard::Held,
         history::Change,
+        meters::Reloaded,
         overview::{Overview, TroubleKind},
     },
     view::Explainer,
@@ -40,6 +43,8 @@ enum Order {
     Overview(oneshot::Sender<Overview>),
     History(oneshot::Sender<Vec<Change>>),
     Trouble(TroubleKind, Option<String>, oneshot::Sender<bool>),
+    Seen(oneshot::Sender<Seen>),
+    Reloaded(Reloaded),
 }
 
 /// A handle on a running loop, for those who change it or ask it. Cheap to
@@ -130,6 +135,24 @@ impl Handle {
         self.ask(|answer| Order::Trouble(kind, words, answer)).await
     }
 
+    /// All that is shown of the loop, as it is at one moment.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`].
+    pub async fn seen(&self) -> Result<Seen, Stopped> {
+        self.ask(Order::Seen).await
+    }
+
+    /// Count what became of a changed configuration.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`].
+    pub async fn count_reload(&self, became: Reloaded) -> Result<(), Stopped> {
+        self.0.send(Order::Reloaded(became)).await.map_err(|_| Stopped)
+    }
+
     /// What has happened of late, the oldest first.
     ///
     /// # Errors
@@ -166,6 +189,14 @@ impl Reconciler {
         let shared = Shared::new(source, registry, pipeline, host, &options);
         let (sender, orders) = mpsc::channel(16);
         Self { shared: Arc::new(shared), options, handle: Handle(sender), orders: orders.into() }
+    }
+
+    /// The same, which tells its decisions there.
+    pub fn telling(mut self, decisions: Option<Arc<Decisions>>) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.decisions = decisions;
+        }
+        self
     }
 
     /// A handle on the loop.
@@ -228,7 +259,7 @@ impl Reconciler {
 
     fn note(&self, jobs: &mut Jobs, news: News) {
         match news {
-            News::Changed(id) => jobs.add(Job::Reconcile(id), Duration::ZERO),
+            News::Changed(id) => self.hear_of(jobs, id),
             News::Signalled(id, signal) => {
                 // If the signal ends the container, another event says so.
                 if self.shared.signalled(&id, signal) {
@@ -237,11 +268,11 @@ impl Reconciler {
             }
             News::Started(id, at) => {
                 self.shared.started(&id, at);
-                jobs.add(Job::Reconcile(id), Duration::ZERO);
+                self.hear_of(jobs, id);
             }
             News::Died(id, exit_code, at) => {
                 self.shared.died(&id, exit_code, at);
-                jobs.add(Job::Reconcile(id), Duration::ZERO);
+                self.hear_of(jobs, id);
             }
             News::Unknown => jobs.add(Job::Sync, Duration::ZERO),
             News::Quiet => jobs.add(Job::Compare, Duration::ZERO),
@@ -253,6 +284,12 @@ impl Reconciler {
             }
             News::Reconnected => jobs.add(Job::Sync, Duration::ZERO),
         }
+    }
+
+    /// Something happened to a container.
+    fn hear_of(&self, jobs: &mut Jobs, id: ContainerId) {
+        self.shared.state().meters.event(&id, Instant::now());
+        jobs.add(Job::Reconcile(id), Duration::ZERO);
     }
 
     fn obey(&self, jobs: &mut Jobs, order: Order) {
@@ -273,6 +310,25 @@ impl Reconciler {
                 let time = self.shared.time();
                 let news = self.shared.state().figures.note_trouble(kind, words, time);
                 let _ = answer.send(news);
+            }
+            Order::Seen(answer) => {
+                let (pipeline, load) = (self.shared.pipeline(), jobs.load());
+                let state = self.shared.state();
+                let (containers, revision) = state.roster.rows();
+                let seen = Seen {
+                    overview: state.overview(),
+                    held: state.held(),
+                    pipeline,
+                    counts: state.meters.counts.clone(),
+                    load,
+                    containers,
+                    revision,
+                };
+                drop(state);
+                drop(answer.send(seen));
+            }
+            Order::Reloaded(became) => {
+                *self.shared.state().meters.counts.reloads.entry(became).or_default() += 1;
             }
             Order::History(answer) => drop(answer.send(self.shared.state().history.changes())),
             Order::Rehearsal(answer) => {

@@ -8,9 +8,11 @@ pub(super) mod engine;
 pub(super) mod guard;
 pub(super) mod history;
 pub(super) mod life;
+pub(super) mod meters;
 pub(super) mod overview;
 pub(super) mod plan;
 pub(super) mod reports;
+pub(super) mod roster;
 pub(super) mod sharing;
 pub(super) mod verified;
 
@@ -45,9 +47,11 @@ use engine::Engine;
 use guard::{Cause, Guard, Held, Verdict};
 use history::{Change, ChangeKind, History};
 use life::Life;
+use meters::Meters;
 use overview::{Became, Figures, Overview};
 use plan::{Action, Plan, Reason, plan as plan_for};
 use reports::Reports;
+use roster::Roster;
 use verified::Verified;
 
 /// What the loop knows.
@@ -63,6 +67,8 @@ pub(super) struct State {
     /// What has happened of late, and how it all fares.
     pub(super) history: History,
     pub(super) figures: Figures,
+    pub(super) meters: Meters,
+    pub(super) roster: Roster,
     /// Containers that another one's look has left something for.
     requeued: BTreeSet<ContainerId>,
     /// It is known what a former daemon left in maintenance.
@@ -153,6 +159,8 @@ impl State {
             reports: Reports::default(),
             history: History::of(options.history),
             figures: Figures::default(),
+            meters: Meters::default(),
+            roster: Roster::default(),
             requeued: BTreeSet::new(),
             maintained_known: false,
         }
@@ -288,9 +296,20 @@ impl State {
     }
 
     /// A container's name, if it is known.
+    pub(super) fn name(&self, container: &ContainerId) -> Option<&str> {
+        self.catalog.name(container).or_else(|| self.life.name(container))
+    }
+
+    /// The same, for those who keep it.
     pub(super) fn name_of(&self, container: &ContainerId) -> Option<String> {
-        let name = self.catalog.name(container).or_else(|| self.life.name(container));
-        name.map(String::from)
+        self.name(container).map(String::from)
+    }
+
+    /// What an event has told of a container's end, if it counts; see [`Life::take_ended`].
+    pub(super) fn take_ended(&mut self, id: &ContainerId) -> Option<Container> {
+        let ended = self.life.take_ended(id)?;
+        let image = self.roster.row(id).map(|row| row.image.clone());
+        Some(Container { image: image.unwrap_or_default(), ..ended })
     }
 
     /// Note what happened to a container, or to one of its services.
@@ -302,11 +321,10 @@ impl State {
         reason: String,
         at: SystemTime,
     ) {
-        let name = self.name_of(container).unwrap_or_default();
         self.history.note(Change {
             at,
             container: container.clone(),
-            name,
+            name: self.name(container).unwrap_or_default().to_string(),
             service: service.map(String::from),
             kind,
             reason,
@@ -339,6 +357,7 @@ impl State {
             _ => Some(Became::Ignored),
         };
         self.figures.note(id, became);
+        self.roster.note(id, container, outcome, became);
     }
 
     /// Say once of another engine that it has services under this host's name.

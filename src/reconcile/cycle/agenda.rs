@@ -26,6 +26,7 @@ use crate::{
         absence::Fault,
         job::{FAST_CAP, Job, JobError, Next, fast, slow, slowest},
         options::Options,
+        seen::Load,
     },
     telemetry::event,
     text::counted,
@@ -137,8 +138,11 @@ impl Agenda {
         result: JobResult,
         now: Instant,
     ) -> Vec<Job> {
-        self.running.remove(job);
+        let began = self.running.remove(job);
         self.queue.done(job);
+        if let (Job::Reconcile(id), Some(began), Ok(_)) = (job, began, &result) {
+            self.shared.state().meters.settled(id, began, now);
+        }
         self.note_connections(job, &result);
         let mut hanging = Vec::new();
         match result {
@@ -302,7 +306,14 @@ impl Agenda {
         self.queue.next_due(|job| matches!(job, Job::Reconcile(_)) && retried(job))
     }
 
+    /// How much there is to do.
+    pub(in crate::reconcile) fn load(&self, now: Instant) -> Load {
+        let (due, later) = self.queue.depth(now);
+        Load { due, later, running: self.running.len(), failing: self.failing.len() }
+    }
+
     fn retry(&mut self, job: Job, error: &JobError, now: Instant) {
+        self.shared.state().meters.counts.retries += 1;
         let transient = error.is_transient();
         let by_registry = matches!(error, JobError::Registry(_) | JobError::Refused(_));
         let delays = match transient {

@@ -16,6 +16,7 @@ use crate::{
         state::{
             State,
             history::ChangeKind,
+            meters::Operation,
             plan::{Action, Plan, Reason, Successor, is_due},
         },
     },
@@ -118,6 +119,11 @@ impl Shared {
             (Ok(()), Action::Deregister { id, .. }) => (ChangeKind::Deregistered, why(id)),
             (Err(error), _) => (ChangeKind::Failed, error_chain(error)),
         };
+        let (operation, planned) = match action {
+            Action::Register { reason, .. } => (Operation::Register, reason.to_string()),
+            Action::Deregister { id, .. } => (Operation::Deregister, why(id)),
+        };
+        self.note_written(container, action.id(), operation, &planned, result);
         let time = self.time();
         self.state().note_change(container, Some(action.id()), kind, reason, time);
     }

@@ -62,6 +62,12 @@ impl<K: Clone + Ord + Hash> Queue<K> {
         Some(key)
     }
 
+    /// How many keys are due, and how many wait for their time.
+    pub(in crate::reconcile) fn depth(&self, now: Instant) -> (usize, usize) {
+        let due = self.due.iter().take_while(|(at, _)| *at <= now).count();
+        (due, self.due.len() - due)
+    }
+
     /// Whether `key` waits or is being worked on.
     pub(in crate::reconcile) fn has(&self, key: &K) -> bool {
         self.waiting.contains_key(key) || self.active.contains(key)

@@ -45,11 +45,13 @@ impl Shared {
         let changed = self.state().catalog.see(&read);
         let (unreadable, unsettled) = self.unreadable(&read).await;
         {
-            let catalog = &mut self.state().catalog;
+            let state = &mut *self.state();
+            let catalog = &mut state.catalog;
             let mut drift = catalog.end_read(read, &unreadable);
             catalog.keep_unseen(&unsettled);
             drift.changed.extend(changed);
             report_drift(&drift, catalog);
+            state.meters.counts.drift += drift.services();
         }
         let running = self.source.survey().await?;
         let (count, now) = (running.len(), Instant::now());
@@ -212,7 +214,9 @@ impl Shared {
             }
         }
         let why = |_: &str| "it was left behind by a container that is gone".to_string();
-        self.execute(&nobody(), plan, &why).await?;
+        let done = self.execute(&nobody(), plan, &why).await;
+        self.tell_leftovers();
+        done?;
         Ok(Next::new())
     }
 }

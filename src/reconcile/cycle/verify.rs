@@ -197,7 +197,8 @@ impl Shared {
 
     /// These services are gone, by lookups that began when so much was written.
     fn note_gone(&self, gone: Vec<String>, asked: u64) -> Next {
-        let catalog = &mut self.state().catalog;
+        let state = &mut *self.state();
+        let catalog = &mut state.catalog;
         let (mut concerned_all, mut drift) = (BTreeSet::new(), Drift::default());
         for id in gone {
             let ours = catalog.ours_is(&id);
@@ -208,6 +209,7 @@ impl Shared {
             concerned_all.extend(concerned);
         }
         report_drift(&drift, catalog);
+        state.meters.counts.drift += drift.services();
         looks(concerned_all)
     }
 

@@ -18,6 +18,7 @@ use crate::{
         },
         job::{Job, JobError, Next},
         options::Options,
+        seen::Load,
     },
     telemetry::event,
 };
@@ -83,6 +84,11 @@ impl Jobs {
         for (_, handle) in self.names.values().filter(|(job, _)| hanging.contains(job)) {
             handle.abort();
         }
+    }
+
+    /// How much there is to do.
+    pub(in crate::reconcile) fn load(&self) -> Load {
+        self.agenda.load(Instant::now())
     }
 
     /// How looking at containers failed the last time, of those that it failed of.

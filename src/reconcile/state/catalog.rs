@@ -74,6 +74,13 @@ pub(in crate::reconcile) struct Drift {
     pub(in crate::reconcile) changed: Vec<(String, Vec<&'static str>)>,
 }
 
+impl Drift {
+    /// How many services are not as they were written.
+    pub(in crate::reconcile) fn services(&self) -> u64 {
+        u64::try_from(self.gone.len() + self.changed.len()).unwrap_or(u64::MAX)
+    }
+}
+
 impl Catalog {
     pub(in crate::reconcile) fn new(provenance: Provenance) -> Self {
         Self {

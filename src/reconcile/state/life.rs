@@ -124,7 +124,7 @@ impl Life {
 
     /// What an event has told of a container's end, if it counts; it does so once, and whoever
     /// takes it has to look at the container afterwards.
-    pub(in crate::reconcile) fn take_ended(&mut self, id: &ContainerId) -> Option<Container> {
+    pub(super) fn take_ended(&mut self, id: &ContainerId) -> Option<Container> {
         let Death { exit_code, .. } = self.dead.remove(id)?;
         self.alive.remove(id);
         let name = self.names.get(id).cloned().unwrap_or_default();

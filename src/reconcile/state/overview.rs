@@ -29,6 +29,32 @@ pub enum Became {
     Ended,
 }
 
+impl Became {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Registered,
+        Self::Ignored,
+        Self::Vetoed,
+        Self::Unselected,
+        Self::Failed,
+        Self::Held,
+        Self::Ended,
+    ];
+
+    /// The word for it, as in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Registered => "registered",
+            Self::Ignored => "ignored",
+            Self::Vetoed => "vetoed",
+            Self::Unselected => "unselected",
+            Self::Failed => "failed",
+            Self::Held => "held",
+            Self::Ended => "ended",
+        }
+    }
+}
+
 /// A connection, and since when it is like that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connection {

@@ -1,0 +1,39 @@
+//! What others are shown of the running loop: a copy of what it knows at one moment, so that
+//! nobody who looks can hold it up.
+
+use std::sync::Arc;
+
+use super::state::{guard::Held, meters::Counts, overview::Overview, roster::Row};
+use crate::pipeline::Pipeline;
+
+/// How much there is to do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Jobs that are due and wait for their turn.
+    pub due: usize,
+    /// Jobs of which the time has not come.
+    pub later: usize,
+    /// Jobs that are being done.
+    pub running: usize,
+    /// Jobs that failed the last time, and are tried again.
+    pub failing: usize,
+}
+
+/// What the loop knows at one moment.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// How it fares.
+    pub overview: Overview,
+    /// What the bulk guard holds.
+    pub held: Option<Held>,
+    /// The pipeline in force, which knows how its stages have fared.
+    pub pipeline: Pipeline,
+    /// What is counted.
+    pub counts: Counts,
+    /// How much there is to do.
+    pub load: Load,
+    /// The containers, by their identifiers.
+    pub containers: Vec<Arc<Row>>,
+    /// How often one of the containers has changed.
+    pub revision: u64,
+}
