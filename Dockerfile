@@ -48,4 +48,7 @@ LABEL org.opencontainers.image.title="Wharfinger" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /rootfs /
 USER 65532:65532
+# Whether the loop answers. An orchestrator ends what is unhealthy, and a Consul that is away or a plugin that fails is no
+# reason for that; `wharfinger health` tells of these.
+HEALTHCHECK --interval=15s --timeout=5s --start-period=60s CMD ["/bin/wharfinger", "health", "--live"]
 ENTRYPOINT ["/bin/wharfinger"]

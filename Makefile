@@ -43,8 +43,9 @@ plugins: components ## Build the plugins to components in every language, plugin
 components: environment
 	plugins/build.sh
 
-reference: ## Write the reference in plugins/README.md anew, from the contract
+reference: ## Write plugins/README.md's reference anew, from the contract, and docs/metrics.md's, from the code
 	WHARFINGER_WRITE_REFERENCE=1 $(CARGO) test --release --locked --test alone reference::
+	WHARFINGER_WRITE_REFERENCE=1 $(CARGO) test --release --locked --lib metrics::tests::the_document
 
 # What the machine lacks for the building.
 environment:

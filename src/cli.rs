@@ -7,10 +7,13 @@
 mod apply;
 mod check;
 mod completions;
+mod config;
+mod decisions;
 mod dispatch;
 mod explain;
 pub(crate) mod flags;
 mod go_flags;
+mod health;
 mod meant;
 mod output;
 mod plan;
@@ -28,9 +31,12 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 pub use apply::{ApplyArgs, apply};
 pub use check::{CheckArgs, check};
 pub use completions::{CompletionsArgs, completions};
+pub use config::{ConfigArgs, ConfigCommand, ShowArgs, config};
+pub use decisions::{DecisionsArgs, decisions};
 pub use dispatch::run;
 pub use explain::{ExplainArgs, ExplainOutput, explain};
 pub use flags::{BadUsage, OfferArgs, RunArgs};
+pub use health::{HealthArgs, health};
 pub use output::{CHANGES, Color, ColorArgs, Printed, print, stdout, width};
 pub use plan::{PlanArgs, PlanOutput, plan};
 pub use plugin::{Done, PluginArgs, plugin};
@@ -80,8 +86,14 @@ pub enum Invocation {
     Apply(ApplyArgs),
     /// Show how the stages of the running daemon fare.
     Status(StatusArgs),
+    /// Say whether the running daemon has looked at every container, for supervisors.
+    Health(HealthArgs),
+    /// Show what was decided of containers, and why, from a decision log.
+    Decisions(DecisionsArgs),
     /// Load a configuration and say what is wrong with it.
     Check(Box<CheckArgs>),
+    /// Show the configuration that holds.
+    Config(ConfigArgs),
     /// Make, look at, test and measure plugins.
     Plugin(Box<PluginArgs>),
     /// Print a script by which a shell completes the words of this program.
@@ -106,6 +118,7 @@ impl Invocation {
             Self::Explain(args) => Some(&args.target),
             Self::Record(args) => Some(&args.target),
             Self::Check(args) => Some(&args.target),
+            Self::Config(args) => Some(args.flags()),
             _ => None,
         }
     }

@@ -7,9 +7,11 @@ mod address;
 mod cache;
 mod containers;
 mod daemon;
+mod decisions;
 mod grant;
 mod host;
 mod limits;
+mod listen;
 mod registrator;
 mod stage;
 
@@ -18,7 +20,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     error, files,
@@ -32,14 +34,16 @@ pub use address::Address;
 pub use cache::CacheConfig;
 pub use containers::Containers;
 pub use daemon::{DaemonConfig, LogFormat};
+pub use decisions::DecisionsConfig;
 pub use grant::Grant;
 pub use host::HostConfig;
 pub use limits::{DefaultLimits, StageLimits};
+pub use listen::{Listen, ListenConfig};
 pub use registrator::{Registrator, When};
 pub use stage::StageConfig;
 
 /// What the file says.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Config {
     /// Whose rules hold where registrator's behaviour is a bug.
@@ -54,6 +58,10 @@ pub struct Config {
     pub registrator: Registrator,
     /// How the process runs.
     pub daemon: DaemonConfig,
+    /// Where it is looked at over HTTP.
+    pub listen: ListenConfig,
+    /// Where what is decided is written down.
+    pub decisions: DecisionsConfig,
     /// What a stage may use unless it says otherwise.
     pub limits: DefaultLimits,
     /// How a container's life shows in its services.
@@ -80,6 +88,8 @@ impl Default for Config {
             host: HostConfig::default(),
             registrator: Registrator::default(),
             daemon: DaemonConfig::default(),
+            listen: ListenConfig::default(),
+            decisions: DecisionsConfig::default(),
             limits: DefaultLimits::default(),
             lifecycle: Lifecycle::default(),
             guard: GuardLimits::default(),
@@ -92,7 +102,7 @@ impl Default for Config {
 }
 
 /// Where services are registered.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Registry {
     /// A URI such as `consul://127.0.0.1:8500`. The command line's wins.
@@ -165,6 +175,8 @@ impl Config {
         let said = config.cache.dir.take_if(|dir| !dir.as_os_str().is_empty());
         config.cache.dir = said.map(|dir| folder.join(dir)).or(config.cache.dir);
         config.daemon = config.daemon.below(folder);
+        config.listen = config.listen.below(folder);
+        config.decisions = config.decisions.below(folder);
         for stage in &mut config.pipeline {
             stage.file = stage.file.take().map(|file| folder.join(file));
         }
@@ -208,6 +220,8 @@ impl Config {
         faults.extend(self.guard.fault());
         faults.extend(self.host.faults());
         faults.extend(self.registrator.faults());
+        faults.extend(self.listen.faults());
+        faults.extend(self.decisions.faults());
         let mut fault = |place: &str, text: String| faults.push(format!("{place}: {text}"));
         for (key, text) in self.limits.faults() {
             fault(&format!("limits.{key}"), text);

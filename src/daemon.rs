@@ -2,4 +2,6 @@
 
 pub mod app;
 pub mod control;
+pub mod decisions;
+pub mod listen;
 pub mod reload;

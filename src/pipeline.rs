@@ -363,6 +363,12 @@ impl Pipeline {
         &self.steps
     }
 
+    /// Whether a stage is the one that says what containers say of themselves; see
+    /// [`StageNote::is_registrator`].
+    pub fn is_registrator(&self, stage: &str) -> bool {
+        self.steps.iter().any(|step| step.name() == stage && step.is_registrator())
+    }
+
     /// A digest of what the stages are made of and of what the operator says of them: two
     /// pipelines of one digest decide alike, but for what lies outside of their stages.
     pub fn digest(&self) -> String {

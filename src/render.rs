@@ -5,6 +5,7 @@
 //! text takes them out where they are not wanted.
 
 mod check;
+mod decision;
 mod explanation;
 mod field;
 mod fleet;
@@ -19,6 +20,7 @@ use anstyle::{AnsiColor, Style};
 
 use crate::text;
 
+pub use decision::decision;
 pub use explanation::explanation;
 pub use field::{Part, fields, fields_of, flatten, lines};
 pub use fleet::{Tally, difference};

@@ -7,6 +7,7 @@
 //! ([`event`]) and fields, in which stands all that its sentence says.
 
 pub mod event;
+pub mod metrics;
 mod repeats;
 
 use std::{

@@ -32,6 +32,12 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<u8> {
         Invocation::Check(args) => show(&super::check(&args).await?, Color::Auto),
         Invocation::Apply(args) => tell(super::apply(&args).await?),
         Invocation::Status(args) => tell(super::status(&args).await?),
+        Invocation::Health(args) => show(&super::health(&args).await?, Color::Never),
+        Invocation::Decisions(args) => super::decisions(&args),
+        Invocation::Config(args) => {
+            let words = std::env::args_os().collect();
+            show(&super::config(&args, words)?, Color::Never)
+        }
         Invocation::Plugin(args) => Ok(super::plugin(&args).await.print()),
         Invocation::Completions(args) => {
             print!("{}", super::completions(&args));

@@ -159,7 +159,7 @@ async fn afresh(args: &ExplainArgs) -> anyhow::Result<Vec<Explanation>> {
     }
     match explainer.beginning(args.word()).await.map_err(|words| anyhow!(words))? {
         Meant::Nothing => Ok(all),
-        Meant::One(one) => Ok(vec![*one]),
+        Meant::These(all) => Ok(all),
         Meant::Several(words) => Err(several(args, &words)),
     }
 }

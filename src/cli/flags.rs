@@ -132,6 +132,11 @@ pub struct RunArgs {
     #[arg(long, value_name = "PATH", env = "WHARFINGER_CONTROL")]
     pub control: Option<PathBuf>,
 
+    /// Where the daemon is looked at over HTTP, such as 127.0.0.1:8700; `none` for nowhere,
+    /// which holds unless the file says otherwise.
+    #[arg(long, value_name = "ADDRESS", env = "WHARFINGER_LISTEN")]
+    pub listen: Option<String>,
+
     /// The form of the daemon's log.
     /// [default: text]
     #[arg(long, value_name = "FORM", env = "WHARFINGER_LOG_FORMAT")]
@@ -189,6 +194,7 @@ impl RunArgs {
             ttl: self.ttl.or(seconds(file.ttl)),
             ttl_refresh: self.ttl_refresh.or(seconds(file.ttl_refresh)),
             control: self.control.or_else(|| daemon.control.clone()),
+            listen: self.listen.or_else(|| config.listen.address.clone()),
             log_format: self.log_format.or(daemon.log_format),
             ..self
         }

@@ -47,6 +47,11 @@ pub(super) fn to_long(words: Vec<OsString>, command: &Command) -> Result<Vec<OsS
                 long.push(word);
                 continue;
             }
+            if !plain && let Some(inner) = current.find_subcommand(&text) {
+                current = inner;
+                long.push(word);
+                continue;
+            }
             if plain && let Some(meant) = meant_command(&text, command) {
                 let words: Vec<_> = rest.iter().rev().map(|word| word.to_string_lossy()).collect();
                 let line = [&["wharfinger", meant], &*shown(&words)].concat().join(" ");

@@ -74,7 +74,7 @@ fn faults_have_the_words_and_exit_codes_of_registrator() {
 }
 
 /// Each flag of the daemon's with a value, and the key that says the same.
-const KEYS: [(&str, &str, &str); 20] = [
+const KEYS: [(&str, &str, &str); 21] = [
     ("ip", "192.0.2.1", "host.address = '192.0.2.1'"),
     ("hostname", "h", "host.name = 'h'"),
     ("resolve", "h=192.0.2.1", "host.resolve = { h = '192.0.2.1' }"),
@@ -94,6 +94,7 @@ const KEYS: [(&str, &str, &str); 20] = [
     ("no-provenance", "true", "registry.provenance = false"),
     ("cache-dir", "/c", "cache.dir = '/c'"),
     ("control", "none", "daemon.control = 'none'"),
+    ("listen", "127.0.0.1:1", "listen.address = '127.0.0.1:1'"),
     ("log-format", "json", "daemon.log-format = 'json'"),
 ];
 
@@ -135,6 +136,7 @@ fn every_flag_has_a_key_and_the_flag_wins() {
         ("no-provenance", "false", "registry.provenance = false"),
         ("resolve", "x=192.0.2.7", "host.resolve = { h = '192.0.2.1' }"),
         ("compat", "none", "compat = 'registrator'"),
+        ("listen", "none", "listen.address = '127.0.0.1:1'"),
         ("log-format", "text", "daemon.log-format = 'json'"),
     ] {
         let line = given(&[format!("--{flag}={said}")]);
@@ -219,7 +221,7 @@ fn every_command_is_in_the_readme() {
         .filter(|command| !command.is_hide_set())
         .map(|command| command.get_name().to_string())
         .collect();
-    assert_eq!(names.len(), 10, "{names:?}");
+    assert_eq!(names.len(), 13, "{names:?}");
     for name in names {
         let named = [format!("wharfinger {name}"), format!("`{name}`")];
         assert!(named.iter().any(|named| readme.contains(named)), "{name}");

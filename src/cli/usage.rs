@@ -12,7 +12,18 @@ const OF_THE_DAEMON: u8 = 2;
 /// sysexits(3).
 const OF_COMMANDS: u8 = 64;
 /// The commands that look at a daemon or what it would do.
-const LOOKING: [&str; 7] = ["plan", "explain", "record", "replay", "apply", "status", "check"];
+const LOOKING: [&str; 10] = [
+    "plan",
+    "explain",
+    "record",
+    "replay",
+    "apply",
+    "status",
+    "check",
+    "health",
+    "decisions",
+    "config",
+];
 
 /// A command line that cannot be used.
 #[derive(Debug)]
@@ -56,6 +67,7 @@ impl Invocation {
         match self {
             Self::Plan(_) | Self::Explain(_) | Self::Record(_) | Self::Replay(_) => OF_COMMANDS,
             Self::Apply(_) | Self::Status(_) | Self::Check(_) => OF_COMMANDS,
+            Self::Health(_) | Self::Decisions(_) | Self::Config(_) => OF_COMMANDS,
             _ => OF_THE_DAEMON,
         }
     }

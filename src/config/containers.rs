@@ -1,11 +1,11 @@
 //! `[containers]`: which containers are looked at.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::select::Selector;
 
 /// Which containers are looked at.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Containers {
     /// An expression that is true of those that offer something; all if there

@@ -3,12 +3,12 @@
 use std::str::FromStr;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::stages::plugin::Grants;
 
 /// What a component is granted.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Grant {
     /// Patterns of the environment variables of a container that it sees.

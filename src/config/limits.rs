@@ -4,7 +4,7 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use bytesize::ByteSize;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::StageConfig;
 use crate::{
@@ -52,7 +52,7 @@ macro_rules! tables {
             $bound_default:expr, $least:expr, $most:expr;)*
     ) => {
         /// What a stage may use unless it says otherwise, and what all stages share.
-        #[derive(Debug, Clone, PartialEq, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
         #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
         pub struct DefaultLimits {
             $($(#[$doc])* $(#[serde(with = $own_with)])? pub $own: $own_type,)*
@@ -65,7 +65,7 @@ macro_rules! tables {
         }
 
         /// The limits of one stage beside its `timeout` and `memory`.
-        #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+        #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
         #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
         pub struct StageLimits {
             $($(#[$more_doc])* $(#[serde(with = $with)])? pub $more: Option<$more_type>,)*

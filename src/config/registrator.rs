@@ -3,10 +3,10 @@
 
 use std::{fmt, time::Duration};
 
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 /// registrator's flags. The command line's win.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Registrator {
     /// Offer the containers' own addresses and ports.
@@ -25,23 +25,23 @@ pub struct Registrator {
     /// Remove what registrator left behind on this host.
     pub cleanup: Option<bool>,
     /// The time between two resyncs; none if it is 0.
-    #[serde(deserialize_with = "seconds")]
+    #[serde(deserialize_with = "seconds", serialize_with = "humantime_serde::serialize")]
     pub resync: Option<Duration>,
     /// Attempts to reach the registry at start, after the first; -1 for no end.
     pub retry_attempts: Option<i64>,
     /// The time between them.
-    #[serde(deserialize_with = "milliseconds")]
+    #[serde(deserialize_with = "milliseconds", serialize_with = "humantime_serde::serialize")]
     pub retry_interval: Option<Duration>,
     /// The TTL of services without a check, with `lifecycle.heartbeat`.
-    #[serde(deserialize_with = "seconds")]
+    #[serde(deserialize_with = "seconds", serialize_with = "humantime_serde::serialize")]
     pub ttl: Option<Duration>,
     /// The time between two reports to it.
-    #[serde(deserialize_with = "seconds")]
+    #[serde(deserialize_with = "seconds", serialize_with = "humantime_serde::serialize")]
     pub ttl_refresh: Option<Duration>,
 }
 
 /// When the services of a container that has ended go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum When {
     /// Whenever it has ended.

@@ -17,9 +17,11 @@ use tracing::{error, info, warn};
 
 use crate::{
     cli::flags::{BadUsage, OfferArgs, RunArgs},
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, Listen},
     daemon::{
         control::{Control, Facts},
+        decisions::Log,
+        listen,
         reload::{self, Reload, Watched},
     },
     docker::{Docker, HttpGet, Recorded, Source, Tags},
@@ -51,6 +53,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     args.offer.config.iter().for_each(|file| watched.add(file));
     let config = config(&args.offer)?;
     let args = settled(args, &config)?;
+    let listen = listen_at(&args, &config)?;
     watched.add_plugins(&config);
     if let Some(ip) = &args.offer.ip {
         info!(event = event::HOST_ADDRESS, address = ip, "Forcing host IP to {ip}");
@@ -108,9 +111,15 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     };
     let on_exit = config.lifecycle.on_exit;
     let facts = Facts { uri, host: host.hostname.clone() };
+    let log = Log::start(&config.decisions, &stop)?;
+    let decisions = log.as_ref().map(Log::decisions);
     let reconciler = Reconciler::new(source, registry, pipeline.clone(), host, options);
-    let control = control(args.control.as_deref(), &reconciler, facts, &stop).await;
+    let reconciler = reconciler.telling(decisions.clone());
+    let control = control(args.control.as_deref(), &reconciler, facts.clone(), &stop).await;
     let handle = reconciler.handle();
+    let listening = listen.map(|listen| {
+        tokio::spawn(listen::serve(listen, handle.clone(), facts, decisions, stop.clone()))
+    });
     let reload =
         args.offer.config.map(|path| Reload { path, config, pipeline, stages, watched, handle });
     let reloading = tokio::spawn(reload::run(reload, hangup, stop.clone()));
@@ -118,6 +127,12 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     if let Err(error) = reloading.await {
         let reason = error.to_string();
         error!(event = event::ENDED_BADLY, reason, "the configuration is not watched any more");
+    }
+    if let Some(Err(error)) = unless_none(listening).await {
+        error!(%error, "what answers HTTP ended badly");
+    }
+    if let Some(log) = log {
+        log.end().await;
     }
     if let Some(control) = control {
         control.await.context("the control socket has failed")?;
@@ -151,6 +166,28 @@ fn options(args: &RunArgs, config: &Config) -> Options {
         guard: GuardLimits { confirmed: args.confirm, ..config.guard },
         ..Options::default()
     }
+}
+
+/// What comes of a task, if there is one.
+async fn unless_none<T>(task: Option<JoinHandle<T>>) -> Option<Result<T, tokio::task::JoinError>> {
+    Some(task?.await)
+}
+
+/// Where the daemon is looked at over HTTP, by flags that are settled.
+///
+/// # Errors
+///
+/// It cannot be used ([`BadConfig`]).
+fn listen_at(args: &RunArgs, config: &Config) -> anyhow::Result<Option<Listen>> {
+    // What the file says is said with the file's name.
+    let flag = args.listen.as_deref();
+    let flag = flag.filter(|flag| config.listen.address.as_deref() != Some(*flag));
+    let faults = match config.listen.settled(flag) {
+        Ok(listen) => return Ok(listen),
+        Err(faults) => faults.join("; "),
+    };
+    let file = args.offer.config.as_ref().map(|file| format!("{}: ", file.display()));
+    Err(BadConfig(anyhow!("{}{faults}", file.unwrap_or_default())).into())
 }
 
 /// Listen for other commands until `stop`, where that is possible. The daemon

@@ -27,7 +27,7 @@ use tracing::{debug, warn};
 use crate::{
     error::error_chain,
     pipeline::StageHealth,
-    reconcile::{Change, Explanation, Forecast, Handle, Held, Meant, Overview, Stopped},
+    reconcile::{Change, Explanation, Forecast, Handle, Held, Meant, Overview, Seen, Stopped},
     render,
     telemetry::event,
     text::without_secrets,
@@ -117,6 +117,19 @@ pub struct Status {
     /// How the loop fares.
     #[serde(flatten)]
     pub overview: Overview,
+}
+
+impl Status {
+    /// That of a daemon that shows this.
+    pub fn of(seen: &Seen) -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            stages: seen.stages.clone(),
+            held: seen.held.clone(),
+            overview: seen.overview.clone(),
+        }
+    }
 }
 
 /// Which daemon this is.
@@ -396,23 +409,24 @@ async fn answer(request: Request, handle: &Handle, facts: &Facts) -> Answer {
 }
 
 async fn status(handle: &Handle) -> Result<Status, Stopped> {
-    Ok(Status {
-        version: env!("CARGO_PKG_VERSION").into(),
-        pid: std::process::id(),
-        stages: handle.pipeline().await?.health(),
-        held: handle.held().await?,
-        overview: handle.overview().await?,
-    })
+    Ok(Status::of(&handle.seen().await?))
 }
 
 async fn explain(what: &str, handle: &Handle) -> Answer {
-    let explainer = match handle.explainer().await {
-        Ok(explainer) => explainer,
-        Err(error) => return Answer::Error(error.to_string()),
-    };
-    match explainer.explain(what).await {
-        Ok(all) if all.is_empty() => {}
-        answer => return answer.map_or_else(Answer::Error, Answer::Explained),
+    match explained(what, handle).await {
+        Ok(Meant::Nothing) => Answer::Explained(Vec::new()),
+        Ok(Meant::These(all)) => Answer::Explained(all),
+        Ok(Meant::Several(words)) => Answer::Several(words),
+        Err(words) => Answer::Error(words),
+    }
+}
+
+/// Why the services of what is meant are what they are.
+pub(super) async fn explained(what: &str, handle: &Handle) -> Result<Meant, String> {
+    let explainer = handle.explainer().await.map_err(|error| error.to_string())?;
+    let all = explainer.explain(what).await?;
+    if !all.is_empty() {
+        return Ok(Meant::These(all));
     }
     // What is gone by now is meant rather than what begins like it.
     let history = handle.history().await.unwrap_or_default();
@@ -421,37 +435,43 @@ async fn explain(what: &str, handle: &Handle) -> Answer {
         names.into_iter().chain(&change.service).any(|name| name == what)
     };
     if history.iter().any(is_it) {
-        return Answer::Explained(Vec::new());
+        return Ok(Meant::Nothing);
     }
-    match explainer.beginning(what).await {
-        Ok(Meant::Nothing) => Answer::Explained(Vec::new()),
-        Ok(Meant::One(one)) => Answer::Explained(vec![*one]),
-        Ok(Meant::Several(words)) => Answer::Several(words),
-        Err(words) => Answer::Error(words),
-    }
+    explainer.beginning(what).await
 }
 
 /// What the daemon would do now.
 async fn planned(handle: &Handle, facts: &Facts, all: bool, width: usize) -> Answer {
-    let (rehearsal, pipeline) = match (handle.rehearsal().await, handle.pipeline().await) {
-        (Ok(rehearsal), Ok(pipeline)) => (rehearsal, pipeline),
-        (Err(error), _) | (_, Err(error)) => return Answer::Error(error.to_string()),
+    let shown = foretold(handle, facts, |plan, forecast| {
+        let json = plan.json(forecast).map_err(|error| error.to_string())?;
+        let (text, code) = (plan.text(forecast, all, width), plan.code(forecast));
+        Ok(Answer::Planned { json, text, code })
+    });
+    shown.await.unwrap_or_else(Answer::Error)
+}
+
+/// The same for programs.
+pub(super) async fn planned_json(handle: &Handle, facts: &Facts) -> Result<Value, String> {
+    let json = |plan: &render::Plan<'_>, forecast: &Forecast| {
+        plan.json(forecast).map_err(|error| error.to_string())
     };
-    let forecast = match rehearsal.forecast().await {
-        Ok(forecast) => forecast,
-        Err(error) => return Answer::Error(error_chain(&error)),
-    };
+    foretold(handle, facts, json).await
+}
+
+async fn foretold<T>(
+    handle: &Handle,
+    facts: &Facts,
+    show: impl FnOnce(&render::Plan<'_>, &Forecast) -> Result<T, String>,
+) -> Result<T, String> {
+    let stopped = |error: Stopped| error.to_string();
+    let rehearsal = handle.rehearsal().await.map_err(stopped)?;
+    let pipeline = handle.pipeline().await.map_err(stopped)?;
+    let forecast = rehearsal.forecast().await.map_err(|error| error_chain(&error))?;
     let (stages, pid) = (pipeline.notes(), std::process::id());
     let against =
         format!("{}, by the daemon that runs (process {pid})", without_secrets(&facts.uri));
     let plan = render::Plan { host: &facts.host, against: &against, stages: &stages };
-    match plan.json(&forecast) {
-        Ok(json) => {
-            let (text, code) = (plan.text(&forecast, all, width), plan.code(&forecast));
-            Answer::Planned { json, text, code }
-        }
-        Err(error) => Answer::Error(error.to_string()),
-    }
+    show(&plan, &forecast)
 }
 
 /// What is shown of what the loop would do from now on.
@@ -467,7 +487,11 @@ async fn foreseen(handle: &Handle, show: impl Fn(&Forecast) -> String) -> Answer
 }
 
 /// The changes that are asked for.
-fn told(changes: Vec<Change>, what: Option<&str>, since: Option<SystemTime>) -> Vec<Change> {
+pub(super) fn told(
+    changes: Vec<Change>,
+    what: Option<&str>,
+    since: Option<SystemTime>,
+) -> Vec<Change> {
     let is_meant = |change: &Change| {
         what.is_none_or(|what| {
             change.name == what

@@ -27,7 +27,7 @@ use crate::{
     config::Config,
     error::error_chain,
     pipeline::{Pipeline, Step},
-    reconcile::{Forecast, ForecastError, Handle, TroubleKind},
+    reconcile::{Forecast, ForecastError, Handle, Reloaded, TroubleKind},
     stages::loader::{BadConfig, Loaded, Stages, say_broken},
     telemetry::event,
 };
@@ -126,7 +126,12 @@ impl Reload {
     }
 
     async fn reload(&mut self, started: &Config, by_hand: bool, asked: bool) {
-        let refused = self.take_over(started, asked).await.err();
+        let (became, refused) = match self.take_over(started, asked).await {
+            Ok(became) => (became, None),
+            Err(words) => (Reloaded::Refused, Some(words)),
+        };
+        // A loop that has ended counts nothing.
+        let _ = self.handle.count_reload(became).await;
         let file = self.path.display().to_string();
         let words = refused.as_ref().map(|error| format!("{file} is not in force: {error}"));
         let whole = words.is_none();
@@ -148,7 +153,7 @@ impl Reload {
     }
 
     /// Read the configuration and, if it is another one and all of it is right, use it.
-    async fn take_over(&mut self, started: &Config, asked: bool) -> Result<(), String> {
+    async fn take_over(&mut self, started: &Config, asked: bool) -> Result<Reloaded, String> {
         // Their state is noted before they are read: what changes meanwhile is
         // seen at the next look.
         let mut watched = Watched::default();
@@ -175,7 +180,7 @@ impl Reload {
             } else {
                 debug!(file, "a file was written; the pipeline is the same");
             }
-            return Ok(());
+            return Ok(Reloaded::Unchanged);
         }
         let pipeline = pipeline.succeeding(&self.pipeline);
         self.try_out(&pipeline).await?;
@@ -185,7 +190,7 @@ impl Reload {
         // A loop that has ended needs no pipeline.
         drop(self.handle.replace_pipeline(pipeline).await);
         info!(event = event::RELOADED, file, "reloaded; the new pipeline is in force");
-        Ok(())
+        Ok(Reloaded::Ok)
     }
 
     /// Whether the containers of this host can be judged by a pipeline as well as by the one in
@@ -283,6 +288,8 @@ fn restart_keys(started: &Config, new: &Config) -> String {
         ("host", started.host != new.host),
         ("registrator", started.registrator != new.registrator),
         ("daemon", started.daemon != new.daemon),
+        ("listen", started.listen != new.listen),
+        ("decisions", started.decisions != new.decisions),
     ];
     let keys = keys.into_iter().filter_map(|(key, differs)| differs.then_some(key));
     keys.collect::<Vec<_>>().join(", ")

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use globset::GlobMatcher;
 use ipnet::IpNet;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::model::{
     container::{Network, PublishedPort},
@@ -12,7 +12,7 @@ use crate::model::{
 };
 
 /// Of which family an address must be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Family {
     /// IPv4 only.
@@ -26,7 +26,7 @@ pub enum Family {
 
 /// Which address counts for a port that is bound to one of the host's addresses,
 /// and `-ip` names another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Bound {
     /// That of `-ip`, as in registrator.

@@ -122,18 +122,35 @@ pub enum EffectKind {
     Changed,
     /// The service is vetoed.
     Vetoed,
+    /// The container itself says that it is not to be registered.
+    Ignored,
     /// The stage made the service up.
     Added,
 }
 
 impl Effect {
-    pub(super) fn of(service: &str, change: &Change) -> Self {
+    /// The effect of a stage; `own` is that of a container's own words.
+    pub(super) fn of(service: &str, change: &Change, own: bool) -> Self {
         let (kind, reason, fields) = match change {
             Change::Changed(fields) => (EffectKind::Changed, None, fields.clone()),
-            Change::Vetoed(reason) => (EffectKind::Vetoed, Some(reason.clone()), Vec::new()),
+            Change::Vetoed(reason) => {
+                let kind = if own { EffectKind::Ignored } else { EffectKind::Vetoed };
+                (kind, Some(reason.clone()), Vec::new())
+            }
             Change::Added => (EffectKind::Added, None, Vec::new()),
         };
         Self { service: service.to_string(), kind, reason, fields }
+    }
+
+    /// What the stage did.
+    pub fn change(&self) -> Change {
+        match self.kind {
+            EffectKind::Changed => Change::Changed(self.fields.clone()),
+            EffectKind::Vetoed | EffectKind::Ignored => {
+                Change::Vetoed(self.reason.clone().unwrap_or_default())
+            }
+            EffectKind::Added => Change::Added,
+        }
     }
 }
 

@@ -28,7 +28,12 @@ use super::{
     view::Explainer,
 };
 use crate::telemetry::event;
-use crate::{docker::Source, model::host::Host, pipeline::Pipeline, registry::Registry};
+use crate::{
+    docker::Source,
+    model::{container::ContainerId, host::Host},
+    pipeline::Pipeline,
+    registry::Registry,
+};
 use jobs::Jobs;
 use listen::{News, listen};
 
@@ -43,7 +48,7 @@ enum Order {
     Overview(oneshot::Sender<Overview>),
     History(oneshot::Sender<Vec<Change>>),
     Trouble(TroubleKind, Option<String>, oneshot::Sender<bool>),
-    Seen(oneshot::Sender<Seen>),
+    Seen(oneshot::Sender<(Seen, Pipeline)>),
     Reloaded(Reloaded),
 }
 
@@ -141,7 +146,9 @@ impl Handle {
     ///
     /// [`Stopped`].
     pub async fn seen(&self) -> Result<Seen, Stopped> {
-        self.ask(Order::Seen).await
+        let (seen, pipeline) = self.ask(Order::Seen).await?;
+        // What takes a moment is done here, and a pipeline that is replaced is not kept.
+        Ok(Seen { stages: pipeline.health(), pipeline: pipeline.digest(), ..seen })
     }
 
     /// Count what became of a changed configuration.
@@ -318,14 +325,15 @@ impl Reconciler {
                 let seen = Seen {
                     overview: state.overview(),
                     held: state.held(),
-                    pipeline,
+                    stages: Vec::new(),
+                    pipeline: String::new(),
                     counts: state.meters.counts.clone(),
                     load,
                     containers,
                     revision,
                 };
                 drop(state);
-                drop(answer.send(seen));
+                drop(answer.send((seen, pipeline)));
             }
             Order::Reloaded(became) => {
                 *self.shared.state().meters.counts.reloads.entry(became).or_default() += 1;

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::model::{
@@ -12,7 +12,7 @@ use crate::model::{
 };
 
 /// How a container's life shows in its services.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Lifecycle {
     /// What Docker's `HEALTHCHECK` means for the services.
@@ -38,14 +38,23 @@ pub struct Lifecycle {
 
 /// What becomes of a service's old ID and name when a running container's service
 /// gets others.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Rename {
     /// The old one goes as soon as the new one is registered.
     #[default]
     Swap,
     /// Both are registered for this long.
     Overlap(Duration),
+}
+
+impl From<Rename> for String {
+    fn from(rename: Rename) -> Self {
+        match rename {
+            Rename::Swap => "swap".into(),
+            Rename::Overlap(time) => format!("overlap {}", humantime::format_duration(time)),
+        }
+    }
 }
 
 impl TryFrom<String> for Rename {
@@ -65,7 +74,7 @@ impl TryFrom<String> for Rename {
 }
 
 /// What Docker's `HEALTHCHECK` means for a container's services.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Healthcheck {
     /// Nothing.
@@ -78,7 +87,7 @@ pub enum Healthcheck {
 }
 
 /// What becomes of the services of a container that is ending.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DrainBy {
     /// They are put into Consul's maintenance.
@@ -89,7 +98,7 @@ pub enum DrainBy {
 }
 
 /// What becomes of all services when the daemon ends.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnExit {
     /// They stay as they are.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::state::{guard::Held, meters::Counts, overview::Overview, roster::Row};
-use crate::pipeline::Pipeline;
+use crate::pipeline::StageHealth;
 
 /// How much there is to do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -26,8 +26,10 @@ pub struct Seen {
     pub overview: Overview,
     /// What the bulk guard holds.
     pub held: Option<Held>,
-    /// The pipeline in force, which knows how its stages have fared.
-    pub pipeline: Pipeline,
+    /// How the stages of the pipeline in force have fared.
+    pub stages: Vec<StageHealth>,
+    /// The digest of that pipeline.
+    pub pipeline: String,
     /// What is counted.
     pub counts: Counts,
     /// How much there is to do.

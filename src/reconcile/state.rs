@@ -89,6 +89,8 @@ pub(super) struct Offer {
     pub(super) degraded: bool,
     /// It was not said before what becomes of the container.
     news: bool,
+    /// What is vetoed of it is so by its own word.
+    says_so: bool,
 }
 
 impl Offer {
@@ -353,7 +355,9 @@ impl State {
             (Some(container), _) if !container.state.is_running() => Some(Became::Ended),
             (_, Some(outcome)) if outcome.unselected => Some(Became::Unselected),
             (_, Some(outcome)) if !outcome.services.is_empty() => Some(Became::Registered),
-            (_, Some(outcome)) if !outcome.vetoed.is_empty() => Some(Became::Vetoed),
+            (_, Some(outcome)) if !outcome.vetoed.is_empty() && !offer.says_so => {
+                Some(Became::Vetoed)
+            }
             _ => Some(Became::Ignored),
         };
         self.figures.note(id, became);
@@ -385,12 +389,15 @@ impl State {
     ) -> Offer {
         let gate = rules.lifecycle.gate(container);
         let news = self.reports.say(container, pipeline, outcome, gate.as_deref());
+        // What a container says of itself is ignored; what others veto is vetoed.
+        let own = |stage: &str| pipeline.is_registrator(stage);
+        let says_so = outcome.vetoed.iter().all(|veto| own(&veto.stage));
         if gate.is_some() {
-            return Offer { news, ..Offer::of_nothing() };
+            return Offer { news, says_so, ..Offer::of_nothing() };
         }
         let ending = self.life.ending(&rules.lifecycle, container, now);
         if ending.is_some() && rules.lifecycle.drain_by == DrainBy::Deregister {
-            return Offer { by_life: true, ending, news, ..Offer::default() };
+            return Offer { by_life: true, ending, news, says_so, ..Offer::default() };
         }
         let degraded = outcome.degraded().is_some();
         // That the owner of its network has ended is no change of the pipeline.
@@ -398,7 +405,7 @@ impl State {
         let by_life = !reached && container.cut_off().is_some();
         let mut services = outcome.services.clone();
         rules.lifecycle.add_checks(container, &mut services);
-        Offer { services, by_life, ending, degraded, news }
+        Offer { services, by_life, ending, degraded, news, says_so }
     }
 
     /// What of a container's services is kept for a while beside what it offers now, and until

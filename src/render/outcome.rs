@@ -72,7 +72,7 @@ pub fn change(service: &str, change: &Change) -> Tree {
 }
 
 /// What a monitored stage would do to one service if it were enforced.
-fn monitored(service: &str, change: &Change) -> Tree {
+pub(super) fn monitored(service: &str, change: &Change) -> Tree {
     let head = |tone, sign: &str, words: String| {
         let head = Text::of(tone, sign).and(Tone::Strong, service);
         Tree::new(head.and(Tone::Plain, words).and(Tone::Faint, " (monitored)"))

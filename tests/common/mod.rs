@@ -22,6 +22,7 @@ pub mod http;
 pub mod images;
 pub mod info;
 pub mod lab;
+pub mod looker;
 pub mod losses;
 pub mod namespace;
 pub mod podman;

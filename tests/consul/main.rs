@@ -16,5 +16,6 @@ mod keys;
 mod lab;
 mod log;
 mod paths;
+mod prometheus;
 mod strangers;
 mod told;

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the build and the tests need and the machine lacks.
 #
-#   tests/env/install.sh [build] [docker] [podman] [consul] [wasm] [languages]
+#   tests/env/install.sh [build] [docker] [podman] [consul] [wasm] [languages] [prometheus]
 #
 # Without arguments it sees to all of them. What is there already is left as it
 # is, so that running it again costs nothing.
@@ -208,10 +208,15 @@ install_languages() {
         fail "languages: $(python3 --version), 3.10 or newer is needed"
 }
 
-[ $# -gt 0 ] || set -- build docker podman consul wasm languages
+# What scrapes the metrics, and what judges them.
+install_prometheus() {
+    { have prometheus && have promtool; } || install_packages prometheus prometheus
+}
+
+[ $# -gt 0 ] || set -- build docker podman consul wasm languages prometheus
 for component; do
     case $component in
-    build | docker | podman | consul | wasm | languages) "install_$component" ;;
-    *) fail "unknown component '$component'; known are: build docker podman consul wasm languages" ;;
+    build | docker | podman | consul | wasm | languages | prometheus) "install_$component" ;;
+    *) fail "unknown component '$component'; known are: build docker podman consul wasm languages prometheus" ;;
     esac
 done

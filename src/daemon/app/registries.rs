@@ -37,6 +37,10 @@ pub fn start_faults(args: &RunArgs, config: &Config) -> Vec<String> {
         compat,
         flags: BTreeMap::new(),
     };
+    // So is the file's own address.
+    let listen = args.listen.as_deref();
+    let listen = listen.filter(|listen| config.listen.address.as_deref() != Some(*listen));
+    faults.extend(config.listen.settled(listen).err().into_iter().flatten());
     let Some(uri) = args.uri.as_ref().or(config.registry.uri.as_ref()) else { return faults };
     let place = if args.uri.is_some() { "" } else { "registry.uri: " };
     match registry(uri, &host) {

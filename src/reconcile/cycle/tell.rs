@@ -4,7 +4,7 @@ use super::{Observed, Record, Shared, agenda::JobResult, execute::nobody};
 use crate::{
     error::error_chain,
     model::{container::ContainerId, service::Service},
-    pipeline::{Mode, Outcome, Pipeline, Trace},
+    pipeline::{Change, Mode, Outcome, Pipeline, Trace},
     reconcile::{
         decision::{Candidate, Decision, Effect, StageDecision, Subject, WriteTold},
         job::JobError,
@@ -100,11 +100,7 @@ impl Shared {
             at: self.time(),
             host: self.rules.host.hostname.clone(),
             pipeline: self.pipeline().digest(),
-            container: Subject {
-                id: nobody(),
-                name: String::new(),
-                image: String::new(),
-            },
+            container: Subject { id: nobody(), name: String::new(), image: String::new() },
             candidates: Vec::new(),
             stages: Vec::new(),
             outcome: "gone".into(),
@@ -136,14 +132,15 @@ fn stages(outcome: &Outcome, pipeline: &Pipeline) -> Vec<StageDecision> {
         let step = pipeline.steps().iter().find(|step| step.name() == trace.stage);
         step.map_or(Mode::Enforce, |step| step.rules().mode)
     };
-    let effects = |changes: &[(String, crate::pipeline::Change)]| {
-        changes.iter().map(|(service, change)| Effect::of(service, change)).collect()
+    let effects = |stage: &str, changes: &[(String, Change)]| {
+        let own = pipeline.is_registrator(stage);
+        changes.iter().map(|(service, change)| Effect::of(service, change, own)).collect()
     };
     let stage = |trace: &Trace| StageDecision {
         stage: trace.stage.clone(),
         mode: mode(trace),
-        changes: effects(&trace.changes),
-        would_be: effects(&trace.would_be),
+        changes: effects(&trace.stage, &trace.changes),
+        would_be: effects(&trace.stage, &trace.would_be),
         skipped: trace.skipped,
         failure: trace.failure.as_ref().map(|failure| failure.error.clone()),
     };

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::container::ContainerId;
 
 /// How much may be taken out at once.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct GuardLimits {
     /// The percentage of the host's services that may go without confirmation.

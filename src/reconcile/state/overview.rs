@@ -108,6 +108,29 @@ pub struct Overview {
     pub troubles: BTreeMap<TroubleKind, Trouble>,
 }
 
+impl Overview {
+    /// Why not every container was looked at yet; none if it was. What is lost later is told by the
+    /// connections: the daemon then keeps what there is.
+    pub fn not_ready(&self) -> Option<String> {
+        if self.full_cycle.is_some() {
+            return None;
+        }
+        let peers = [("the container engine", &self.docker), ("the registry", &self.registry)];
+        let silent = peers.iter().find_map(|(peer, known)| {
+            let known = known.as_ref().filter(|known| !known.up)?;
+            let error = known.error.as_deref().unwrap_or("no word of why");
+            Some(format!("{peer} does not answer: {error}"))
+        });
+        let unread = self.docker.is_none() || self.registry.is_none();
+        let failed = self.containers.get(&Became::Failed).copied().unwrap_or_default();
+        Some(silent.unwrap_or_else(|| match (unread, failed) {
+            (true, _) => "what runs and what is registered was not read yet".into(),
+            (false, 0) => "not every container was looked at yet".into(),
+            (false, failed) => format!("{failed} containers could not be judged or written yet"),
+        }))
+    }
+}
+
 /// What the overview is made of.
 #[derive(Debug, Clone, Default)]
 pub(in crate::reconcile) struct Figures {

@@ -113,8 +113,7 @@ impl Reports {
             // What the container says of itself is ignored; what others veto is news.
             let (stage, reason) = (&veto.stage, &veto.reason);
             let (service, service_id) = (&veto.service.name, &veto.service.id);
-            let mut steps = pipeline.steps().iter();
-            if steps.any(|step| step.name() == stage && step.is_registrator()) {
+            if pipeline.is_registrator(stage) {
                 info!(
                     event = event::IGNORED,
                     container.id = full,

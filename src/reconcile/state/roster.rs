@@ -82,6 +82,10 @@ impl Roster {
                 Some(format!("{state}, exit code {}", container.exit_code))
             }
             Became::Vetoed => vetoed.first().map(|one| format!("{}: {}", one.stage, one.reason)),
+            Became::Ignored => {
+                let ignored = outcome.and_then(|outcome| outcome.ignored.first().cloned());
+                ignored.or_else(|| vetoed.first().map(|one| one.reason.clone()))
+            }
             _ => outcome.and_then(|outcome| outcome.ignored.first().cloned()),
         };
         self.put(Row {

@@ -21,8 +21,8 @@ use crate::{
 pub enum Meant {
     /// Nothing begins so.
     Nothing,
-    /// One container, or what it offers.
-    One(Box<Explanation>),
+    /// These containers.
+    These(Vec<Explanation>),
     /// Several: what each is, for people.
     Several(Vec<String>),
 }
@@ -135,7 +135,7 @@ impl Explainer {
                     Some(registered) => registered.clone(),
                     None => registry.read().await.map_err(|error| error_chain(&error))?,
                 };
-                Meant::One(Box::new(self.container(meant.remove(0), &registered).await))
+                Meant::These(vec![self.container(meant.remove(0), &registered).await])
             }
             _ => Meant::Several(words),
         })

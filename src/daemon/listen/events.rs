@@ -1,0 +1,75 @@
+//! The stream of events by which the page stays live: each says no more than that something is
+//! otherwise, and the page asks for what it shows.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use axum::body::{Body, Bytes};
+use futures_util::stream;
+use serde_json::json;
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, sleep},
+};
+
+use super::Inner;
+use crate::reconcile::Seen;
+
+/// The time between two looks for what is new.
+const PERIOD: Duration = Duration::from_millis(500);
+/// After so long without news a word keeps the connection open, and shows whether it still is.
+const QUIET: Duration = Duration::from_secs(15);
+
+struct Listening {
+    inner: Arc<Inner>,
+    last: Option<String>,
+    said: Instant,
+    _place: OwnedSemaphorePermit,
+}
+
+/// The events from now on. A reader that is slow is told less often.
+pub(super) fn body(inner: Arc<Inner>, place: OwnedSemaphorePermit) -> Body {
+    let listening = Listening { inner, last: None, said: Instant::now(), _place: place };
+    Body::from_stream(stream::unfold(listening, |mut listening| async move {
+        let event = listening.next().await?;
+        Some((Ok::<_, Infallible>(Bytes::from(event)), listening))
+    }))
+}
+
+impl Listening {
+    async fn next(&mut self) -> Option<String> {
+        loop {
+            if self.last.is_some() {
+                sleep(PERIOD).await;
+            }
+            let shot = self.inner.view.shot().await.ok()?;
+            let news = news(&shot.seen);
+            if self.last.as_ref() != Some(&news) {
+                let event = format!("event: state\ndata: {news}\n\n");
+                (self.last, self.said) = (Some(news), Instant::now());
+                return Some(event);
+            }
+            if self.said.elapsed() >= QUIET {
+                self.said = Instant::now();
+                return Some(": quiet\n\n".into());
+            }
+        }
+    }
+}
+
+/// What tells one state from another.
+fn news(seen: &Seen) -> String {
+    let overview = &seen.overview;
+    let stages: Vec<_> = seen.stages.iter().map(|stage| stage.healthy).collect();
+    json!({
+        "revision": seen.revision,
+        "services": overview.services,
+        "docker": overview.docker.as_ref().map(|known| known.up),
+        "registry": overview.registry.as_ref().map(|known| known.up),
+        "ready": overview.full_cycle.is_some(),
+        "held": seen.held.as_ref().map(|held| held.services.len()),
+        "troubles": overview.troubles.len(),
+        "pipeline": seen.pipeline,
+        "healthy": stages,
+    })
+    .to_string()
+}
