@@ -82,6 +82,10 @@ sim: ## Simulate the loop in many worlds (SEEDS=10000), or in one and show it (S
 	SEED=$(SEED) SEEDS=$(or $(SEEDS),$(if $(SEED),,10000)) \
 		$(CARGO) test --profile bench --locked --lib sim::every_seed -- --nocapture
 
+# What is shipped is what is measured. Nothing else should run meanwhile.
+bench: ## Measure what the daemon takes, beside what it takes at the least (QUICK=1 for a short run)
+	QUICK=$(filter 1,$(QUICK)) $(CARGO) bench --locked --bench figures
+
 # The tests feed the loader with the same generator, ten thousand files of one seed.
 fuzz: ## Feed the loader with random and mutated components (FUZZ_SECONDS=600, FUZZ_SEED=the time)
 	WHARFINGER_FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) WHARFINGER_FUZZ_SEED=$(or $(FUZZ_SEED),$(shell date +%s)) \
