@@ -30,6 +30,11 @@ PATH=$tools/gcc-ld:$PATH
 CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$tools/wasm-component-ld
 export PATH CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER
 
+# A stack of 128 KiB instead of a megabyte: each call gets a memory of its own, and what is smaller is
+# cleared faster. Flags that are there already stay.
+CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS="${CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS-} -C link-arg=-zstack-size=131072"
+export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS
+
 debian_sources() {
     [ -x /usr/bin/rustc ] && [ -x /usr/bin/cargo ] &&
         [ -d "$(/usr/bin/rustc --print sysroot)/lib/rustlib/src/rust/library/std" ]

@@ -54,6 +54,9 @@
 //! ordinary library: [`native`] calls the stage as the daemon would, and
 //! [`testing`] makes tests of it that read well.
 //!
+//! Built for `wasm32-unknown-unknown`, it brings an allocator that suits an instance of one call; the
+//! feature `allocator`, which is on by default, leaves room for another one when it is off.
+//!
 //! The types are those of the contract, `wharfinger:pipeline`; what their
 //! fields mean is said there once. What many policies need is here as well:
 //! [`dns`], [`tags`], [`image`], [`pattern`], [`ports`], [`template`] and [`duration`].
@@ -61,6 +64,8 @@
 pub mod dns;
 pub mod duration;
 mod glue;
+#[cfg(any(all(feature = "allocator", target_family = "wasm", target_os = "unknown"), test))]
+mod heap;
 pub mod image;
 pub mod logging;
 pub mod native;
