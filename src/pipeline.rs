@@ -22,19 +22,17 @@ mod judge;
 mod lint;
 mod memory;
 mod outcome;
+mod run;
 mod step;
 mod survey;
 mod unloaded;
 mod validate;
 
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
 
 use crate::{
     model::{
@@ -45,7 +43,6 @@ use crate::{
     select::{SelectError, Selector},
 };
 use bounds::Tally;
-use digest::Facts;
 use gate::Gate;
 use memory::Memory;
 
@@ -91,6 +88,12 @@ pub trait Stage: Send + Sync {
 
     /// Why it could not be loaded, if this only stands in its place.
     fn unloaded(&self) -> Option<&str> {
+        None
+    }
+
+    /// The threads on which its calls are made, if it has some of its own: a run that has to call
+    /// it goes on there, so that it changes threads once for all stages of the same threads.
+    fn threads(&self) -> Option<&Handle> {
         None
     }
 
@@ -427,84 +430,6 @@ impl Pipeline {
             // What it would have is as large as what was refused.
             Err(source) => Err(failed(LIMITS, container, source, Outcome::default())),
         }
-    }
-
-    /// Run services through those stages that `takes_part` names.
-    async fn run(
-        &self,
-        container: &Container,
-        host: &Host,
-        mut outcome: Outcome,
-        takes_part: impl Fn(&Step) -> bool,
-    ) -> Result<Outcome, PipelineError> {
-        let facts = Facts::of(container, host);
-        let mut hush = hush::Hush::of(container);
-        for step in self.steps.iter().filter(|step| takes_part(step)) {
-            let mut trace = Trace::of(step);
-            let answer = match step.selects(container).await {
-                Ok(true) => self.ask(step, container, host, &facts, &mut trace, &outcome).await,
-                Ok(false) => {
-                    trace.skipped = true;
-                    outcome.trace.push(trace);
-                    continue;
-                }
-                Err(error) => Err(error),
-            };
-            hush.messages(&mut trace.messages);
-            let answer = hush.answer(answer);
-            if let Err(error) = &answer {
-                step.record().failed(step.name(), &container.id, error);
-            }
-            match outcome.take(step, trace, answer) {
-                Ok(outcome::Then::GoOn) => {}
-                Ok(outcome::Then::End) => break,
-                Err(source) => return Err(failed(step.name(), container, source, outcome)),
-            }
-        }
-        Ok(outcome)
-    }
-
-    /// What a stage makes of the services so far: by memory, if it was asked
-    /// the same before.
-    async fn ask(
-        &self,
-        step: &Step,
-        container: &Container,
-        host: &Host,
-        facts: &Facts,
-        trace: &mut Trace,
-        so_far: &Outcome,
-    ) -> Result<judge::Judged, StageError> {
-        let services = &so_far.services;
-        let judge = judge::Judge { step, container, host, services, bounds: &self.bounds };
-        let memory = self.memory.as_deref();
-        let fingerprint = step.fingerprint().filter(|_| memory.is_some());
-        let key = fingerprint.map(|fingerprint| facts.key(fingerprint, services));
-        let counted = step.rules().mode;
-        if let Some(known) = key.as_ref().and_then(|key| memory?.get(key)) {
-            let judged = judge.judge(known.decision.clone())?;
-            trace.messages.clone_from(&known.messages);
-            step.record().remembered(step.name(), &container.id);
-            // What it only would have done before it does now, or the other way round.
-            if let (Some(memory), Some(key)) = (memory, key.filter(|_| known.counted != counted)) {
-                step.record().counted_anew(step, &judged.changes);
-                memory.put(key, &memory::Answer { counted, ..known });
-            }
-            return Ok(judged);
-        }
-        let began = Instant::now();
-        let Called { result, messages } = step.stage().process(container, host, services).await;
-        trace.messages = messages;
-        let remembered = result.as_ref().ok().filter(|_| key.is_some()).cloned();
-        let answer = result.and_then(|decision| judge.judge(decision));
-        step.record().called(began.elapsed(), key.is_some());
-        let judged = answer?;
-        step.record().answered(step, &container.id, &judged.changes);
-        if let (Some(memory), Some(key), Some(decision)) = (memory, key, remembered) {
-            let messages = trace.messages.clone();
-            memory.put(key, &memory::Answer { decision, messages, counted });
-        }
-        Ok(judged)
     }
 }
 

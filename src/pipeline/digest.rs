@@ -22,12 +22,12 @@ impl Facts {
         Self(digest.finalize().into())
     }
 
-    /// The key of the answer that a stage gives on these services.
-    pub(super) fn key(&self, fingerprint: &Digest, services: &[Service]) -> Digest {
+    /// The key of the answer that a stage gives on services of this digest.
+    pub(super) fn key(&self, fingerprint: &Digest, services: &Digest) -> Digest {
         let mut digest = Sha256::new();
         digest.update(fingerprint);
         digest.update(self.0);
-        update(&mut digest, &services);
+        digest.update(services);
         digest.finalize().into()
     }
 }
@@ -41,6 +41,13 @@ pub(super) fn of_steps(steps: &[Step]) -> String {
     }
     let digest = digest.finalize();
     digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A digest of the services so far, which is the same for all stages that leave them as they are.
+pub(super) fn services_digest(services: &[Service]) -> Digest {
+    let mut digest = Sha256::new();
+    update(&mut digest, &services);
+    digest.finalize().into()
 }
 
 /// JSON ends where its value ends, so that two values in a row are told apart.

@@ -1,16 +1,23 @@
 //! The answers that stages have given, within bounds. What was not used for the
 //! longest time is forgotten first.
 //!
-//! An answer is kept in a binary form, in which it takes a sixth of the memory: there
-//! is one for each stage and container, and it is seldom looked at. It is safe to
-//! forget anything at any moment: the stage is asked again.
+//! An answer is kept in a binary form, and of a changed service only the fields that differ
+//! from those that the stage was shown: there is one for each stage and container, and it is
+//! seldom looked at. It is safe to forget anything at any moment: the stage is asked again.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+mod patch;
+
+use std::{
+    borrow::Cow,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use lru::LruCache;
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Message, Mode, digest::Digest};
+use super::{Decision, Message, Mode, Verdict, digest::Digest};
+use crate::model::service::Service;
+use patch::Patch;
 
 /// Answers that are remembered at most: those of 16 stages on 4,000 containers.
 const MAX_ANSWERS: usize = 1 << 16;
@@ -20,12 +27,31 @@ const MAX_BYTES: usize = 32 << 20;
 const ANSWER_BYTES: usize = 128;
 
 /// A remembered answer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Answer {
     pub(super) decision: Decision,
     pub(super) messages: Vec<Message>,
     /// Under which mode of the stage it was counted what the answer does.
     pub(super) counted: Mode,
+}
+
+/// An answer in the form in which it is kept.
+pub(super) struct Packed(Vec<u8>);
+
+/// An answer as it is kept, beside the services that it was given on.
+#[derive(Serialize, Deserialize)]
+struct Kept<'a> {
+    verdicts: Vec<KeptVerdict<'a>>,
+    added: Cow<'a, [Service]>,
+    messages: Cow<'a, [Message]>,
+    counted: Mode,
+}
+
+#[derive(Serialize, Deserialize)]
+enum KeptVerdict<'a> {
+    Keep,
+    Replace(Box<Patch>),
+    Veto(Cow<'a, str>),
 }
 
 #[derive(Debug)]
@@ -53,14 +79,17 @@ impl Memory {
         Self { max_answers, max_bytes, known: Mutex::new(known) }
     }
 
-    pub(super) fn get(&self, key: &Digest) -> Option<Answer> {
+    /// The answer on these services, of which the key is.
+    pub(super) fn get(&self, key: &Digest, services: &[Service]) -> Option<Answer> {
         let mut known = self.lock();
-        let answer = known.answers.get(key)?;
-        Some(postcard::from_bytes(answer).expect("it was written by the same program"))
+        let kept = known.answers.get(key)?;
+        let kept = postcard::from_bytes(kept).expect("it was written by the same program");
+        drop(known);
+        Some(restored(kept, services))
     }
 
-    pub(super) fn put(&self, key: Digest, answer: &Answer) {
-        let answer = postcard::to_allocvec(answer).expect("all its lists have a length");
+    /// Remember an answer.
+    pub(super) fn put(&self, key: Digest, Packed(answer): Packed) {
         if size(&answer) > self.max_bytes {
             return;
         }
@@ -81,6 +110,34 @@ impl Memory {
     }
 }
 
+/// What is to be kept of an answer on these services.
+pub(super) fn pack(
+    services: &[Service],
+    decision: &Decision,
+    messages: &[Message],
+    counted: Mode,
+) -> Packed {
+    let kept = decision.verdicts.iter().zip(services).map(|(verdict, before)| match verdict {
+        Verdict::Keep => KeptVerdict::Keep,
+        Verdict::Replace(after) => KeptVerdict::Replace(Box::new(Patch::between(before, after))),
+        Verdict::Veto(reason) => KeptVerdict::Veto(Cow::Borrowed(reason)),
+    });
+    let (verdicts, added) = (kept.collect(), decision.added.as_slice().into());
+    let kept = Kept { verdicts, added, messages: messages.into(), counted };
+    Packed(postcard::to_allocvec(&kept).expect("all its lists have a length"))
+}
+
+fn restored(kept: Kept<'_>, services: &[Service]) -> Answer {
+    let Kept { verdicts, added, messages, counted } = kept;
+    let verdicts = verdicts.into_iter().zip(services).map(|(kept, before)| match kept {
+        KeptVerdict::Keep => Verdict::Keep,
+        KeptVerdict::Replace(patch) => Verdict::Replace(Box::new(patch.applied_to(before))),
+        KeptVerdict::Veto(reason) => Verdict::Veto(reason.into_owned()),
+    });
+    let decision = Decision { verdicts: verdicts.collect(), added: added.into_owned() };
+    Answer { decision, messages: messages.into_owned(), counted }
+}
+
 /// The memory that an answer takes, roughly.
 fn size(answer: &[u8]) -> usize {
     ANSWER_BYTES + answer.len()
@@ -89,7 +146,7 @@ fn size(answer: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::Verdict;
+    use crate::pipeline::tests::{container, host};
 
     fn answer(bytes: usize) -> Answer {
         let verdicts = vec![Verdict::Veto("x".repeat(bytes))];
@@ -97,8 +154,17 @@ mod tests {
         Answer { decision, messages: Vec::new(), counted: Mode::Enforce }
     }
 
+    fn services() -> Vec<Service> {
+        let candidates = crate::pipeline::candidates(&container(), &host(), &Default::default());
+        candidates.expect("right labels").services
+    }
+
+    fn packed(answer: &Answer) -> Packed {
+        pack(&services(), &answer.decision, &answer.messages, answer.counted)
+    }
+
     fn bytes(length: usize) -> usize {
-        size(&postcard::to_allocvec(&answer(length)).expect("bytes"))
+        size(&packed(&answer(length)).0)
     }
 
     fn known(memory: &Memory) -> Vec<u8> {
@@ -109,10 +175,10 @@ mod tests {
     fn the_longest_unused_answer_is_forgotten_first() {
         let memory = Memory::bounded(3, 1 << 20);
         for n in 0..3 {
-            memory.put([n; 32], &answer(1));
+            memory.put([n; 32], packed(&answer(1)));
         }
-        assert_eq!(memory.get(&[0; 32]), Some(answer(1)));
-        memory.put([3; 32], &answer(1));
+        assert_eq!(memory.get(&[0; 32], &services()), Some(answer(1)));
+        memory.put([3; 32], packed(&answer(1)));
         assert_eq!(known(&memory), [0, 2, 3]);
     }
 
@@ -120,13 +186,40 @@ mod tests {
     fn large_answers_make_room_and_the_count_of_bytes_is_right() {
         let memory = Memory::bounded(100, 10 * bytes(1_000));
         for n in 0..30 {
-            memory.put([n; 32], &answer(1_000));
-            memory.put([n; 32], &answer(1_000));
+            memory.put([n; 32], packed(&answer(1_000)));
+            memory.put([n; 32], packed(&answer(1_000)));
         }
         assert_eq!(known(&memory), (20..30).collect::<Vec<_>>());
-        memory.put([99; 32], &answer(1 << 20));
-        assert!(memory.get(&[99; 32]).is_none(), "it is larger than all that may be remembered");
+        memory.put([99; 32], packed(&answer(1 << 20)));
+        assert!(
+            memory.get(&[99; 32], &services()).is_none(),
+            "it is larger than all that may be remembered"
+        );
         let whole: usize = memory.lock().answers.iter().map(|(_, answer)| size(answer)).sum();
         assert_eq!(memory.lock().bytes, whole);
+    }
+
+    #[test]
+    fn what_is_kept_of_a_changed_service_is_the_change() {
+        let mut before = services();
+        before[0].meta.insert("long".into(), "x".repeat(1_000));
+        let mut after = before[0].clone();
+        after.tags.push("blessed".into());
+        let verdicts = vec![Verdict::Replace(Box::new(after)), Verdict::Keep];
+        let decision = Decision { verdicts, added: before.clone() };
+        let answer = Answer { decision, messages: Vec::new(), counted: Mode::Monitor };
+        let kept = pack(&before, &answer.decision, &answer.messages, answer.counted);
+        let added = postcard::to_allocvec(&before).expect("bytes").len();
+        let change = kept.0.len() - added;
+        assert!(change < 100, "{change} bytes");
+        let memory = Memory::default();
+        memory.put([1; 32], kept);
+        let mut known = memory.get(&[1; 32], &before).expect("it was put there");
+        if let Verdict::Replace(after) = &mut known.decision.verdicts[0] {
+            // Whose port it stands for is not the stage's to say.
+            assert_eq!(after.origin, None);
+            after.origin.clone_from(&before[0].origin);
+        }
+        assert_eq!(known, answer);
     }
 }

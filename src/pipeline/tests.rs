@@ -1,5 +1,6 @@
 mod again;
 mod steps;
+mod threads;
 
 use std::{collections::BTreeMap, sync::Mutex};
 

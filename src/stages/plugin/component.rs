@@ -1,6 +1,7 @@
 //! A component as a stage of the pipeline.
 
 use std::{
+    panic::AssertUnwindSafe,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -8,7 +9,7 @@ use std::{
 
 use bytesize::ByteSize;
 use futures_util::{FutureExt as _, future::BoxFuture};
-use tokio::time::timeout;
+use tokio::{runtime::Handle, time::timeout};
 use wasmtime::{
     Store,
     component::{Component, Linker},
@@ -159,6 +160,7 @@ impl ComponentStage {
 
     /// Call a function of a fresh instance, within the stage's limits, on the
     /// guests' own threads. Whatever comes of it, the instance is thrown away.
+    /// Who is on such a thread already stays there.
     async fn call<T, F>(&self, function: F) -> GuestCall<T>
     where
         T: Send + 'static,
@@ -182,7 +184,7 @@ impl ComponentStage {
         let ticking = self.host.engine.run();
         let (linked, stack) = (self.linked.clone(), self.host.stack);
         let (allowance, figures) = (self.allowance.clone(), self.figures.clone());
-        let call = self.host.runtime().spawn(async move {
+        let call = async move {
             let (_permit, _ticking) = (permit, ticking);
             let began = Instant::now();
             let mut store = Guest::store(linked.engine(), &allowance);
@@ -202,8 +204,14 @@ impl ComponentStage {
             let memory = store.data().memory();
             let messages = store.into_data().into_messages(&figures);
             GuestCall { result, messages, time: began.elapsed(), memory }
-        });
-        call.await.unwrap_or_else(|error| failed(error.to_string()))
+        };
+        let threads = self.host.runtime().handle();
+        if Handle::try_current().is_ok_and(|here| here.id() == threads.id()) {
+            // A fault of the host in one stage's call is no other stage's.
+            let call = AssertUnwindSafe(call).catch_unwind();
+            return call.await.unwrap_or_else(|_| failed("the call panicked".into()));
+        }
+        threads.spawn(call).await.unwrap_or_else(|error| failed(error.to_string()))
     }
 
     /// An answer within the stage's own limits of services and tags. Tags that a service had
@@ -260,6 +268,10 @@ impl Stage for ComponentStage {
 
     fn is_pure(&self) -> bool {
         self.capabilities().is_empty()
+    }
+
+    fn threads(&self) -> Option<&Handle> {
+        Some(self.host.runtime().handle())
     }
 
     fn stats(&self) -> Option<Stats> {

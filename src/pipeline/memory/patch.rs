@@ -1,0 +1,88 @@
+//! What a stage changed of a service. Pure.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{
+    container::Protocol,
+    service::{Check, Service, Weights},
+};
+
+/// The fields that differ, with their new values; none is as it was. The origin is left out, since no
+/// stage has a say in it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Patch {
+    id: Option<String>,
+    name: Option<String>,
+    address: Option<String>,
+    port: Option<u16>,
+    protocol: Option<Protocol>,
+    tags: Option<Vec<String>>,
+    meta: Option<BTreeMap<String, String>>,
+    checks: Option<Vec<Check>>,
+    weights: Option<Option<Weights>>,
+    enable_tag_override: Option<bool>,
+    tagged_addresses: Option<BTreeMap<String, (String, u16)>>,
+    attributes: Option<BTreeMap<String, String>>,
+}
+
+impl Patch {
+    /// What makes one service of the other.
+    pub(super) fn between(before: &Service, after: &Service) -> Self {
+        fn differing<T: PartialEq + Clone>(before: &T, after: &T) -> Option<T> {
+            (before != after).then(|| after.clone())
+        }
+        let Service {
+            id,
+            name,
+            address,
+            port,
+            protocol,
+            tags,
+            meta,
+            checks,
+            weights,
+            enable_tag_override,
+            tagged_addresses,
+            origin: _,
+            attributes,
+        } = after;
+        Self {
+            id: differing(&before.id, id),
+            name: differing(&before.name, name),
+            address: differing(&before.address, address),
+            port: differing(&before.port, port),
+            protocol: differing(&before.protocol, protocol),
+            tags: differing(&before.tags, tags),
+            meta: differing(&before.meta, meta),
+            checks: differing(&before.checks, checks),
+            weights: differing(&before.weights, weights),
+            enable_tag_override: differing(&before.enable_tag_override, enable_tag_override),
+            tagged_addresses: differing(&before.tagged_addresses, tagged_addresses),
+            attributes: differing(&before.attributes, attributes),
+        }
+    }
+
+    /// The service that it makes of the one that it was made from.
+    pub(super) fn applied_to(self, before: &Service) -> Service {
+        fn or<T: Clone>(after: Option<T>, before: &T) -> T {
+            after.unwrap_or_else(|| before.clone())
+        }
+        Service {
+            id: or(self.id, &before.id),
+            name: or(self.name, &before.name),
+            address: or(self.address, &before.address),
+            port: or(self.port, &before.port),
+            protocol: or(self.protocol, &before.protocol),
+            tags: or(self.tags, &before.tags),
+            meta: or(self.meta, &before.meta),
+            checks: or(self.checks, &before.checks),
+            weights: or(self.weights, &before.weights),
+            enable_tag_override: or(self.enable_tag_override, &before.enable_tag_override),
+            tagged_addresses: or(self.tagged_addresses, &before.tagged_addresses),
+            origin: None,
+            attributes: or(self.attributes, &before.attributes),
+        }
+    }
+}
