@@ -20,7 +20,7 @@ BASH_SCRIPTS := .ci/run $(wildcard tests/demo/*.sh)
 
 # Cargo uses all processors by itself.
 .NOTPARALLEL:
-.PHONY: help build plugins reference dist image demo check test sim fuzz fuzz-gate lint clean
+.PHONY: help build plugins reference dist image demo check test bench sim fuzz fuzz-gate lint clean
 .PHONY: quick environment components check-format check-scripts check-clippy check-clippy-daemon
 .PHONY: check-clippy-plugins test-unit test-plugins test-daemon test-docker test-shipped
 
@@ -83,7 +83,7 @@ sim: ## Simulate the loop in many worlds (SEEDS=10000), or in one and show it (S
 		$(CARGO) test --profile bench --locked --lib sim::every_seed -- --nocapture
 
 # What is shipped is what is measured. Nothing else should run meanwhile.
-bench: ## Measure what the daemon takes, beside what it takes at the least (QUICK=1 for a short run)
+bench: components ## Measure what the daemon takes, beside what it takes at the least (QUICK=1 for a short run)
 	QUICK=$(filter 1,$(QUICK)) $(CARGO) bench --locked --bench figures
 
 # The tests feed the loader with the same generator, ten thousand files of one seed.

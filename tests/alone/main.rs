@@ -31,3 +31,4 @@ mod secrets;
 mod stories;
 mod strangers;
 mod words;
+mod work;

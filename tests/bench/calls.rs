@@ -10,7 +10,7 @@ use std::{
 
 use globset::{Glob, GlobSet};
 use wasmtime::{
-    Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store,
+    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store,
     component::{Component, HasSelf, Linker},
 };
 use wharfinger::{
@@ -58,7 +58,9 @@ impl Alone {
     pub(crate) fn load(file: &Path, settings: &str) -> wasmtime::Result<Self> {
         let mut pool = PoolingAllocationConfig::default();
         // What an operator who knows the engine would say of small guests.
-        pool.linear_memory_keep_resident(256 << 10).table_keep_resident(16 << 10);
+        pool.linear_memory_keep_resident(256 << 10)
+            .table_keep_resident(16 << 10)
+            .pagemap_scan(Enabled::Auto);
         let mut config = Config::new();
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
         config.concurrency_support(false);
