@@ -144,13 +144,15 @@ async fn what_is_asked_written_and_called_is_what_has_to_be() {
     assert_eq!((less.writes, less.stages), (COUNT + 2, more.stages), "after a death");
     assert!(less.inspections <= COUNT + 2, "{} inspections", less.inspections);
 
-    // Only the stage that has changed is called, and each service is written once.
+    // The stage that has changed is called, and each service is written once. That the pipeline settles is
+    // tried on its own result, which the first stage has not seen before.
     lab.configure("two");
     lab.until_registered(COUNT, "two").await;
     let changed = lab.work(&control).await;
     assert_eq!(changed.writes, 2 * COUNT + 2, "after a change of the last stage");
     let [first, last] = [changed.stages[0], changed.stages[1]];
-    assert_eq!(first.0, count + 1, "calls of the stage that has not changed");
+    assert!(first.0 <= 2 * count + 1, "{} calls of the stage that has not changed", first.0);
     assert!(first.1 >= count, "{} remembered answers of it", first.1);
-    assert_eq!(last.0 - (count + 1), count, "calls of the one that has");
+    let more = last.0 - (count + 1);
+    assert!((count..=2 * count).contains(&more), "{more} calls of the one that has");
 }

@@ -200,7 +200,7 @@ mod tests {
         for n in 0..20_000 {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let random = (seed >> 33) as usize;
-            if random % 3 == 0 && !live.is_empty() || live.len() > 200 {
+            if random.is_multiple_of(3) && !live.is_empty() || live.len() > 200 {
                 let (part, layout, mark) = live.swap_remove(random % live.len());
                 // SAFETY: it was allocated with this layout.
                 unsafe {
@@ -215,7 +215,7 @@ mod tests {
             // SAFETY: the region is this test's.
             let part = unsafe { heap.allocate(layout, |_| None) };
             assert!(!part.is_null(), "after {n}: what is freed is used again");
-            assert_eq!(part as usize % layout.align(), 0, "{layout:?}");
+            assert!((part as usize).is_multiple_of(layout.align()), "{layout:?}");
             let mark = (n % 251) as u8;
             // SAFETY: the part holds the layout.
             unsafe { part.write_bytes(mark, layout.size()) };
