@@ -2,7 +2,7 @@
 //! find it; the fields that it may have beside `timestamp`, `level`, `event` and `message`; and
 //! which warnings last, so that they are told once and then counted.
 //!
-//! It is all that the log says at the levels from INFO on, and docs/LOG.md is this list for
+//! It is all that the log says at the levels from INFO on, and docs/log.md is this list for
 //! readers.
 
 /// A kind of event.
@@ -219,8 +219,8 @@ mod tests {
             let _ =
                 writeln!(table, "| `{}` | {} | {} |", kind.name, fields.join(", "), kind.meaning);
         }
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/LOG.md");
-        let docs = fs::read_to_string(file).expect("docs/LOG.md");
-        assert!(docs.contains(&table), "docs/LOG.md differs from:\n{table}");
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/log.md");
+        let docs = fs::read_to_string(file).expect("docs/log.md");
+        assert!(docs.contains(&table), "docs/log.md differs from:\n{table}");
     }
 }
