@@ -129,7 +129,8 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         error!(event = event::ENDED_BADLY, reason, "the configuration is not watched any more");
     }
     if let Some(Err(error)) = unless_none(listening).await {
-        error!(%error, "what answers HTTP ended badly");
+        let reason = error.to_string();
+        error!(event = event::ENDED_BADLY, reason, "nothing is answered over HTTP any more");
     }
     if let Some(log) = log {
         log.end().await;

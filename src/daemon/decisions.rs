@@ -26,7 +26,9 @@ use tracing::{info, warn};
 use crate::{
     config::DecisionsConfig,
     reconcile::{Decision, Decisions, Told},
-    secrets, text,
+    secrets,
+    telemetry::event,
+    text,
 };
 
 /// Decisions that wait to be written.
@@ -182,10 +184,21 @@ impl Writer {
         let Place::File(target) = &mut self.place else { return };
         let path = target.path.display().to_string();
         match target.file() {
-            Ok(_) => info!("Writing decisions to {path}"),
+            Ok(_) => {
+                info!(
+                    event = event::DECISIONS_WRITTEN,
+                    place = path,
+                    "Writing decisions to {path}"
+                );
+            }
             Err(error) => {
                 self.fails = true;
-                warn!(path, %error, "decisions.file: decisions cannot be written; it is tried again");
+                warn!(
+                    event = event::DECISIONS_UNWRITTEN,
+                    place = path,
+                    reason = %error,
+                    "decisions.file: decisions cannot be written; it is tried again"
+                );
             }
         }
     }
@@ -219,20 +232,26 @@ impl Writer {
                 target.write(line)
             }
         };
+        let place = || match &self.place {
+            Place::Stdout => "the standard output".into(),
+            Place::File(target) => target.path.display().to_string(),
+        };
         match done {
             Ok(()) if std::mem::take(&mut self.fails) => {
-                info!("decisions are written again");
+                let place = place();
+                info!(event = event::DECISIONS_WRITTEN, place, "decisions are written again");
                 self.say_dropped();
             }
             Ok(()) => self.say_dropped(),
             Err(error) => {
                 self.decisions.lose();
                 if !std::mem::replace(&mut self.fails, true) {
-                    let place = match &self.place {
-                        Place::Stdout => "the standard output".into(),
-                        Place::File(target) => target.path.display().to_string(),
-                    };
-                    warn!(place, %error, "decisions cannot be written; all else goes on");
+                    warn!(
+                        event = event::DECISIONS_UNWRITTEN,
+                        place = place(),
+                        reason = %error,
+                        "decisions cannot be written; all else goes on"
+                    );
                 }
             }
         }
@@ -242,8 +261,11 @@ impl Writer {
     fn say_dropped(&mut self) {
         let dropped = self.decisions.dropped();
         if dropped > self.said {
-            let missing = dropped - self.said;
-            warn!(missing, "decisions are missing in the decision log");
+            let count = dropped - self.said;
+            warn!(
+                event = event::DECISIONS_DROPPED,
+                count, "decisions are missing in the decision log: {count}"
+            );
             self.said = dropped;
         }
     }

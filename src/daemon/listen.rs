@@ -51,6 +51,7 @@ use crate::{
     config::Listen,
     daemon::control::Facts,
     reconcile::{Decisions, Handle},
+    telemetry::event,
 };
 use access::Access;
 use bounded::Bounded;
@@ -126,7 +127,11 @@ pub async fn serve(
     let access = match Access::of(&listen) {
         Ok(access) => access,
         Err(error) => {
-            error!(%error, "nothing is answered over HTTP: there are no random numbers");
+            let reason = error.to_string();
+            error!(
+                event = event::HTTP_MISSING,
+                reason, "nothing is answered over HTTP: there are no random numbers"
+            );
             return;
         }
     };
@@ -191,13 +196,15 @@ async fn bound(address: SocketAddr) -> TcpListener {
         };
         match tried.await {
             Ok((listener, own)) => {
-                info!("Answering HTTP at http://{own}/");
+                let address = own.to_string();
+                info!(event = event::HTTP_LISTENING, address, "Answering HTTP at http://{own}/");
                 return listener;
             }
             Err(error) if !said => {
                 error!(
+                    event = event::HTTP_MISSING,
                     %address,
-                    %error,
+                    reason = %error,
                     "nothing is answered over HTTP: the address cannot be had; it is tried again"
                 );
                 said = true;

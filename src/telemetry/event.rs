@@ -58,6 +58,11 @@ kinds! {
     CONTROL_MISSING "control-missing" ["reason"] "No command reaches the daemon.";
     CONTROL_REFUSED "control-refused" [] "Somebody asked on the control socket who may not.";
     CONTROL_FAILED "control-failed" ["reason"] "The control socket takes no connection for a second.";
+    HTTP_LISTENING "http-listening" ["address"] [ends HTTP_MISSING] "The daemon is looked at over HTTP there.";
+    HTTP_MISSING "http-missing" ["address" "reason"] "Nothing is answered over HTTP; where the address cannot be had, it is tried again.";
+    DECISIONS_WRITTEN "decisions-written" ["place"] [ends DECISIONS_UNWRITTEN] "Decisions are written there, for the first time or again.";
+    DECISIONS_UNWRITTEN "decisions-unwritten" ["place" "reason"] "Decisions cannot be written there; all else goes on.";
+    DECISIONS_DROPPED "decisions-dropped" ["count"] "So many decisions are missing in the decision log.";
 
     // What it is made of.
     RELOADED "reloaded" ["file"] "A changed pipeline is in force.";
