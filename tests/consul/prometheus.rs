@@ -103,6 +103,55 @@ fn complaints(metrics: &str) -> String {
     if output.status.success() { said } else { format!("{}: {said}", output.status) }
 }
 
+fn packaged(file: &str) -> String {
+    fs::read_to_string(root().join("packaging").join(file)).expect("a file of the packaging")
+}
+
+/// The queries of the dashboard, as Grafana sends them.
+fn dashboard() -> Vec<String> {
+    let dashboard: Value = serde_json::from_str(&packaged("grafana/dashboard.json")).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels").iter();
+    let targets = panels.flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
+    let queries = targets.map(|target| target["expr"].as_str().expect("a query"));
+    let queries: Vec<_> = queries
+        .map(|query| query.replace("$job", "wharfinger").replace("$instance", ".*"))
+        .map(|query| query.replace("[5m]", "[10s]"))
+        .collect();
+    assert!(queries.len() > 20, "{queries:?}");
+    queries
+}
+
+/// Each rule can be loaded, fires in the story that it is for and not before, is about metrics that
+/// there are, and is explained.
+#[test]
+fn the_alerts_fire_when_they_are_to() {
+    let folder = root().join("packaging/prometheus");
+    for args in [["check", "rules", "alerts.yml"], ["test", "rules", "alerts_test.yml"]] {
+        let mut command = Command::new(tool("promtool", "prometheus"));
+        let output = command.args(args).current_dir(&folder).output().expect("it can be run");
+        let said = [output.stdout, output.stderr].concat();
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&said));
+    }
+    let (rules, stories) =
+        (packaged("prometheus/alerts.yml"), packaged("prometheus/alerts_test.yml"));
+    let operations = fs::read_to_string(root().join("docs/operations.md")).expect("it is there");
+    let mut alerts = 0;
+    for alert in rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
+        alerts += 1;
+        assert!(stories.contains(&format!("alertname: {alert}")), "{alert} has no story");
+        assert!(operations.contains(&format!("`{alert}`")), "{alert} is not explained");
+    }
+    assert!(alerts > 5, "{alerts}");
+    for text in [rules, packaged("grafana/dashboard.json")] {
+        for word in text.split(|c: char| !(c == '_' || c.is_ascii_alphanumeric())) {
+            let ours = word.starts_with("wharfinger_") || word.starts_with("process_");
+            let bare = word.strip_suffix("_bucket").unwrap_or(word);
+            let known = names::ALL.iter().any(|one| one.name == bare);
+            assert!(!ours || known, "there is no metric {word}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_prometheus_sees_what_happens() {
     let lab = Lab::new().await;
@@ -159,6 +208,13 @@ async fn a_real_prometheus_sees_what_happens() {
     lab.remove("/v1/agent/service/deregister/h:web:80").await;
     prometheus.shows("wharfinger_drift_repaired_total >= 1").await;
     lab.has(&["h:web:80".into()], SOON).await;
+
+    // What the dashboard asks for is there; what did not happen here has no samples.
+    for query in dashboard() {
+        if !query.contains(names::STAGE_FAILURES.name) {
+            prometheus.shows(&query).await;
+        }
+    }
 
     let names = prometheus.ask("label/__name__/values", &[]).await.expect("the names");
     let scraped: Vec<&str> =
