@@ -150,8 +150,8 @@ impl Element<'_> {
         let labels: HashMap<String, String> =
             self.labels.map_or(Some(HashMap::new()), |_| part(self.labels))?;
         // Docker lists what a container is called by links, too: `/other/alias`.
-        let name = names.iter().filter_map(|name| name.strip_prefix('/'));
-        let name = name.filter(|name| !name.contains('/')).next()?;
+        let mut names = names.iter().filter_map(|name| name.strip_prefix('/'));
+        let name = names.find(|name| !name.contains('/'))?;
         let state = match part::<String>(self.state)?.as_str() {
             "running" => State::Running,
             "paused" => State::Paused,
