@@ -20,7 +20,7 @@ pub(super) mod verified;
 mod tests;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -71,6 +71,9 @@ pub(super) struct State {
     pub(super) roster: Roster,
     /// Containers that another one's look has left something for.
     requeued: BTreeSet<ContainerId>,
+    /// Whom each container that waits has left something for: two that wait for the IDs of each other
+    /// would else be looked at in turn for ever.
+    left_for: BTreeMap<ContainerId, BTreeSet<ContainerId>>,
     /// It is known what a former daemon left in maintenance.
     pub(super) maintained_known: bool,
 }
@@ -164,6 +167,7 @@ impl State {
             meters: Meters::default(),
             roster: Roster::default(),
             requeued: BTreeSet::new(),
+            left_for: BTreeMap::new(),
             maintained_known: false,
         }
     }
@@ -479,8 +483,11 @@ impl State {
         other.iter().for_each(|engine| self.say_other_engine(rules, engine));
         if waits {
             self.catalog.note_waiting(id, true);
-            let mut others = plan_for(&self.catalog, id, &concerned).others;
-            self.requeued.append(&mut others);
+            let others = plan_for(&self.catalog, id, &concerned).others;
+            let before = self.left_for.insert(id.clone(), others.clone()).unwrap_or_default();
+            self.requeued.extend(others.difference(&before).cloned());
+        } else {
+            self.left_for.remove(id);
         }
         Planned { plan, rival, waits }
     }
@@ -553,6 +560,7 @@ impl State {
         self.catalog.note_waiting(id, false);
         let mut plan = plan_for(&self.catalog, id, &concerned);
         self.requeued.append(&mut plan.others);
+        self.left_for.remove(id);
         self.guard.forget(id);
         plan.conflicts.clear();
         plan.actions
