@@ -74,6 +74,8 @@ pub(super) struct State {
     /// Whom each container that waits has left something for: two that wait for the IDs of each other
     /// would else be looked at in turn for ever.
     left_for: BTreeMap<ContainerId, BTreeSet<ContainerId>>,
+    /// The last resync named every container, and not only those that its list showed changed.
+    pub(super) named_all: bool,
     /// It is known what a former daemon left in maintenance.
     pub(super) maintained_known: bool,
 }
@@ -168,6 +170,7 @@ impl State {
             roster: Roster::default(),
             requeued: BTreeSet::new(),
             left_for: BTreeMap::new(),
+            named_all: false,
             maintained_known: false,
         }
     }
@@ -273,17 +276,20 @@ impl State {
         self.life.note_settled(container, asked);
     }
 
+    /// Whether a resync looks at every container. A trial counts what each of them wants; what was put
+    /// into maintenance is read anew each time; and registrator looked at all.
+    pub(super) fn looks_at_all(&self, rules: &Rules) -> bool {
+        self.guard.is_trial() || rules.lifecycle.maintains() || rules.is_original()
+    }
+
     /// Whether a look at a container in a list would find nothing to do: the list shows it as it was,
     /// and what it wanted then is registered.
     pub(super) fn is_settled(&self, rules: &Rules, listed: &Listed, now: Instant) -> bool {
-        // A trial counts what every container wants; what was put into maintenance is read anew at
-        // each resync; and registrator looked at all.
         #[cfg(test)]
         if super::sim::believes_any_list() {
             return true;
         }
-        let all = self.guard.is_trial() || rules.lifecycle.maintains() || rules.is_original();
-        if all || !self.life.is_settled(listed, now) {
+        if self.looks_at_all(rules) || !self.life.is_settled(listed, now) {
             return false;
         }
         let concerned = self.catalog.concerned(&listed.id);

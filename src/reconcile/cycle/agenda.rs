@@ -212,7 +212,7 @@ impl Agenda {
             say_recovered(job, name.as_deref(), failing.attempts);
         }
         let failed = failing.map(|failing| failing.at);
-        let mut hanging = Vec::new();
+        let (mut hanging, mut again) = (Vec::new(), false);
         match job {
             Job::Sync => {
                 self.synced = true;
@@ -223,9 +223,13 @@ impl Agenda {
                 // A trial that has begun goes on with what it has still to see.
                 let seen = self.unseen.as_ref().is_none_or(HashSet::is_empty);
                 let mut state = self.shared.state();
-                if seen && state.guard.is_trial() {
+                let begins = seen && state.guard.is_trial();
+                if begins && state.named_all {
                     self.unseen = Some(looks.collect());
                     state.begin_trial();
+                } else if begins {
+                    // The trial began while the list was being made.
+                    again = true;
                 }
             }
             Job::Watch => {
@@ -253,6 +257,9 @@ impl Agenda {
             Job::Reconcile(_) | Job::Heartbeat(_) | Job::CleanUp | Job::Neighbours => {}
         }
         self.add_all(next, now);
+        if again {
+            self.add(Job::Sync, now);
+        }
         if *job == Job::Sync {
             self.decide_if_all_seen(now);
             self.add(Job::CleanUp, now);

@@ -61,6 +61,7 @@ impl Shared {
             state.maintained_known = false;
         }
         let mut all = state.catalog.containers();
+        state.named_all = state.looks_at_all(&self.rules);
         for listed in running {
             match state.is_settled(&self.rules, &listed, now) {
                 true => drop(all.remove(&listed.id)),
