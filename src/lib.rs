@@ -24,6 +24,8 @@ pub mod select;
 // The pipeline decides what each of them offers on this host.
 pub mod pipeline;
 pub mod stages;
+// One policy for every host: a bundle of stages, which travels, is signed, and is taken over.
+pub mod policy;
 // The control loop compares that with what is registered.
 pub mod reconcile;
 // The registry takes the difference.
