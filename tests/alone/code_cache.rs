@@ -153,11 +153,14 @@ async fn the_daemon_keeps_code_where_it_is_told_and_stays_small() {
         daemon.wait_for_log("Listening for Docker events", SOON).await;
         let took = began.elapsed();
         println!(
-            "{start}: {took:?}, resident {} KiB, peak {} KiB",
+            "{start}: {took:?}, resident {} KiB, of which its own {} KiB, peak {} KiB",
             daemon.memory_kib("VmRSS"),
+            daemon.memory_kib("RssAnon"),
             daemon.memory_kib("VmHWM")
         );
-        assert!(daemon.memory_kib("VmRSS") < 40 * 1024, "{} KiB", daemon.memory_kib("VmRSS"));
+        // Its own: how much of the program's file and of the code's files is resident is up to the
+        // system, and the program under test is larger than the one that is shipped.
+        assert!(daemon.memory_kib("RssAnon") < 24 * 1024, "{} KiB", daemon.memory_kib("RssAnon"));
         daemon.terminate().await;
     }
     let code = folder.path().join("code");
