@@ -201,7 +201,8 @@ impl Shared {
 
     /// An event tells that a container was started at this time.
     pub(super) fn started(&self, container: &ContainerId, at: Moment) {
-        self.state().life.note_start(container, at.0);
+        let now = self.source.now();
+        self.state().life.note_start(container, at.0, now.0);
     }
 
     /// An event tells that a container has ended with this code at this time.

@@ -74,6 +74,11 @@ pub(super) struct State {
     /// Whom each container that waits has left something for: two that wait for the IDs of each other
     /// would else be looked at in turn for ever.
     left_for: BTreeMap<ContainerId, BTreeSet<ContainerId>>,
+    /// The containers of which the trial has still to see the rest: it is left to others, and those
+    /// were not looked at yet when they were.
+    partly_seen: BTreeSet<ContainerId>,
+    /// The trial has looked again at those that it had seen in part.
+    second_pass: bool,
     /// The last resync named every container, and not only those that its list showed changed.
     pub(super) named_all: bool,
     /// It is known what a former daemon left in maintenance.
@@ -170,6 +175,8 @@ impl State {
             roster: Roster::default(),
             requeued: BTreeSet::new(),
             left_for: BTreeMap::new(),
+            partly_seen: BTreeSet::new(),
+            second_pass: false,
             named_all: false,
             maintained_known: false,
         }
@@ -211,6 +218,15 @@ impl State {
     /// The trial of a change knows which containers it has to see.
     pub(super) fn begin_trial(&mut self) {
         self.guard.count(self.catalog.services());
+        self.partly_seen.clear();
+        self.second_pass = false;
+    }
+
+    /// The containers that the trial looks at once more before it decides, whatever the order was in
+    /// which it has seen them all: what they want was left to others, which had not been seen.
+    pub(super) fn take_partly_seen(&mut self) -> BTreeSet<ContainerId> {
+        self.second_pass = true;
+        std::mem::take(&mut self.partly_seen)
     }
 
     /// The trial of a change has seen every container: those to be looked at again.
@@ -430,11 +446,19 @@ impl State {
     ) -> (Provenance, Vec<(Service, Duration)>) {
         let runs = container.is_some_and(|container| container.state.is_running());
         self.catalog.note_life(id, runs);
+        self.meet(id, container);
         let kept = match rules.lifecycle.rename {
             Rename::Overlap(overlap) => self.catalog.retirees(id, &offer.services, time, overlap),
             Rename::Swap => Vec::new(),
         };
         (self.catalog.marks().clone(), kept)
+    }
+
+    /// What was registered for a container that is here is this engine's, whatever it was called.
+    fn meet(&mut self, id: &ContainerId, container: Option<&Container>) {
+        if container.is_some() {
+            self.requeued.append(&mut self.catalog.meet(id));
+        }
     }
 
     /// The plan for a container that offers this and wants that.
@@ -450,12 +474,15 @@ impl State {
         self.catalog.note_life(id, runs);
         let name = container.map_or("", |container| &container.name);
         self.catalog.note_waiting(id, false);
-        if container.is_some() {
-            self.requeued.append(&mut self.catalog.meet(id));
-        }
+        // Something may have been read meanwhile.
+        self.meet(id, container);
         let wanted = wanted.with(self.catalog.marks(), id);
         let concerned = self.catalog.claim_marked(id, name, wanted);
         let mut plan = plan_for(&self.catalog, id, &concerned);
+        let in_part = self.guard.is_trial() && !self.second_pass && !plan.others.is_empty();
+        if in_part {
+            self.partly_seen.insert(id.clone());
+        }
         self.requeued.append(&mut plan.others);
         self.mind_other_engines(rules, id, &plan);
         let planned = plan.actions.len();
@@ -485,7 +512,7 @@ impl State {
             Cause::Engine(engine) if !self.guard.is_trial() => Some(engine.clone()),
             _ => None,
         };
-        let waits = self.guard.waits(id, cause, counted);
+        let waits = self.guard.waits(id, cause, counted) || in_part;
         other.iter().for_each(|engine| self.say_other_engine(rules, engine));
         if waits {
             self.catalog.note_waiting(id, true);

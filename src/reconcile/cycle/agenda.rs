@@ -24,7 +24,7 @@ use crate::{
     model::container::ContainerId,
     reconcile::{
         absence::Fault,
-        job::{FAST_CAP, Job, JobError, Next, fast, slow, slowest},
+        job::{FAST_CAP, Job, JobError, Next, fast, looks, slow, slowest},
         options::Options,
         seen::Load,
     },
@@ -291,6 +291,12 @@ impl Agenda {
 
     fn decide_if_all_seen(&mut self, now: Instant) {
         if self.unseen.as_ref().is_some_and(HashSet::is_empty) {
+            let again = self.shared.state().take_partly_seen();
+            if !again.is_empty() {
+                self.unseen = Some(again.iter().cloned().collect());
+                self.add_all(looks(again), now);
+                return;
+            }
             let next = self.shared.decide();
             self.add_all(next, now);
             self.requeue(now);

@@ -359,6 +359,8 @@ impl Sim {
                 // It was to be another container's before that one ended.
                 None if self.judge.tried.contains(id) => {}
                 None => self.violate(format_args!("{id} is deregistered unseen")),
+                // What two containers say that they have published on one port may be either's.
+                Some(_) if self.is_shared(&entry.service, container) => {}
                 Some(offered) => {
                     let same = |new: &&Service| stands_for(new) == stands_for(&entry.service);
                     let successor = offered.iter().find(same).map(|service| service.id.clone());
@@ -374,6 +376,16 @@ impl Sim {
             },
             _ => {}
         }
+    }
+
+    /// Whether another container is known to offer something at the same address and port.
+    fn is_shared(&self, service: &Service, container: &ContainerId) -> bool {
+        let mut others = self.judge.claims.keys().filter(|id| *id != container);
+        let place = (&service.address, service.port);
+        others.any(|id| {
+            let mut offered = self.claim(id).unwrap_or_default().iter();
+            offered.any(|one| (&one.address, one.port) == place)
+        })
     }
 
     /// Whether the daemon can believe that a service is registered.

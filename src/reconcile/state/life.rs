@@ -36,8 +36,6 @@ const FULL: Duration = Duration::from_secs(3600);
 struct Run {
     /// Its start, if it ran and that was shown when it was last looked at.
     started: Option<Duration>,
-    /// When it was started last, by the events.
-    heard: Option<Duration>,
     /// The digest of what a list would have shown when it was last looked at, and when that was,
     /// if nothing was left to be done for it.
     settled: Option<(u64, Instant)>,
@@ -57,6 +55,9 @@ struct Death {
 pub(in crate::reconcile) struct Life {
     /// Those that ran when they were last looked at.
     alive: HashMap<ContainerId, Run>,
+    /// When containers were started of late, by the events, whether or not they are known to run.
+    /// Events may come in any order.
+    starts: HashMap<ContainerId, Duration>,
     /// Those of which an event has told since that they have ended.
     dead: HashMap<ContainerId, Death>,
     /// Who shares whose network.
@@ -86,16 +87,21 @@ impl Life {
         if self.dead.get(id).is_some_and(|death| Some(death.started) != started) {
             self.dead.remove(id);
         }
-        let run = self.alive.entry(id.clone()).or_default();
-        *run = Run { started, heard: run.heard, settled: None };
+        self.alive.insert(id.clone(), Run { started, settled: None });
     }
 
     /// An event tells that a container was started at this time since 1970: what has ended before
     /// was another run.
-    pub(in crate::reconcile) fn note_start(&mut self, id: &ContainerId, at: Duration) {
-        if let Some(run) = self.alive.get_mut(id) {
-            run.heard = run.heard.max(Some(at));
-        }
+    pub(in crate::reconcile) fn note_start(
+        &mut self,
+        id: &ContainerId,
+        at: Duration,
+        now: Duration,
+    ) {
+        // With an older one no death is compared that counts.
+        self.starts.retain(|_, at| is_young(*at, now) || *at > now);
+        let last = self.starts.entry(id.clone()).or_default();
+        *last = at.max(*last);
         if self.dead.get(id).is_some_and(|death| death.at < at) {
             self.dead.remove(id);
         }
@@ -112,9 +118,8 @@ impl Life {
         at: Duration,
         now: Duration,
     ) {
-        let Some(Run { started: Some(started), heard, .. }) = self.alive.get(id) else { return };
-        let young = now.checked_sub(at).is_some_and(|age| age < NEWS);
-        let counts = young && at > *started && Some(at) > *heard;
+        let Some(Run { started: Some(started), .. }) = self.alive.get(id) else { return };
+        let counts = is_young(at, now) && at > *started && Some(&at) > self.starts.get(id);
         #[cfg(test)]
         let counts = counts || crate::reconcile::sim::believes_any_death();
         if counts {
@@ -275,4 +280,9 @@ impl Life {
         self.late.remove(id);
         self.heartbeats.remove(id);
     }
+}
+
+/// Whether something happened a short while ago, and not in the future.
+fn is_young(at: Duration, now: Duration) -> bool {
+    now.checked_sub(at).is_some_and(|age| age < NEWS)
 }
