@@ -217,7 +217,7 @@ impl State {
 
     /// The trial of a change knows which containers it has to see.
     pub(super) fn begin_trial(&mut self) {
-        self.guard.count(self.catalog.services());
+        self.guard.count(self.catalog.services().cloned().collect());
         self.partly_seen.clear();
         self.second_pass = false;
     }
@@ -239,7 +239,8 @@ impl State {
             self.judge_again();
         }
         let catalog = &self.catalog;
-        let verdict = self.guard.decide(catalog.services(), |engine| catalog.is_elsewhere(engine));
+        let verdict =
+            self.guard.decide(catalog.services().count(), |engine| catalog.is_elsewhere(engine));
         let (looks, held) = match verdict {
             None => return Vec::new(),
             Some(Verdict::Go(containers)) => return containers,
@@ -320,7 +321,7 @@ impl State {
 
     /// How all of it fares.
     pub(super) fn overview(&self) -> Overview {
-        self.figures.overview(self.catalog.services())
+        self.figures.overview(self.catalog.services().count())
     }
 
     /// A container's name, if it is known.

@@ -227,7 +227,7 @@ const LOOK_UP_AGAIN: Duration = Duration::from_millis(200);
 
 /// Say what others have changed of this daemon's services.
 pub(super) fn report_drift(drift: &Drift, catalog: &Catalog) {
-    let left = catalog.services() + catalog.uncertain();
+    let left = catalog.services().count() + catalog.uncertain();
     if !drift.gone.is_empty() && left == 0 {
         let lost = drift.gone.len();
         warn!(

@@ -202,7 +202,21 @@ impl Sim {
             return true;
         }
         let container = entry.container.as_ref().and_then(|id| self.world.containers.get(id));
-        container.is_some_and(|container| self.keeps(container))
+        container.is_some_and(|container| self.keeps(container)) || self.is_inherited(entry)
+    }
+
+    /// Whether a container that has ended and keeps what it has may have this: without marks, of two
+    /// that offered the very same it is the second one's once the first one is gone.
+    fn is_inherited(&self, entry: &Entry) -> bool {
+        let service = &entry.service;
+        let place = (&service.address, service.port);
+        let host = stages::host(self.profile.internal);
+        let mut kept = self.world.containers.values().filter(|container| self.keeps(container));
+        !self.profile.provenance
+            && kept.any(|container| {
+                let offered = stages::offered(&self.world.shown(container), &host, self.rules);
+                offered.iter().any(|one| (&one.address, one.port) == place)
+            })
     }
 
     /// The container for which a service is registered.

@@ -97,8 +97,9 @@ pub(in crate::reconcile) struct Guard {
     /// only be judged later.
     gone: usize,
     services: usize,
-    /// How many services there were when the trial began to look.
-    before: Option<usize>,
+    /// The IDs of the services that there were when the trial began to look. What has come since by
+    /// the change itself is no loss when it goes again.
+    before: Option<BTreeSet<String>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,8 +148,11 @@ impl Guard {
         &mut self,
         container: &ContainerId,
         cause: Cause,
-        ids: Vec<String>,
+        mut ids: Vec<String>,
     ) -> bool {
+        if cause == Cause::Pipeline {
+            self.retain_what_was_there(&mut ids);
+        }
         if ids.is_empty() {
             self.forget(container);
             return false;
@@ -187,7 +191,8 @@ impl Guard {
 
     /// What a waiting container's plan takes out, now that more is known. Whether something waits
     /// for it no longer.
-    pub(super) fn recount(&mut self, container: &ContainerId, ids: Vec<String>) -> bool {
+    pub(super) fn recount(&mut self, container: &ContainerId, mut ids: Vec<String>) -> bool {
+        self.retain_what_was_there(&mut ids);
         let Some((_, waiting)) = self.waiting.get_mut(container) else { return false };
         let freed = waiting.iter().any(|id| !ids.contains(id));
         if ids.is_empty() {
@@ -224,10 +229,16 @@ impl Guard {
         others.flat_map(|(_, (_, ids))| ids).any(|reserved| reserved == id)
     }
 
-    /// The host has so many services before the trial looks at its containers. What
+    /// The host has these services before the trial looks at its containers. What
     /// the trial adds to them must not make little of what would go.
-    pub(in crate::reconcile) fn count(&mut self, services: usize) {
+    pub(in crate::reconcile) fn count(&mut self, services: BTreeSet<String>) {
         self.before = Some(services);
+    }
+
+    fn retain_what_was_there(&self, ids: &mut Vec<String>) {
+        if let Some(before) = &self.before {
+            ids.retain(|id| before.contains(id));
+        }
     }
 
     /// Whether a trial has begun that was not decided yet.
@@ -256,7 +267,7 @@ impl Guard {
             Cause::Pipeline => false,
             Cause::Engine(engine) => is_absent(engine),
         };
-        self.services = self.before.take().unwrap_or(services);
+        self.services = self.before.take().map_or(services, |before| before.len());
         let counted = self.waiting.values().filter(|(cause, _)| *cause == Cause::Pipeline);
         self.gone = counted.map(|(_, ids)| ids.len()).sum();
         if self.limits.confirmed {
@@ -440,11 +451,14 @@ mod tests {
     #[test]
     fn what_a_trial_adds_makes_what_goes_no_smaller_a_share() {
         let mut guard = Guard::new(GuardLimits::default());
-        guard.count(6);
+        guard.count((0..6).flat_map(removal).collect());
         for n in 0..6 {
             guard.waits(&container(n), Cause::Pipeline, removal(n));
         }
-        assert!(matches!(guard.decide(60, |_| false), Some(Verdict::Hold(_))));
+        // It came with the trial.
+        assert!(!guard.waits(&container(6), Cause::Pipeline, removal(6)));
+        let Some(Verdict::Hold(held)) = guard.decide(60, |_| false) else { panic!("not held") };
+        assert_eq!((held.services.len(), held.of), (6, 6));
     }
 
     #[test]

@@ -193,15 +193,16 @@ impl Catalog {
         }
     }
 
-    /// How many services were registered under this host's name, now or before this
+    /// The IDs of the services that were registered under this host's name, now or before this
     /// daemon began.
-    pub(in crate::reconcile) fn services(&self) -> usize {
+    pub(in crate::reconcile) fn services(&self) -> impl Iterator<Item = &String> {
         let entries = self.slots.iter().filter_map(|(id, slot)| Some((id, slot.entry.as_ref()?)));
         let ours = |entry: &Entry| {
             let owner = self.provenance.owner(&entry.registered);
             entry.written.is_some() || matches!(owner, Owner::Ours(_) | Owner::Host)
         };
-        entries.filter(|(id, entry)| ours(entry) || self.former.contains(*id)).count()
+        let all = entries.filter(move |(id, entry)| ours(entry) || self.former.contains(*id));
+        all.map(|(id, _)| id)
     }
 
     /// The IDs of the services that are this daemon's, in order.
