@@ -8,6 +8,7 @@
 mod client;
 mod connect;
 mod inspect;
+mod inspected;
 mod life;
 mod odd;
 mod podman;
@@ -24,7 +25,7 @@ use std::{
 
 use bollard::{
     errors::Error,
-    models::{ContainerInspectResponse, EventMessage, EventMessageTypeEnum},
+    models::{EventMessage, EventMessageTypeEnum},
     query_parameters::{
         EventsOptionsBuilder, InspectContainerOptionsBuilder, ListContainersOptionsBuilder,
     },
@@ -39,6 +40,7 @@ use podman::Removal;
 
 pub use connect::ConnectError;
 pub use inspect::{InspectFault, Tags, container};
+pub use inspected::Inspected;
 pub use recorded::{Recorded, RecordedError};
 pub use template::{Fault, HttpGet, TemplateError};
 
@@ -225,9 +227,10 @@ impl Docker {
         }
     }
 
-    async fn raw(&self, id: &str) -> Result<Option<ContainerInspectResponse>, SourceError> {
+    async fn raw(&self, id: &str) -> Result<Option<Inspected>, SourceError> {
         let options = InspectContainerOptionsBuilder::new().size(false).build();
-        let inspect = || self.client.inspect_container(id, Some(options.clone()));
+        let whole = self.tags.may_block();
+        let inspect = || self.client.inspect_container(id, Some(options.clone()), whole);
         let answer = self.ask(id, || format!("inspect container {id}"), inspect).await;
         let (attempt, source) = match answer {
             Ok(response) => return Ok(Some(response)),
@@ -236,7 +239,7 @@ impl Docker {
         };
         if let Some(answer) = contents(&source).and_then(|text| serde_json::from_str(text).ok()) {
             let fault = |fault| SourceError::Inspect(ContainerId(id.into()), fault);
-            return odd::inspected(answer).map(Some).map_err(fault);
+            return odd::inspected(answer, whole).map(Some).map_err(fault);
         }
         let missing = matches!(source, Error::DockerResponseServerError { status_code: 404, .. });
         if missing || self.removal(&source, id).await == Some(Removal::Gone) {
@@ -284,8 +287,8 @@ impl Docker {
     /// it shares none, or there is none at the end of the way.
     async fn owner(
         &self,
-        from: &ContainerInspectResponse,
-    ) -> Result<Option<(ContainerInspectResponse, Vec<ContainerId>)>, SourceError> {
+        from: &Inspected,
+    ) -> Result<Option<(Inspected, Vec<ContainerId>)>, SourceError> {
         let mut through = Vec::new();
         let Some(mut what) = inspect::peer(from).map(String::from) else { return Ok(None) };
         loop {

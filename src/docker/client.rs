@@ -18,7 +18,7 @@ use std::{
 use bollard::{
     API_DEFAULT_VERSION,
     errors::Error,
-    models::{ContainerInspectResponse, EventMessage, SystemVersion},
+    models::{EventMessage, SystemVersion},
     query_parameters::{EventsOptions, InspectContainerOptions, ListContainersOptions},
 };
 use bytesize::ByteSize;
@@ -31,6 +31,7 @@ use tokio::{
     time::timeout,
 };
 
+use super::inspected::Inspected;
 use crate::{files, model::summary::Listed};
 
 use events::Feed;
@@ -129,12 +130,13 @@ impl Client {
         self.json("/version", NOTHING, SMALL).await
     }
 
-    /// What Docker prints of a container.
+    /// What Docker prints of a container, and all of its answer if that is wanted.
     pub(super) async fn inspect_container(
         &self,
         id: &str,
         options: Option<InspectContainerOptions>,
-    ) -> Result<ContainerInspectResponse, Error> {
+        whole: bool,
+    ) -> Result<Inspected, Error> {
         // A name may be given as `docker inspect` prints it.
         let id = id.trim_start_matches('/');
         if id.is_empty() || id.starts_with('.') {
@@ -142,7 +144,11 @@ impl Client {
             return Err(nonsense(format!("no container can be called {id:?}")));
         }
         let path = format!("/containers/{}/json", utf8_percent_encode(id, PLAIN));
-        self.json(&path, options, CONTAINER).await
+        let answer = self.get(&path, options).await?;
+        let (body, _permit) = self.body(answer, CONTAINER).await?;
+        let inspected: Inspected = parse(&body)?;
+        let whole = whole.then(|| String::from_utf8_lossy(&body).into_owned());
+        Ok(Inspected { whole, ..inspected })
     }
 
     /// The containers of a kind, whole or not at all.

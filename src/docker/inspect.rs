@@ -2,11 +2,10 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use bollard::models::{
-    ContainerConfig, ContainerInspectResponse, ContainerState, EndpointSettings, HealthStatusEnum,
-};
+use bollard::models::HealthStatusEnum;
 
 use super::{
+    inspected::{ContainerConfig, ContainerState, EndpointSettings, Inspected},
     life::{life, network_mode},
     ports::{exposed, pending, published},
     signal::{self, SIGTERM},
@@ -51,18 +50,19 @@ impl Tags {
     }
 
     /// The tags of a container. Blocks while the template calls out.
-    fn of(&self, response: &ContainerInspectResponse) -> Result<String, TemplateError> {
+    fn of(&self, response: &Inspected) -> Result<String, TemplateError> {
         if let Some(text) = self.template.plain() {
             return Ok(text.to_string());
         }
-        template::measure(response)?;
-        let json = serde_json::to_value(response).expect("Docker's answer is JSON");
+        let whole = response.whole.as_deref().unwrap_or("null");
+        template::measure(whole)?;
+        let json = serde_json::from_str(whole).map_err(|_| TemplateError::TooLarge)?;
         self.template.render(&json)
     }
 }
 
 /// The identifier of the container whose network a container shares.
-pub(super) fn peer(response: &ContainerInspectResponse) -> Option<&str> {
+pub(super) fn peer(response: &Inspected) -> Option<&str> {
     network_mode(response).strip_prefix("container:")
 }
 
@@ -71,11 +71,7 @@ pub(super) const LONGEST_WAY: usize = 16;
 
 /// A step on the way to the owner of a shared network: what is found under the name
 /// that the last one gives, unless the way is a circle or too long.
-pub(super) fn is_on_the_way(
-    from: &ContainerInspectResponse,
-    through: &[ContainerId],
-    found: &ContainerInspectResponse,
-) -> bool {
+pub(super) fn is_on_the_way(from: &Inspected, through: &[ContainerId], found: &Inspected) -> bool {
     let known = |id: &str| through.iter().any(|other| other.0 == id);
     through.len() < LONGEST_WAY
         && found.id != from.id
@@ -85,10 +81,10 @@ pub(super) fn is_on_the_way(
 /// The container whose network one shares, and those by way of which it does, where all
 /// are known beforehand.
 pub(super) fn owner<'a>(
-    from: &ContainerInspectResponse,
-    all: &'a [ContainerInspectResponse],
-) -> Option<(&'a ContainerInspectResponse, Vec<ContainerId>)> {
-    let named = |one: &&ContainerInspectResponse, what: &str| {
+    from: &Inspected,
+    all: &'a [Inspected],
+) -> Option<(&'a Inspected, Vec<ContainerId>)> {
+    let named = |one: &&Inspected, what: &str| {
         let name = one.name.as_deref().map(|name| name.strip_prefix('/').unwrap_or(name));
         one.id.as_deref() == Some(what) || name == Some(what)
     };
@@ -113,8 +109,8 @@ pub(super) fn owner<'a>(
 /// A field that every container has is missing, or the template of the tags
 /// fails on it.
 pub fn container(
-    response: &ContainerInspectResponse,
-    peer: Option<&ContainerInspectResponse>,
+    response: &Inspected,
+    peer: Option<&Inspected>,
     tags: &Tags,
 ) -> Result<Container, InspectFault> {
     let config = response.config.as_ref().ok_or(InspectFault::Missing("Config"))?;
@@ -167,16 +163,16 @@ fn health(config: &ContainerConfig, state: &ContainerState) -> Health {
     }
 }
 
-fn id(response: &ContainerInspectResponse) -> Result<ContainerId, InspectFault> {
+fn id(response: &Inspected) -> Result<ContainerId, InspectFault> {
     response.id.clone().map(ContainerId).ok_or(InspectFault::Missing("Id"))
 }
 
-fn name(response: &ContainerInspectResponse) -> Result<String, InspectFault> {
+fn name(response: &Inspected) -> Result<String, InspectFault> {
     let name = response.name.as_deref().ok_or(InspectFault::Missing("Name"))?;
     Ok(name.strip_prefix('/').unwrap_or(name).to_string())
 }
 
-fn network_peer(response: &ContainerInspectResponse) -> Result<NetworkPeer, InspectFault> {
+fn network_peer(response: &Inspected) -> Result<NetworkPeer, InspectFault> {
     Ok(NetworkPeer {
         id: id(response)?,
         name: name(response)?,
@@ -193,7 +189,7 @@ fn variable(entry: &str) -> (String, String) {
     (key.to_string(), value.to_string())
 }
 
-fn networks(response: &ContainerInspectResponse) -> Vec<Network> {
+fn networks(response: &Inspected) -> Vec<Network> {
     let settings = response.network_settings.as_ref();
     let networks = settings.and_then(|settings| settings.networks.as_ref());
     let mut networks: Vec<_> =
@@ -312,7 +308,7 @@ mod tests {
 
     #[test]
     fn the_owner_of_a_shared_network_is_found_by_way_of_others() {
-        let response = |id: &str, name: &str, mode: &str| -> ContainerInspectResponse {
+        let response = |id: &str, name: &str, mode: &str| -> Inspected {
             let host = json!({ "NetworkMode": mode });
             let inspected = json!({ "Id": id, "Name": format!("/{name}"), "HostConfig": host });
             serde_json::from_value(inspected).expect("as Docker prints it")

@@ -1,7 +1,8 @@
 //! What an engine says of a container's life, in our words.
 
-use bollard::models::{ContainerInspectResponse, ContainerState, ContainerStateStatusEnum};
+use bollard::models::ContainerStateStatusEnum;
 
+use super::inspected::{ContainerState, Inspected};
 use crate::model::container::State;
 
 /// Where a container is in its life.
@@ -23,7 +24,7 @@ pub(super) fn life(state: &ContainerState) -> State {
     }
 }
 
-pub(super) fn network_mode(response: &ContainerInspectResponse) -> &str {
+pub(super) fn network_mode(response: &Inspected) -> &str {
     let config = response.host_config.as_ref();
     config.and_then(|config| config.network_mode.as_deref()).unwrap_or_default()
 }

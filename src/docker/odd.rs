@@ -5,11 +5,10 @@
 //! said of the container without it: then it is an error, and the container keeps
 //! what it has.
 
-use bollard::models::ContainerInspectResponse;
 use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
-use super::{inspect::InspectFault, podman};
+use super::{inspect::InspectFault, inspected::Inspected, podman};
 use crate::model::container::ContainerId;
 
 /// What is not there must not be taken for empty where it was said and could not
@@ -27,17 +26,23 @@ const WHOLE: [&str; 9] = [
 ];
 const STATUS: &str = "/State/Status";
 
-/// A container as `docker inspect` prints it, as far as it can be read.
+/// A container as `docker inspect` prints it, as far as it can be read, with all of the answer
+/// beside it if that is wanted.
 ///
 /// # Errors
 ///
 /// A part cannot be read without which it is not known what the container is.
-pub(super) fn inspected(mut answer: Value) -> Result<ContainerInspectResponse, InspectFault> {
+pub(super) fn inspected(mut answer: Value, whole: bool) -> Result<Inspected, InspectFault> {
     podman::rename_state(&mut answer);
-    if let Ok(response) = ContainerInspectResponse::deserialize(&answer) {
+    let inspected = readable(&answer)?;
+    Ok(Inspected { whole: whole.then(|| answer.to_string()), ..inspected })
+}
+
+fn readable(answer: &Value) -> Result<Inspected, InspectFault> {
+    if let Ok(response) = Inspected::deserialize(answer) {
         return Ok(response);
     }
-    let fits = |value: &Value| ContainerInspectResponse::deserialize(value).is_ok();
+    let fits = |value: &Value| Inspected::deserialize(value).is_ok();
     let mended = mend(answer.clone(), &fits).unwrap_or_default();
     let lost = |place: &&str| {
         let said = answer.pointer(place).is_some_and(|value| !is_blank(value));
@@ -50,7 +55,7 @@ pub(super) fn inspected(mut answer: Value) -> Result<ContainerInspectResponse, I
     if lost(&STATUS) && !tells {
         return Err(InspectFault::Unreadable(STATUS));
     }
-    ContainerInspectResponse::deserialize(&mended).map_err(|_| InspectFault::Missing("Config"))
+    Inspected::deserialize(&mended).map_err(|_| InspectFault::Missing("Config"))
 }
 
 /// The identifiers of a list of containers, as far as each of them has one; none

@@ -83,7 +83,7 @@ mod tests {
 
     fn check(contents: &str, expected: Option<Status>) {
         let answer = serde_json::from_str(contents).expect("JSON");
-        let response = odd::inspected(answer).ok();
+        let response = odd::inspected(answer, false).ok();
         let state = response.and_then(|response| response.state?.status);
         assert_eq!(state, expected, "{contents}");
     }

@@ -6,9 +6,10 @@
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-use bollard::models::ContainerInspectResponse;
-
-use super::life::{life, network_mode};
+use super::{
+    inspected::Inspected,
+    life::{life, network_mode},
+};
 use crate::model::container::{ExposedPort, Protocol, PublishedPort};
 
 /// Ports that follow each other.
@@ -70,7 +71,7 @@ pub(super) fn exposed<'a>(keys: impl Iterator<Item = &'a String>) -> Vec<Exposed
 }
 
 /// Where the container's ports are published at this moment.
-pub(super) fn published(response: &ContainerInspectResponse) -> Vec<PublishedPort> {
+pub(super) fn published(response: &Inspected) -> Vec<PublishedPort> {
     let settings = response.network_settings.as_ref();
     let ports = settings.and_then(|settings| settings.ports.as_ref());
     let mut published = Vec::new();
@@ -111,7 +112,7 @@ pub(super) fn host_ip(text: &str) -> String {
 }
 
 /// What a running container is to publish and does not yet.
-pub(super) fn pending(response: &ContainerInspectResponse) -> Vec<ExposedPort> {
+pub(super) fn pending(response: &Inspected) -> Vec<ExposedPort> {
     let running = response.state.as_ref().is_some_and(|state| life(state).is_running());
     let mode = network_mode(response);
     if !running || matches!(mode, "host" | "none") || mode.starts_with("container:") {

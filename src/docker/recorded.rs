@@ -6,12 +6,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bollard::models::ContainerInspectResponse;
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
 use serde_json::{Map, Value};
 
 use super::{
-    Event, InspectFault, Moment, Source, SourceError, Tags, container, inspect::owner, odd,
+    Event, InspectFault, Moment, Source, SourceError, Tags, container, inspect::owner,
+    inspected::Inspected, odd,
 };
 use crate::{
     files,
@@ -52,7 +52,7 @@ impl Recorded {
     pub fn read(files: &[PathBuf], tags: &Tags) -> Result<Self, RecordedError> {
         let mut responses = Vec::new();
         for file in files {
-            responses.extend(parse(file)?);
+            responses.extend(parse(file, tags)?);
         }
         let mut containers = BTreeMap::new();
         for response in &responses {
@@ -86,7 +86,8 @@ impl Recorded {
             Some(b'{') => vec![serde_json::from_slice(text).map_err(wrong)?],
             _ => serde_json::from_slice(text).map_err(wrong)?,
         };
-        let all: Vec<_> = all.into_iter().map(inspected).collect::<Result<_, _>>()?;
+        let all: Vec<_> =
+            all.into_iter().map(|one| inspected(one, tags)).collect::<Result<_, _>>()?;
         let first = all.first().ok_or_else(|| RecordedError::Empty(file.into()))?;
         read(first, &all, tags).map_err(|fault| {
             RecordedError::Container(first.name.clone().unwrap_or_default(), fault)
@@ -108,11 +109,7 @@ impl Recorded {
 }
 
 /// Read a container; the one whose network it shares is among all.
-fn read(
-    response: &ContainerInspectResponse,
-    all: &[ContainerInspectResponse],
-    tags: &Tags,
-) -> Result<Container, InspectFault> {
+fn read(response: &Inspected, all: &[Inspected], tags: &Tags) -> Result<Container, InspectFault> {
     let (peer, through) = owner(response, all).unzip();
     let mut container = container(response, peer, tags)?;
     if let (Some(peer), Some(through)) = (&mut container.network_peer, through) {
@@ -121,18 +118,19 @@ fn read(
     Ok(container)
 }
 
-fn parse(file: &Path) -> Result<Vec<ContainerInspectResponse>, RecordedError> {
+fn parse(file: &Path, tags: &Tags) -> Result<Vec<Inspected>, RecordedError> {
     let text = files::read(file, files::RECORDED)
         .map_err(|error| RecordedError::Read(file.into(), error))?;
     let all: Result<Vec<Map<String, Value>>, _> = serde_json::from_slice(&text);
     let all = all.map_err(|error| RecordedError::Parse(file.into(), error))?;
-    all.into_iter().map(inspected).collect()
+    all.into_iter().map(|one| inspected(one, tags)).collect()
 }
 
 /// One container of a recording.
-fn inspected(answer: Map<String, Value>) -> Result<ContainerInspectResponse, RecordedError> {
+fn inspected(answer: Map<String, Value>, tags: &Tags) -> Result<Inspected, RecordedError> {
     let name = answer.get("Name").and_then(Value::as_str).unwrap_or_default().to_string();
-    odd::inspected(Value::Object(answer)).map_err(|fault| RecordedError::Container(name, fault))
+    odd::inspected(Value::Object(answer), tags.may_block())
+        .map_err(|fault| RecordedError::Container(name, fault))
 }
 
 #[async_trait::async_trait]

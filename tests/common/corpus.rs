@@ -3,10 +3,9 @@
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
-use bollard::models::ContainerInspectResponse;
 use serde_json::Value;
 use wharfinger::{
-    docker::{Tags, container},
+    docker::{Inspected, Tags, container},
     model::{
         container::Container,
         host::{Compat, Host},
@@ -117,18 +116,16 @@ impl Case {
 
     /// The containers as the source would read them.
     pub fn containers(&self) -> Vec<Container> {
-        let responses: Vec<ContainerInspectResponse> = self
-            .inspected()
-            .into_iter()
-            .map(|value| serde_json::from_value(value).expect("what Docker printed can be read"))
-            .collect();
-        let peer = |response: &ContainerInspectResponse| {
-            let mode = response.host_config.as_ref()?.network_mode.as_deref()?;
-            let id = mode.strip_prefix("container:")?;
-            responses.iter().find(|other| other.id.as_deref() == Some(id))
+        let read = |value: &Value| -> Inspected {
+            serde_json::from_value(value.clone()).expect("what Docker printed can be read")
+        };
+        let all = self.inspected();
+        let peer = |value: &Value| {
+            let id = value["HostConfig"]["NetworkMode"].as_str()?.strip_prefix("container:")?;
+            all.iter().find(|other| other["Id"] == id).map(read)
         };
         let tags = Tags::default();
-        let read = |response| container(response, peer(response), &tags).expect("a container");
-        responses.iter().map(read).collect()
+        let read = |value| container(&read(value), peer(value).as_ref(), &tags);
+        all.iter().map(|value| read(value).expect("a container")).collect()
     }
 }

@@ -52,7 +52,7 @@ fn with(pointer: &str, value: &Value) -> Value {
 }
 
 fn read(answer: Value) -> Result<Container, InspectFault> {
-    container(&inspected(answer)?, None, &Tags::default())
+    container(&inspected(answer, false)?, None, &Tags::default())
 }
 
 /// Check that an odd value at a pointer costs no more than what `change` takes
