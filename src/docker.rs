@@ -5,6 +5,8 @@
 //! for a signal, which is seen nowhere else, and for a death: an engine does not
 //! answer for a dead container before it has taken its network down.
 
+mod about;
+mod calls;
 mod client;
 mod connect;
 mod inspect;
@@ -23,20 +25,15 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use bollard::{
-    errors::Error,
-    models::{EventMessage, EventMessageTypeEnum},
-    query_parameters::{
-        EventsOptionsBuilder, InspectContainerOptionsBuilder, ListContainersOptionsBuilder,
-    },
-};
+use bollard::{errors::Error, query_parameters::EventsOptionsBuilder};
 use futures_util::{StreamExt as _, future, stream::BoxStream};
 
 use crate::model::{
     container::{Container, ContainerId},
     summary::Listed,
 };
-use podman::Removal;
+use about::concerned;
+use calls::{PING_LIMIT, within};
 
 pub use connect::ConnectError;
 pub use inspect::{InspectFault, Tags, container};
@@ -207,153 +204,6 @@ impl Docker {
     pub async fn connect(host: Option<&str>, tags: Tags) -> Result<Self, ConnectError> {
         Ok(Self { client: connect::connect(host).await?, tags })
     }
-
-    async fn listed(&self, summaries: bool) -> Result<Vec<Listed>, SourceError> {
-        // Docker lists paused ones by itself, Podman only if it is asked to.
-        let states = ["running", "paused"].map(String::from).to_vec();
-        let options = ListContainersOptionsBuilder::new()
-            .all(false)
-            .filters(&HashMap::from([("status".to_string(), states)]))
-            .build();
-        let list = || self.client.list_containers(Some(options.clone()), summaries);
-        match self.ask("", || "list containers".into(), list).await {
-            Err(SourceError::Docker { attempt, source }) => {
-                let plain = |id| Listed { id, summary: None };
-                let odd = contents(&source).and_then(odd::listed);
-                let odd = odd.map(|ids| ids.into_iter().map(plain).collect());
-                odd.ok_or(SourceError::Docker { attempt, source })
-            }
-            answer => answer,
-        }
-    }
-
-    async fn raw(&self, id: &str) -> Result<Option<Inspected>, SourceError> {
-        let options = InspectContainerOptionsBuilder::new().size(false).build();
-        let whole = self.tags.may_block();
-        let inspect = || self.client.inspect_container(id, Some(options.clone()), whole);
-        let answer = self.ask(id, || format!("inspect container {id}"), inspect).await;
-        let (attempt, source) = match answer {
-            Ok(response) => return Ok(Some(response)),
-            Err(SourceError::Docker { attempt, source }) => (attempt, source),
-            Err(error) => return Err(error),
-        };
-        if let Some(answer) = contents(&source).and_then(|text| serde_json::from_str(text).ok()) {
-            let fault = |fault| SourceError::Inspect(ContainerId(id.into()), fault);
-            return odd::inspected(answer, whole).map(Some).map_err(fault);
-        }
-        let missing = matches!(source, Error::DockerResponseServerError { status_code: 404, .. });
-        if missing || self.removal(&source, id).await == Some(Removal::Gone) {
-            return Ok(None);
-        }
-        Err(SourceError::Docker { attempt, source })
-    }
-
-    /// The answer to a call, within the limit; it is made again where Podman has
-    /// stumbled over the removal of a container other than `id`.
-    async fn ask<T, F>(
-        &self,
-        id: &str,
-        attempt: impl Fn() -> String,
-        call: impl Fn() -> F,
-    ) -> Result<T, SourceError>
-    where
-        F: Future<Output = Result<T, Error>>,
-    {
-        let mut pauses = podman::PAUSES.into_iter();
-        loop {
-            let answer = within(LIMIT, &attempt, call()).await;
-            let Err(SourceError::Docker { source, .. }) = &answer else { return answer };
-            if self.removal(source, id).await != Some(Removal::UnderWay) {
-                return answer;
-            }
-            let Some(pause) = pauses.next() else { return answer };
-            tokio::time::sleep(pause).await;
-        }
-    }
-
-    /// What an error says of the removal of a container, where it is Podman's. Which
-    /// engine answers is asked only then, since another one may by now.
-    async fn removal(&self, error: &Error, id: &str) -> Option<Removal> {
-        let Error::DockerResponseServerError { status_code: 500, message } = error else {
-            return None;
-        };
-        let removal = podman::removal(message, id)?;
-        let version = self.client.version();
-        let version = within(PING_LIMIT, || "ask Docker for its version".into(), version).await;
-        version.is_ok_and(|version| podman::made(&version)).then_some(removal)
-    }
-
-    /// The container whose network one shares, and those by way of which it does; none if
-    /// it shares none, or there is none at the end of the way.
-    async fn owner(
-        &self,
-        from: &Inspected,
-    ) -> Result<Option<(Inspected, Vec<ContainerId>)>, SourceError> {
-        let mut through = Vec::new();
-        let Some(mut what) = inspect::peer(from).map(String::from) else { return Ok(None) };
-        loop {
-            let found = if what.is_empty() { None } else { self.raw(&what).await? };
-            let Some(found) = found else { return Ok(None) };
-            if !inspect::is_on_the_way(from, &through, &found) {
-                return Ok(None);
-            }
-            match inspect::peer(&found).map(String::from) {
-                Some(next) => what = next,
-                None => return Ok(Some((found, through))),
-            }
-            through.extend(found.id.map(ContainerId));
-        }
-    }
-
-    /// The identity that it gives in an answer, and where it stores its containers:
-    /// before Docker 23 all engines of one machine give the same identity.
-    async fn identity(&self) -> Result<Option<(String, String)>, SourceError> {
-        let attempt = || "ask Docker for its identity".into();
-        let known = |(id, root): (Option<String>, String)| {
-            id.filter(|id| !id.is_empty()).map(|id| (id, root))
-        };
-        match self.ask("", attempt, || self.client.info()).await {
-            Ok(info) => Ok(known((info.id, info.docker_root_dir.unwrap_or_default()))),
-            Err(SourceError::Docker { attempt, source }) if contents(&source).is_some() => {
-                let said = contents(&source).and_then(odd::identity);
-                said.map(known).ok_or(SourceError::Docker { attempt, source })
-            }
-            // A proxy in front of the socket may not let this pass.
-            Err(SourceError::Docker {
-                source: Error::DockerResponseServerError { status_code: 400..500, .. },
-                ..
-            }) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-/// The answer that an error is about, if it is one that has not the types of the API.
-fn contents(error: &Error) -> Option<&str> {
-    match error {
-        Error::JsonDataError { contents, .. } => Some(contents),
-        _ => None,
-    }
-}
-
-/// The time for an answer to a call. A daemon under load takes seconds.
-const LIMIT: Duration = Duration::from_secs(20);
-/// The time for an answer that takes no work.
-const PING_LIMIT: Duration = Duration::from_secs(5);
-
-/// The answer to a call, if it comes within the limit.
-async fn within<T>(
-    limit: Duration,
-    attempt: impl Fn() -> String,
-    answer: impl Future<Output = Result<T, Error>>,
-) -> Result<T, SourceError> {
-    match tokio::time::timeout(limit, answer).await {
-        Ok(answer) => answer.map_err(|source| match client::is_too_large(&source) {
-            true => SourceError::TooLarge { attempt: attempt(), source },
-            false => SourceError::Docker { attempt: attempt(), source },
-        }),
-        Err(_) => Err(SourceError::Silent { attempt: attempt(), limit }),
-    }
 }
 
 #[async_trait::async_trait]
@@ -424,110 +274,5 @@ impl Source for Docker {
             }
             _ => None,
         })
-    }
-}
-
-/// The container that an event is about. Only the action and the actor are
-/// read: newer Docker daemons send nothing else.
-fn concerned(event: EventMessage) -> Option<Event> {
-    let at = event.time_nano.and_then(|time| u64::try_from(time).ok());
-    let at = at.map(|time| Moment(Duration::from_nanos(time)));
-    let actor = event.actor?;
-    let attribute = |name| actor.attributes.as_ref()?.get(name).cloned();
-    match event.typ? {
-        EventMessageTypeEnum::CONTAINER => {
-            // What is run inside a container changes nothing about it; neither
-            // does what Podman notes down when it has looked at it.
-            let inside =
-                ["exec", "top", "attach", "resize", "copy", "export", "archive-path", "sync"];
-            let action = event.action?;
-            if inside.iter().any(|prefix| action.starts_with(prefix)) {
-                return None;
-            }
-            let number = |name| attribute(name).and_then(|number: String| number.parse().ok());
-            let kind = match &*action {
-                "start" => Some(EventKind::Start),
-                "kill" => number("signal").map(EventKind::Signal),
-                // The second of the words and of the attributes is Podman's.
-                "die" | "died" => number("exitCode")
-                    .or_else(|| number("containerExitCode"))
-                    .map(|exit_code| EventKind::Death { exit_code }),
-                _ => None,
-            };
-            let kind = kind.unwrap_or(EventKind::Change);
-            Some(Event { container: ContainerId(actor.id?), kind, at })
-        }
-        EventMessageTypeEnum::NETWORK => {
-            let podmans = || {
-                let attributes = actor.attributes.as_ref()?;
-                actor.id.clone().filter(|_| podman::is_about_container(attributes))
-            };
-            let container = attribute("container").or_else(podmans)?;
-            Some(Event { container: ContainerId(container), kind: EventKind::Change, at })
-        }
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn check(event: Value, expected: Option<&str>) {
-        let message = serde_json::from_value(event.clone()).expect("an event");
-        let container = concerned(message).map(|event| event.container.0);
-        assert_eq!(container.as_deref(), expected, "{event}");
-    }
-
-    #[test]
-    fn an_event_is_about_a_container() {
-        let container =
-            |action: &str| json!({ "Type": "container", "Action": action, "Actor": { "ID": "c" } });
-        for action in ["start", "die", "died", "remove", "health_status: healthy", "rename"] {
-            check(container(action), Some("c"));
-        }
-        for action in ["exec_create: sh", "exec_die", "exec", "exec_died", "top", "sync"] {
-            check(container(action), None);
-        }
-        let network = |attributes: Value| {
-            let actor = json!({ "ID": "n", "Attributes": attributes });
-            json!({ "Type": "network", "Action": "connect", "Actor": actor })
-        };
-        check(network(json!({ "container": "c", "name": "shop", "type": "bridge" })), Some("c"));
-        check(network(json!({ "name": "shop", "type": "bridge" })), None);
-        // Podman's: the actor is the container, of which the name is.
-        check(network(json!({ "containerExitCode": "0", "name": "web", "podId": "" })), Some("n"));
-        check(json!({ "Type": "image", "Action": "pull", "Actor": { "ID": "i" } }), None);
-    }
-
-    #[test]
-    fn signals_and_deaths_are_told_apart_from_the_rest() {
-        let kind = |action: &str, attributes: Value| {
-            let actor = json!({ "ID": "c", "Attributes": attributes });
-            let event = json!({ "Type": "container", "Action": action, "Actor": actor });
-            let message = serde_json::from_value(event).expect("an event");
-            concerned(message).expect("it is about a container").kind
-        };
-        let death = |exit_code| EventKind::Death { exit_code };
-        for (action, attributes, expected) in [
-            ("kill", json!({ "signal": "15" }), EventKind::Signal(15)),
-            ("kill", json!({ "signal": "TERM" }), EventKind::Change),
-            ("kill", json!({}), EventKind::Change),
-            ("die", json!({ "exitCode": "0" }), death(0)),
-            ("die", json!({ "exitCode": "137", "signal": "9" }), death(137)),
-            ("died", json!({ "containerExitCode": "3" }), death(3)),
-            ("die", json!({ "containerExitCode": "3" }), death(3)),
-            // Without the code it is not known what becomes of its services.
-            ("die", json!({}), EventKind::Change),
-            ("die", json!({ "exitCode": "none" }), EventKind::Change),
-            ("stop", json!({ "exitCode": "0" }), EventKind::Change),
-            ("destroy", json!({ "exitCode": "0" }), EventKind::Change),
-            ("start", json!({ "signal": "15", "exitCode": "0" }), EventKind::Start),
-            ("restart", json!({ "exitCode": "0" }), EventKind::Change),
-        ] {
-            assert_eq!(kind(action, attributes.clone()), expected, "{action} {attributes}");
-        }
     }
 }

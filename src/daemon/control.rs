@@ -6,11 +6,13 @@
 //! is a line of JSON, and so is the answer; a connection may carry several. The
 //! protocol is for this program's own commands of the same version.
 
+mod answers;
 mod places;
+mod socket;
 
 use std::{
     io,
-    os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -25,17 +27,17 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
 use crate::{
-    error::error_chain,
     pipeline::StageHealth,
-    reconcile::{Change, Explanation, Forecast, Handle, Held, Meant, Overview, Seen, Stopped},
-    render,
+    reconcile::{Change, Explanation, Handle, Held, Overview, Seen},
     telemetry::event,
-    text::without_secrets,
 };
 
+use answers::answer;
+pub(super) use answers::{explained, planned_json, told};
 pub use places::ask;
 #[cfg(test)]
 use places::is_trusted;
+use socket::{bind, exposed, folder_of, identity, is_allowed};
 
 /// What is asked of a daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -304,72 +306,6 @@ impl Control {
     }
 }
 
-/// Listen at a path. A socket there that nobody listens at any more is replaced;
-/// nothing else is.
-async fn bind(path: &Path) -> io::Result<UnixListener> {
-    let folder = folder_of(path);
-    if !folder.exists() {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    }
-    if let Some(fault) = exposed(folder, own_user()) {
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, fault));
-    }
-    match std::fs::symlink_metadata(path) {
-        Ok(there) if !there.file_type().is_socket() => {
-            let fault = "there is something that is no socket, and it stays";
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, fault));
-        }
-        Ok(_) if UnixStream::connect(path).await.is_ok() => {
-            return Err(io::Error::new(io::ErrorKind::AddrInUse, "another daemon listens there"));
-        }
-        Ok(_) => std::fs::remove_file(path)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Device and inode of what is at a path.
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    let there = std::fs::symlink_metadata(path).ok()?;
-    Some((there.dev(), there.ino()))
-}
-
-/// Why somebody else could put another socket into a folder, if anybody but this user
-/// and root could. On the way to it, what others may write to has to protect what
-/// belongs to somebody.
-fn exposed(folder: &Path, user: u32) -> Option<String> {
-    let folder = match folder.canonicalize() {
-        Ok(folder) => folder,
-        Err(error) => return Some(format!("the folder cannot be looked at: {error}")),
-    };
-    for (n, part) in folder.ancestors().enumerate() {
-        let Ok(found) = std::fs::metadata(part) else {
-            return Some(format!("the folder {} cannot be looked at", part.display()));
-        };
-        let (owner, mode) = (found.uid(), found.mode());
-        let name = part.display();
-        if owner != user && owner != 0 {
-            return Some(format!("the folder {name} belongs to user {owner}"));
-        }
-        let protects = n > 0 && mode & 0o1000 != 0;
-        if mode & 0o022 != 0 && !protects {
-            return Some(format!("others may write to the folder {name}: chmod go-w it"));
-        }
-    }
-    None
-}
-
-fn is_allowed(stream: &UnixStream, user: u32) -> bool {
-    stream.peer_cred().is_ok_and(|peer| peer.uid() == user || peer.uid() == 0)
-}
-
 async fn serve(stream: UnixStream, handle: &Handle, facts: &Facts) {
     let (reader, mut writer) = stream.into_split();
     let mut lines = BufReader::new(reader.take(LONGEST)).lines();
@@ -382,125 +318,6 @@ async fn serve(stream: UnixStream, handle: &Handle, facts: &Facts) {
             return;
         }
     }
-}
-
-async fn answer(request: Request, handle: &Handle, facts: &Facts) -> Answer {
-    let answer = match request {
-        Request::Held => handle.held().await.map(Answer::Held),
-        Request::Confirm => handle.confirm().await.map(Answer::Held),
-        Request::Status => status(handle).await.map(Answer::Status),
-        Request::Explain(what) => return explain(&what, handle).await,
-        Request::History { what, since } => {
-            let history = handle.history().await;
-            history.map(|changes| Answer::History(told(changes, what.as_deref(), since)))
-        }
-        Request::Plan { uri, .. } if uri.as_ref().is_some_and(|uri| !facts.is_at(uri)) => {
-            return Answer::OtherRegistry(facts.uri.clone());
-        }
-        Request::Plan { all, width, .. } => return planned(handle, facts, all, width).await,
-        Request::ShowHeld(width) => {
-            return foreseen(handle, |foreseen| render::held(foreseen).render(width)).await;
-        }
-        Request::ShowMonitored(width) => {
-            return foreseen(handle, |foreseen| render::monitored(foreseen).render(width)).await;
-        }
-    };
-    answer.unwrap_or_else(|error| Answer::Error(error.to_string()))
-}
-
-async fn status(handle: &Handle) -> Result<Status, Stopped> {
-    Ok(Status::of(&handle.seen().await?))
-}
-
-async fn explain(what: &str, handle: &Handle) -> Answer {
-    match explained(what, handle).await {
-        Ok(Meant::Nothing) => Answer::Explained(Vec::new()),
-        Ok(Meant::These(all)) => Answer::Explained(all),
-        Ok(Meant::Several(words)) => Answer::Several(words),
-        Err(words) => Answer::Error(words),
-    }
-}
-
-/// Why the services of what is meant are what they are.
-pub(super) async fn explained(what: &str, handle: &Handle) -> Result<Meant, String> {
-    let explainer = handle.explainer().await.map_err(|error| error.to_string())?;
-    let all = explainer.explain(what).await?;
-    if !all.is_empty() {
-        return Ok(Meant::These(all));
-    }
-    // What is gone by now is meant rather than what begins like it.
-    let history = handle.history().await.unwrap_or_default();
-    let is_it = |change: &Change| {
-        let names = [&change.name, &change.container.0];
-        names.into_iter().chain(&change.service).any(|name| name == what)
-    };
-    if history.iter().any(is_it) {
-        return Ok(Meant::Nothing);
-    }
-    explainer.beginning(what).await
-}
-
-/// What the daemon would do now.
-async fn planned(handle: &Handle, facts: &Facts, all: bool, width: usize) -> Answer {
-    let shown = foretold(handle, facts, |plan, forecast| {
-        let json = plan.json(forecast).map_err(|error| error.to_string())?;
-        let (text, code) = (plan.text(forecast, all, width), plan.code(forecast));
-        Ok(Answer::Planned { json, text, code })
-    });
-    shown.await.unwrap_or_else(Answer::Error)
-}
-
-/// The same for programs.
-pub(super) async fn planned_json(handle: &Handle, facts: &Facts) -> Result<Value, String> {
-    let json = |plan: &render::Plan<'_>, forecast: &Forecast| {
-        plan.json(forecast).map_err(|error| error.to_string())
-    };
-    foretold(handle, facts, json).await
-}
-
-async fn foretold<T>(
-    handle: &Handle,
-    facts: &Facts,
-    show: impl FnOnce(&render::Plan<'_>, &Forecast) -> Result<T, String>,
-) -> Result<T, String> {
-    let stopped = |error: Stopped| error.to_string();
-    let rehearsal = handle.rehearsal().await.map_err(stopped)?;
-    let pipeline = handle.pipeline().await.map_err(stopped)?;
-    let forecast = rehearsal.forecast().await.map_err(|error| error_chain(&error))?;
-    let (stages, pid) = (pipeline.notes(), std::process::id());
-    let against =
-        format!("{}, by the daemon that runs (process {pid})", without_secrets(&facts.uri));
-    let plan = render::Plan { host: &facts.host, against: &against, stages: &stages };
-    show(&plan, &forecast)
-}
-
-/// What is shown of what the loop would do from now on.
-async fn foreseen(handle: &Handle, show: impl Fn(&Forecast) -> String) -> Answer {
-    let rehearsal = match handle.rehearsal().await {
-        Ok(rehearsal) => rehearsal,
-        Err(error) => return Answer::Error(error.to_string()),
-    };
-    match rehearsal.forecast().await {
-        Ok(forecast) => Answer::Shown(show(&forecast)),
-        Err(error) => Answer::Error(error_chain(&error)),
-    }
-}
-
-/// The changes that are asked for.
-pub(super) fn told(
-    changes: Vec<Change>,
-    what: Option<&str>,
-    since: Option<SystemTime>,
-) -> Vec<Change> {
-    let is_meant = |change: &Change| {
-        what.is_none_or(|what| {
-            change.name == what
-                || change.service.as_deref() == Some(what)
-                || (what.len() >= 6 && change.container.0.starts_with(what))
-        })
-    };
-    let is_new = |change: &Change| since.is_none_or(|since| change.at >= since);
-    changes.into_iter().filter(|change| is_meant(change) && is_new(change)).collect()
 }
 
 #[cfg(test)]

@@ -1,0 +1,39 @@
+#!/bin/sh
+# Builds the plugin to a component.
+#
+#   ./build.sh [FILE]     dist/team_naming.wasm if no file is named
+#
+# Its tool comes from PyPI, into .venv, in the version of requirements.txt.
+set -eu
+
+project=$(cd "$(dirname "$0")" && pwd)
+case ${1:-} in
+"") output=$project/dist/team_naming.wasm ;;
+/*) output=$1 ;;
+*) output=$PWD/$1 ;;
+esac
+cd "$project"
+
+fail() {
+    printf 'build.sh: %s\n' "$*" >&2
+    exit 1
+}
+
+installed=.venv/installed.txt
+if ! cmp -s requirements.txt "$installed"; then
+    command -v python3 >/dev/null 2>&1 ||
+        fail "python3 is missing: install Python 3.10 or newer (on Debian: apt-get install -y python3 python3-venv)"
+    rm -rf .venv
+    python3 -m venv .venv >&2 ||
+        fail "python3 cannot make a virtual environment (on Debian: apt-get install -y python3-venv)"
+    .venv/bin/python -m pip --disable-pip-version-check --quiet install --requirement requirements.txt >&2 ||
+        fail "pip could not install what requirements.txt names"
+    cp requirements.txt "$installed"
+fi
+
+# Without WASI, since a stage needs nothing of it; put into place when whole.
+mkdir -p "$(dirname "$output")"
+.venv/bin/componentize-py --quiet --wit-path wit --world stage-component \
+    componentize --stub-wasi --python-path src --output "$output.new" plugin >&2 ||
+    fail "src/plugin.py could not be made a component"
+mv "$output.new" "$output"

@@ -1,0 +1,40 @@
+#!/bin/sh
+# Builds the plugin to a component.
+#
+#   ./build.sh [FILE]     dist/team_naming.wasm if no file is named
+#
+# Its tools are installed into node_modules, in the versions of package-lock.json.
+set -eu
+
+project=$(cd "$(dirname "$0")" && pwd)
+case ${1:-} in
+"") output=$project/dist/team_naming.wasm ;;
+/*) output=$1 ;;
+*) output=$PWD/$1 ;;
+esac
+cd "$project"
+
+fail() {
+    printf 'build.sh: %s\n' "$*" >&2
+    exit 1
+}
+
+command -v npm >/dev/null 2>&1 ||
+    fail "npm is missing: install Node.js 18.13 or newer (on Debian: apt-get install -y nodejs npm)"
+
+# npm notes in this file what it has installed.
+installed=node_modules/.package-lock.json
+if [ ! -e "$installed" ] || [ -n "$(find package-lock.json -newer "$installed")" ]; then
+    npm ci --no-audit --no-fund --loglevel=error >&2 ||
+        fail "npm could not install what package-lock.json names"
+    touch "$installed"
+fi
+
+node_modules/.bin/tsc >&2 || fail "the types do not fit"
+
+# Without WASI, since a stage needs nothing of it; put into place when whole.
+mkdir -p "$(dirname "$output")"
+node_modules/.bin/componentize-qjs --wit wit --world stage-component --js dist/js/plugin.js \
+    --sync --stub-wasi --output "$output.new" >&2 ||
+    fail "dist/js/plugin.js could not be made a component"
+mv "$output.new" "$output"
