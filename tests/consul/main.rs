@@ -18,4 +18,5 @@ mod log;
 mod paths;
 mod prometheus;
 mod strangers;
+mod targets;
 mod told;
