@@ -139,10 +139,14 @@ pub fn container(
         health: health(config, state),
         stop_signal: config.stop_signal.as_deref().and_then(signal::number).unwrap_or(SIGTERM),
         created_at: response.created.clone().unwrap_or_default(),
-        // Docker says the year 1 for never.
-        started_at: state.started_at.clone().filter(|time| !time.starts_with("0001-")),
+        started_at: started_at(state),
         attributes,
     })
+}
+
+/// When it was started. Docker says the year 1 for never.
+fn started_at(state: &ContainerState) -> Option<String> {
+    state.started_at.clone().filter(|time| !time.starts_with("0001-"))
 }
 
 /// What the health check says. A state without a check that makes it means
@@ -180,6 +184,7 @@ fn network_peer(response: &Inspected) -> Result<NetworkPeer, InspectFault> {
         networks: networks(response),
         published_ports: published(response),
         running: response.state.as_ref().is_some_and(|state| life(state).is_running()),
+        started_at: response.state.as_ref().and_then(started_at),
         through: Vec::new(),
     })
 }

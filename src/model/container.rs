@@ -132,6 +132,9 @@ pub struct NetworkPeer {
     /// Whether it runs. The network of one that does not is gone.
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     pub running: bool,
+    /// When it was started last, as the engine says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<String>,
     /// The containers between, the nearest first, where it is another one's network
     /// that the nearest one shares.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -228,6 +231,23 @@ impl Container {
     /// by name.
     pub fn network_owner(&self) -> Option<&str> {
         self.network_mode.strip_prefix("container:")
+    }
+
+    /// Why it may be out of reach, if the container whose network it shares was started after it:
+    /// then it is in a network that nothing leads to any more, until it is started again itself. It is
+    /// no more than a doubt, since the machine's clock may have been set back between the two.
+    pub fn left_behind(&self) -> Option<String> {
+        let peer = self.network_peer.as_ref().filter(|peer| peer.running)?;
+        let owner = since_1970(peer.started_at.as_deref()?)?;
+        let shares_hosts = peer.network_mode == "host";
+        (!shares_hosts && self.started()? < owner).then(|| {
+            format!(
+                "container {} ({}), whose network it shares, was started after it: it is out of \
+                 reach until it is started again",
+                peer.id.short(),
+                peer.name
+            )
+        })
     }
 
     /// Why nothing of it is in reach, if it shares the network of another container and

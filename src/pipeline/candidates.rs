@@ -56,6 +56,7 @@ pub fn candidates(
         found.ignored.push(reason);
         return Ok(found);
     }
+    found.warnings.extend(container.left_behind().filter(|_| labelled.is_none() && !compat(host)));
     for (port, published) in ports {
         let reached = if compat(host) {
             let reach = original_reach(container, host, port, published.first());

@@ -143,6 +143,7 @@ impl World {
             networks: owner.networks.clone(),
             published_ports: owner.published_ports.clone(),
             running: owner.state.is_running(),
+            started_at: owner.started_at.clone(),
             through,
         });
         Container { network_peer: peer, ..container.clone() }

@@ -288,6 +288,7 @@ mod tests {
             networks: owner.networks.clone(),
             published_ports: Vec::new(),
             running: owner.state.is_running(),
+            started_at: owner.started_at.clone(),
             through: Vec::new(),
         };
         let mut owner = container(1, "vpn", "bridge", "10.0.0.1");

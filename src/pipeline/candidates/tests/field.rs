@@ -280,3 +280,38 @@ fn the_binding_that_counts_is_the_one_that_stages_see() {
     let published = origin.published.expect("a binding");
     assert_eq!((published.host_ip.as_str(), published.host_port), ("0.0.0.0", 3));
 }
+
+#[test]
+fn what_was_started_before_the_owner_of_its_network_may_be_out_of_reach() {
+    let owners = format!("container:{}", "a".repeat(64));
+    let (sharing, own) =
+        (inspected(&owners, &[]), inspected("bridge", &[("bridge", "172.17.0.2", "")]));
+    let started = |one: &Value, at: &str| {
+        let state = json!({ "Status": "running", "Running": true, "StartedAt": at });
+        with(one.clone(), &[("/State", state)])
+    };
+    let (early, late) = ("2026-01-01T00:00:01.5Z", "2026-01-01T00:00:02Z");
+    let never = "0001-01-01T00:00:00Z";
+    for (its, owners, doubted) in [
+        (late, early, false),
+        (early, early, false),
+        (early, late, true),
+        // The same moment, and an earlier one, in another zone.
+        (late, "2026-01-01T01:00:02+01:00", false),
+        (late, "2026-01-01T00:00:01-01:00", true),
+        (never, late, false),
+        (late, never, false),
+        ("", late, false),
+    ] {
+        let peer = with(started(&own, owners), &[("/Id", json!("a".repeat(64)))]);
+        for internal in [true, false] {
+            let found =
+                found(&started(&sharing, its), Some(&peer), &host(internal), "").expect("labels");
+            let said = found.warnings.iter().any(|words| words.contains("was started after it"));
+            assert_eq!(said, doubted, "{its} {owners}: {:?}", found.warnings);
+        }
+    }
+    let hosts = with(own.clone(), &[("/HostConfig/NetworkMode", json!("host"))]);
+    let found = found(&started(&sharing, early), Some(&started(&hosts, late)), &host(true), "");
+    assert_eq!(found.expect("labels").warnings, [""; 0]);
+}
