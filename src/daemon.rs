@@ -5,3 +5,4 @@ pub mod control;
 pub mod decisions;
 pub mod listen;
 pub mod reload;
+pub mod supervisor;

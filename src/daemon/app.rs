@@ -23,6 +23,7 @@ use crate::{
         decisions::Log,
         listen,
         reload::{self, Reload, Watched},
+        supervisor,
     },
     docker::{Docker, HttpGet, Recorded, Source, Tags},
     model::host::{Compat, Host},
@@ -120,10 +121,14 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let listening = listen.map(|listen| {
         tokio::spawn(listen::serve(listen, handle.clone(), facts, decisions, stop.clone()))
     });
+    let supervised = supervisor::is_there();
+    let told = supervised.then(|| tokio::spawn(supervisor::report(handle.clone(), stop.clone())));
     let reload =
         args.offer.config.map(|path| Reload { path, config, pipeline, stages, watched, handle });
     let reloading = tokio::spawn(reload::run(reload, hangup, stop.clone()));
     reconciler.run(stop).await;
+    // It says no more than that it stops, and cannot fail.
+    drop(unless_none(told).await);
     if let Err(error) = reloading.await {
         let reason = error.to_string();
         error!(event = event::ENDED_BADLY, reason, "the configuration is not watched any more");

@@ -30,5 +30,6 @@ mod rivals;
 mod secrets;
 mod stories;
 mod strangers;
+mod supervisor;
 mod words;
 mod work;
