@@ -199,7 +199,7 @@ impl ComponentStage {
             let result = match timeout(allowance.limits.timeout, run).await {
                 Ok(Ok(value)) => Ok(value),
                 Ok(Err(error)) => Err(store.data().explain(&error, phase, stack)),
-                Err(_) => Err(StageError::Timeout(allowance.limits.timeout)),
+                Err(_) => Err(store.data().late()),
             };
             let memory = store.data().memory();
             let messages = store.into_data().into_messages(&figures);

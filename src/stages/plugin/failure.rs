@@ -2,11 +2,14 @@
 
 use bytesize::ByteSize;
 use wasmtime::{Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
 
-use crate::pipeline::{Level, StageError};
+use crate::pipeline::StageError;
 use crate::stages::plugin::{
     exceeded::{DeadlineExceeded, MAX_FRAMES, MemoryExceeded, TableExceeded},
+    fault,
     guest::Guest,
+    one_line,
 };
 
 /// Where a call was when it failed.
@@ -28,7 +31,7 @@ impl Guest {
     ) -> StageError {
         let limits = &self.allowance.limits;
         if error.is::<DeadlineExceeded>() {
-            return StageError::Timeout(limits.timeout);
+            return self.late();
         }
         if error.is::<MemoryExceeded>() {
             return StageError::Memory(limits.memory);
@@ -43,13 +46,17 @@ impl Guest {
                 key: "output",
             };
         }
+        if let Some(I32Exit(status)) = error.downcast_ref() {
+            let text = format!("it ended itself with exit status {status}");
+            return StageError::Trap(self.trap(&text, phase));
+        }
         match error.downcast_ref::<Trap>() {
             Some(Trap::StackOverflow) => StageError::Stack(format!("{stack} (limits.stack)")),
             Some(Trap::MemoryOutOfBounds) if is_deep(error) => StageError::Stack(
                 "the one that it keeps in its own memory, of the size that its author chose".into(),
             ),
             Some(trap) if breaks_the_contract(*trap) => StageError::Invalid(without_prefix(*trap)),
-            Some(trap) => StageError::Trap(self.trap(*trap, phase)),
+            Some(trap) => StageError::Trap(self.trap(&without_prefix(*trap), phase)),
             None if phase == Phase::Instantiate => StageError::Instantiate(format!("{error:#}")),
             // Apart from traps, what fails in a call is the reading of its
             // result.
@@ -57,13 +64,11 @@ impl Guest {
         }
     }
 
-    fn trap(&self, trap: Trap, phase: Phase) -> String {
+    fn trap(&self, trap: &str, phase: Phase) -> String {
         let place = if phase == Phase::Instantiate { " while it was instantiated" } else { "" };
-        // A panic writes its message before it traps.
-        let panic = self.messages().iter().rev().find(|message| message.level == Level::Error);
-        let trap = without_prefix(trap);
-        match panic {
-            Some(message) => format!("{trap}{place}: {}", message.text),
+        // A panic or an uncaught exception writes its message before it traps.
+        match fault::told(&self.voice.last_words()) {
+            Some(told) => format!("{trap}{place}: {}", one_line(&told)),
             None => format!("{trap}{place}"),
         }
     }

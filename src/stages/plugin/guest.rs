@@ -4,13 +4,13 @@ use std::{sync::Arc, time::Instant};
 
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 
-use crate::pipeline::{Level, Message};
+use crate::pipeline::{Level, Message, StageError};
 use crate::stages::plugin::{
     Limits,
     allowance::Allowance,
     engine::MAX_MEMORIES,
     exceeded::{DeadlineExceeded, MemoryExceeded, TableExceeded},
-    one_line,
+    said::Voice,
     stats::Figures,
     wasi::System,
 };
@@ -24,8 +24,10 @@ const MAX_HANDLES: usize = 1000;
 pub(super) struct Guest {
     pub(super) allowance: Arc<Allowance>,
     usage: Usage,
-    messages: Vec<Message>,
-    dropped: usize,
+    /// Where it says something.
+    pub(super) voice: Voice,
+    /// It has asked to be woken when a time has passed.
+    pub(super) waited: bool,
     /// There if the component imports WASI.
     pub(super) system: Option<System>,
 }
@@ -34,11 +36,12 @@ impl Guest {
     /// A store for one call, with the stage's limits.
     pub(super) fn store(engine: &wasmtime::Engine, allowance: &Arc<Allowance>) -> Store<Guest> {
         let limits = allowance.limits;
+        let voice = Voice::new(limits.log_lines);
         let guest = Guest {
             usage: Usage::new(&limits),
-            messages: Vec::new(),
-            dropped: 0,
-            system: allowance.imports.wasi.then(|| System::new(allowance)),
+            system: allowance.imports.wasi.then(|| System::new(allowance, &voice)),
+            voice,
+            waited: false,
             allowance: allowance.clone(),
         };
         let mut store = Store::new(engine, guest);
@@ -59,20 +62,6 @@ impl Guest {
         store
     }
 
-    /// Keep a message of the guest.
-    pub(super) fn log(&mut self, level: Level, text: &str) {
-        if self.messages.len() >= self.allowance.limits.log_lines as usize {
-            self.dropped += 1;
-            return;
-        }
-        self.messages.push(Message { level, text: one_line(text) });
-    }
-
-    /// The messages so far.
-    pub(super) fn messages(&self) -> &[Message] {
-        &self.messages
-    }
-
     /// The memory that the instance has had.
     pub(super) fn memory(&self) -> usize {
         self.usage.bytes
@@ -80,31 +69,20 @@ impl Guest {
 
     /// The messages that may be written, with further ones that say how many
     /// may not and why.
-    pub(super) fn into_messages(mut self, figures: &Figures) -> Vec<Message> {
-        let Limits { log_lines, log_rate, .. } = self.allowance.limits;
-        let mut warnings = Vec::new();
-        if self.dropped > 0 {
-            figures.drop_messages(self.dropped);
-            warnings.push(format!(
-                "{} more messages of this call are dropped: limits.log-lines is {log_lines}",
-                self.dropped
-            ));
+    pub(super) fn into_messages(self, figures: &Figures) -> Vec<Message> {
+        self.voice.into_messages(self.allowance.limits.log_rate, figures)
+    }
+
+    /// What became of a call whose time was over while the host did something for it.
+    pub(super) fn late(&self) -> StageError {
+        if self.waited && !self.allowance.grants.clock {
+            self.voice.log(
+                Level::Error,
+                "it waited for a time to pass (a sleep, a timer), and the clock of a stage stands still: \
+                 a plugin has nothing to wait for, unless the stage has grant.clock = true",
+            );
         }
-        if !self.messages.is_empty() {
-            let (admitted, first) = figures.admit_messages(self.messages.len(), log_rate);
-            let excess = self.messages.len() - admitted;
-            self.messages.truncate(admitted);
-            figures.drop_messages(excess);
-            if first {
-                warnings.push(format!(
-                    "{excess} messages of this call, and more to come in this second, are \
-                     dropped: limits.log-rate is {log_rate}"
-                ));
-            }
-        }
-        let message = |text| Message { level: Level::Warn, text };
-        self.messages.extend(warnings.into_iter().map(message));
-        self.messages
+        StageError::Timeout(self.allowance.limits.timeout)
     }
 }
 

@@ -1,8 +1,12 @@
 //! What components import, as the type of the store gives it.
 
 use tokio::time::timeout;
-use wasmtime::component::{HasSelf, Linker};
-use wasmtime_wasi::{WasiCtxView, WasiView};
+use wasmtime::component::{HasSelf, Linker, Resource};
+use wasmtime_wasi::{
+    WasiCtxView, WasiView,
+    clocks::WasiClocksView as _,
+    p2::{DynPollable, bindings::clocks::monotonic_clock},
+};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use crate::stages::plugin::guest::Guest;
@@ -26,7 +30,32 @@ impl WasiView for Guest {
 
 /// Link WASI.
 pub(super) fn wasi(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    wasmtime_wasi::p2::add_to_linker_async(linker)
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    // Of the clock a stage is told by the host why it has waited in vain.
+    linker.allow_shadowing(true);
+    monotonic_clock::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+impl monotonic_clock::Host for Guest {
+    fn now(&mut self) -> wasmtime::Result<u64> {
+        monotonic_clock::Host::now(&mut self.clocks())
+    }
+
+    fn resolution(&mut self) -> wasmtime::Result<u64> {
+        monotonic_clock::Host::resolution(&mut self.clocks())
+    }
+
+    fn subscribe_instant(&mut self, when: u64) -> wasmtime::Result<Resource<DynPollable>> {
+        self.waited = true;
+        monotonic_clock::Host::subscribe_instant(&mut self.clocks(), when)
+    }
+
+    fn subscribe_duration(&mut self, when: u64) -> wasmtime::Result<Resource<DynPollable>> {
+        self.waited |= when > 0;
+        monotonic_clock::Host::subscribe_duration(&mut self.clocks(), when)
+    }
 }
 
 impl WasiHttpView for Guest {

@@ -33,7 +33,7 @@ pub(super) use contract::{container, decision, host, service};
 
 impl bindings::wharfinger::pipeline::logging::Host for Guest {
     fn log(&mut self, level: types::logging::Level, message: String) {
-        Guest::log(self, contract::level(level), &message);
+        self.voice.log(contract::level(level), &message);
     }
 }
 

@@ -1,7 +1,8 @@
 //! WASI that gives nothing away and touches nothing, for components whose
 //! toolchain imports it without need: no environment, arguments, files or
-//! network, output that goes nowhere, clocks that stand still and random
-//! numbers that are the same in each call. So a stage stays a pure function,
+//! network, clocks that stand still and random numbers that are the same in each
+//! call. What is written to the standard output and error is messages of the
+//! stage. So a stage stays a pure function,
 //! unless its operator grants it the real clocks or random numbers.
 
 use std::time::Duration;
@@ -11,7 +12,11 @@ use wasmtime_wasi::{
     HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, random::Deterministic,
 };
 
-use crate::stages::plugin::{allowance::Allowance, http::Sender};
+use crate::stages::plugin::{
+    allowance::Allowance,
+    http::Sender,
+    said::{Output, Stream, Voice},
+};
 
 /// Resources, such as streams, that a guest may hold of the host at once.
 const MAX_RESOURCES: usize = 1000;
@@ -27,10 +32,12 @@ pub(super) struct System {
 }
 
 impl System {
-    pub(super) fn new(allowance: &Allowance) -> Self {
+    pub(super) fn new(allowance: &Allowance, voice: &Voice) -> Self {
         let seed = || Deterministic::new(b"wharfinger".to_vec());
         let mut builder = WasiCtxBuilder::new();
         builder.max_random_size(MAX_RANDOM).allow_tcp(false).allow_udp(false);
+        let output = |stream| Output { voice: voice.clone(), stream };
+        builder.stdout(output(Stream::Out)).stderr(output(Stream::Err));
         // The builder's own clocks and random numbers are the real ones.
         if !allowance.grants.clock {
             builder.wall_clock(Still).monotonic_clock(Still);
@@ -63,7 +70,8 @@ impl HostMonotonicClock for Still {
         1
     }
 
+    /// Not zero, which the runtime of Go takes for a clock that is broken.
     fn now(&self) -> u64 {
-        0
+        1
     }
 }
