@@ -20,7 +20,7 @@ for language; do
     rust) (cd rust && cargo test) ;;
     javascript | typescript) (cd "$language" && npm --silent test) ;;
     python) (cd python && PYTHONPATH=src python3 -m unittest discover tests) ;;
-    c) c/build.sh --test ;;
+    c | go) "$language/build.sh" --test ;;
     *)
         echo "test.sh: there is no example in '$language'" >&2
         exit 2

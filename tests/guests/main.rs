@@ -8,4 +8,5 @@ mod common;
 mod author;
 mod examples;
 mod languages;
+mod mistakes;
 mod tutorial;

@@ -129,5 +129,5 @@ async fn the_tutorial_works_as_it_stands() {
             }
         }
     }
-    assert!(folder.ends_with("shop-names"), "{}", folder.display());
+    assert!(folder.ends_with("go-names"), "{}", folder.display());
 }

@@ -137,6 +137,7 @@ mod tests {
             ("ts", "typescript"),
             ("py", "python"),
             ("c", "c"),
+            ("go", "go"),
         ] {
             assert_eq!(language(text), Ok(expected));
         }

@@ -89,6 +89,13 @@ fn manifest_name(folder: &Path) -> Option<String> {
     toml("Cargo.toml", "package")
         .or_else(|| json("package.json"))
         .or_else(|| toml("pyproject.toml", "project"))
+        .or_else(|| module_name(&read("go.mod")?))
+}
+
+/// The last part of a Go module's path.
+fn module_name(manifest: &str) -> Option<String> {
+    let path = manifest.lines().find_map(|line| line.trim().strip_prefix("module "))?;
+    path.trim().trim_matches('"').rsplit('/').next().map(str::to_string)
 }
 
 #[cfg(test)]
@@ -101,6 +108,7 @@ mod tests {
             ("Cargo.toml", "[package]\nname = \"owner-label\"\n", "owner-label"),
             ("package.json", r#"{"name": "@team/owner-label"}"#, "owner-label"),
             ("pyproject.toml", "[project]\nname = \"owner-label\"\n", "owner-label"),
+            ("go.mod", "module example.com/team/owner-label\n\ngo 1.24\n", "owner-label"),
             ("plugin.c", "", "in-a-folder"),
         ] {
             let folder = tempfile::tempdir().expect("a folder");

@@ -13,14 +13,15 @@ const VENDORED: &str = "vendor/wharfinger-plugin";
 const MAX_NAME: usize = 40;
 
 /// Words that one of the languages, or one of their tools, keeps to itself.
-const RESERVED: &str = "abstract alloc and as assert async await become box break case catch char \
-    class const continue core crate debugger def default del delete do double dyn elif else enum \
-    except export extends extern false final finally float fn for from function global goto if \
-    impl import in instanceof int interface is lambda let long loop macro main match mod move mut \
-    new none nonlocal not null or override package pass plugin priv private protected public pub \
-    raise ref register return self short signed sizeof static std struct super switch target test \
-    this throw trait true try type typedef typeof union unsafe unsigned unsized use var virtual \
-    void volatile where wharfinger-plugin while with yield";
+const RESERVED: &str = "abstract alloc and as assert async await become box break case catch chan char class \
+    const continue contract core crate debugger def default defer del delete do double dyn \
+    elif else enum except export extends extern fallthrough false final finally float fn for \
+    from func function global go goto if impl import in instanceof int interface is lambda \
+    let long loop macro main map match mod move mut new none nonlocal not null or override \
+    package pass plugin priv private protected pub public raise range ref register return \
+    select self short signed sizeof static std struct super switch target test this throw \
+    trait true try type typedef typeof union unsafe unsigned unsized use var vendor virtual \
+    void volatile wharfinger-plugin where while with yield";
 
 /// The name of a plugin: lowercase letters, digits and single hyphens.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,10 +3,11 @@
 
 import { log } from "wharfinger:pipeline/logging@0.1.0";
 
+import { guard } from "./guard.js";
 import { decide } from "./naming.js";
 import { readSettings, schema } from "./settings.js";
 
-export const stage = {
+export const stage = guard({
   describe() {
     return {
       name: "team-naming",
@@ -27,4 +28,4 @@ export const stage = {
     const warn = (message) => log("warn", message);
     return { verdicts: decide(settings, container, services, warn), added: [] };
   },
-};
+});

@@ -23,10 +23,12 @@ from wit_world.imports.types import (
     Verdict_Veto,
 )
 
+import guard
 import naming
 import settings as configured
 
 
+@guard.stage
 class Stage(exports.Stage):
     """What the daemon calls."""
 

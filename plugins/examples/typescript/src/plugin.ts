@@ -4,10 +4,11 @@
 import { log } from "wharfinger:pipeline/logging@0.1.0";
 import type * as contract from "wharfinger:pipeline/stage@0.1.0";
 
+import { guard } from "./guard.js";
 import { decide } from "./naming.js";
 import { readSettings, schema } from "./settings.js";
 
-export const stage: typeof contract = {
+export const stage = guard<typeof contract>({
   describe() {
     return {
       name: "team-naming",
@@ -28,4 +29,4 @@ export const stage: typeof contract = {
     const warn = (message: string) => log("warn", message);
     return { verdicts: decide(settings, container, services, warn), added: [] };
   },
-};
+});

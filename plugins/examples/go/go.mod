@@ -1,0 +1,3 @@
+module team-naming
+
+go 1.24

@@ -1,0 +1,174 @@
+// What stands between the daemon and the stage: a mistake in the stage's code says
+// what it is and where. Without it, an error that is thrown or a value of a wrong
+// shape ends the component where nobody can see why.
+
+import { log } from "wharfinger:pipeline/logging@0.1.0";
+
+const shown = (value) => {
+  if (value instanceof Error) return `${value.name}: ${value.message}`;
+  const text = typeof value === "function" ? "a function" : JSON.stringify(value);
+  return text === undefined ? String(value) : text.length > 60 ? `${text.slice(0, 60)}…` : text;
+};
+const line = (values) =>
+  values.map((value) => (typeof value === "string" ? value : shown(value))).join(" ");
+
+globalThis.console = Object.fromEntries(
+  ["trace", "debug", "info", "log", "warn", "error"].map((name) => [
+    name,
+    (...values) => log(name === "log" ? "info" : name, line(values)),
+  ]),
+);
+
+// What a stage has not says so by its name.
+const without = (name, what) =>
+  function () {
+    throw new Error(`${name}: a stage has no ${what}`);
+  };
+const RealDate = Date;
+globalThis.Date = new Proxy(RealDate, {
+  construct(target, given, self) {
+    if (given.length === 0) without("new Date()", "clock")();
+    return Reflect.construct(target, given, self === globalThis.Date ? target : self);
+  },
+  apply: without("Date()", "clock"),
+  get: (target, key) => (key === "now" ? without("Date.now", "clock") : Reflect.get(target, key)),
+});
+Math.random = without("Math.random", "random numbers");
+for (const name of ["setTimeout", "setInterval", "fetch"]) {
+  globalThis[name] = without(name, name === "fetch" ? "network" : "clock: no time passes within a call");
+}
+
+// The shapes of the contract, as far as a stage hands them back. An option ends in "?".
+const pair = { key: "string", value: "string" };
+const protocol = ["tcp", "udp", "sctp"];
+const published = { containerPort: "u16", protocol, hostIp: "string", hostPort: "u16" };
+const text = "string";
+const kinds = {
+  http: { url: text, "method?": text, headers: [pair], body: text, tlsSkipVerify: "boolean", "tlsServerName?": text },
+  tcp: { address: text },
+  udp: { address: text },
+  grpc: { target: text, useTls: "boolean", tlsSkipVerify: "boolean", "tlsServerName?": text },
+  "h2-ping": { address: text, useTls: "boolean", tlsSkipVerify: "boolean" },
+  script: { args: [text] },
+  docker: { containerId: text, "shell?": text, args: [text] },
+  ttl: { ttl: text },
+  alias: { "node?": text, "service?": text },
+  "os-service": text,
+};
+const check = {
+  "id?": text,
+  "name?": text,
+  "notes?": text,
+  kind: { cases: kinds },
+  "interval?": text,
+  "timeout?": text,
+  "initialStatus?": ["passing", "warning", "critical"],
+  "deregisterAfter?": text,
+  "successBeforePassing?": "u32",
+  "failuresBeforeCritical?": "u32",
+  attributes: [pair],
+};
+const service = {
+  id: text,
+  name: text,
+  address: text,
+  port: "u16",
+  protocol,
+  tags: [text],
+  meta: [pair],
+  checks: [check],
+  "weights?": { passing: "u32", warning: "u32" },
+  enableTagOverride: "boolean",
+  taggedAddresses: [{ tag: text, address: text, port: "u16" }],
+  "origin?": { containerPort: "u16", protocol, "published?": published },
+  attributes: [pair],
+};
+const outcome = { verdicts: [{ cases: { keep: null, replace: service, veto: text } }], added: [service] };
+const description = { name: text, version: text, summary: text, "settingsSchema?": text, attributes: [pair] };
+
+const most = { u16: 65535, u32: 4294967295 };
+
+// What is wrong with a value; undefined if nothing is.
+function fault(value, wanted, path) {
+  const no = (what) => `${path}: wanted is ${what}, not ${shown(value)}`;
+  if (wanted === null) return undefined;
+  if (typeof wanted === "string") {
+    if (!(wanted in most)) return typeof value === wanted ? undefined : no(`a ${wanted}`);
+    const good = Number.isInteger(value) && value >= 0 && value <= most[wanted];
+    return good ? undefined : no(`a number from 0 to ${most[wanted]}`);
+  }
+  if (Array.isArray(wanted) && (wanted.length > 1 || typeof wanted[0] !== "string" || wanted[0] === text)) {
+    if (wanted.length > 1) return wanted.includes(value) ? undefined : no(`one of ${wanted.join(", ")}`);
+    if (!Array.isArray(value)) return no("a list");
+    return first(value.map((item, n) => () => fault(item, wanted[0], `${path}[${n}]`)));
+  }
+  if (typeof value !== "object" || value === null) return no("an object");
+  if (wanted.cases) {
+    const known = Object.keys(wanted.cases);
+    if (!known.includes(value.tag)) return `${path}.tag: wanted is one of ${known.join(", ")}, not ${shown(value.tag)}`;
+    return fault(value.val, wanted.cases[value.tag], `${path}.val`);
+  }
+  return first(
+    Object.entries(wanted).map(([key, inner]) => () => {
+      const name = key.replace("?", "");
+      const missing = value[name] === undefined || value[name] === null;
+      return missing && name !== key ? undefined : fault(value[name], inner, `${path}.${name}`);
+    }),
+  );
+}
+
+function first(tries) {
+  for (const one of tries) {
+    const found = one();
+    if (found) return found;
+  }
+  return undefined;
+}
+
+// Type, text, file and line of the author's own code.
+function reason(error) {
+  if (!(error instanceof Error)) return `it threw ${shown(error)}`;
+  const frames = (error.stack ?? "").split("\n").filter((frame) => frame.trim().startsWith("at "));
+  const own = frames.filter((frame) => !frame.includes("guard.js") && !frame.includes("native"));
+  log("error", [shown(error), ...frames].join("\n"));
+  const place = (own[0] ?? "").trim().replace(/^at /, "");
+  return place ? `${shown(error)} (${place})` : shown(error);
+}
+
+/**
+ * Make a stage of an object with the contract's functions.
+ *
+ * @template T
+ * @param {T} stage
+ * @returns {T}
+ */
+export function guard(stage) {
+  const call = (name, given, shape, thrown) => {
+    try {
+      if (typeof stage[name] !== "function") throw new TypeError(`${name}: wanted is a function, not ${shown(stage[name])}`);
+      const answer = stage[name](...given);
+      const wrong = shape && fault(answer, shape, name);
+      if (wrong) throw new TypeError(wrong);
+      return answer;
+    } catch (error) {
+      // What the contract lets it throw is its own answer.
+      if (thrown && fault(error, thrown, name) === undefined) throw error;
+      const told = reason(error);
+      if (name === "describe") throw new Error(told);
+      throw name === "process" ? told : [told];
+    }
+  };
+  // @ts-ignore: it has the same functions.
+  return {
+    describe: () => call("describe", [], description),
+    validateSettings: (settings) => {
+      call("validateSettings", [settings], undefined, [text]);
+    },
+    process: (...given) => {
+      const answer = call("process", given, outcome, text);
+      const [wanted, came] = [given[3].length, answer.verdicts.length];
+      if (wanted !== came) throw `process.verdicts: wanted is one for each of ${wanted} services, not ${came}`;
+      return answer;
+    },
+  };
+}

@@ -1,0 +1,166 @@
+"""What stands between the daemon and the stage: a mistake in the stage's code says what it is and where.
+
+Without it, an exception or a value of a wrong type ends the component where nobody can see why.
+"""
+
+import builtins
+import dataclasses
+import enum
+import sys
+import time
+import typing
+from importlib.machinery import BuiltinImporter, FrozenImporter
+
+from componentize_py_types import Err
+from wit_world.imports import logging
+from wit_world.imports.types import Description, Outcome
+
+# Calls within each other, fewer than the daemon's stack has room for.
+DEPTH = 150
+
+
+def stage(cls):
+    """Make a stage of a class."""
+
+    class Guarded(cls):
+        def describe(self):
+            return _call("describe", super().describe, (), Description)
+
+        def validate_settings(self, settings):
+            return _call("validate_settings", super().validate_settings, (settings,), None)
+
+        def process(self, settings, container, host, services):
+            count = len(services)
+            outcome = _call("process", super().process, (settings, container, host, services), Outcome)
+            if len(outcome.verdicts) != count:
+                wanted = f"process: verdicts: wanted is one for each of {count} services"
+                raise Err(f"{wanted}, not {len(outcome.verdicts)}")
+            return outcome
+
+    Guarded.__name__ = cls.__name__
+    sys.setrecursionlimit(DEPTH)
+    sys.stdout, sys.stderr = _Lines(logging.Level.INFO), _Lines(logging.Level.WARN)
+    builtins.open = _without("open", "files")
+    for name in ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "sleep"):
+        setattr(time, name, _without(f"time.{name}", "clock: no time passes within a call"))
+    return Guarded
+
+
+def _call(name, function, arguments, wanted):
+    # What is imported while the component is built is looked for as ever.
+    sys.meta_path[:] = [BuiltinImporter, FrozenImporter, _NoImports]
+    try:
+        answer = function(*arguments)
+        fault = _fault(answer, wanted, name) if wanted else None
+        if fault:
+            raise TypeError(fault)
+        return answer
+    except Err as error:
+        kind = list[str] if name == "validate_settings" else str
+        fault = _fault(error.value, kind, f"{name}: Err")
+        if fault is None:
+            raise
+        reason = f"TypeError: {fault}"
+    except BaseException as error:
+        reason = _reason(error)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    if name == "describe":
+        raise RuntimeError(reason)
+    raise Err([reason] if name == "validate_settings" else reason)
+
+
+def _reason(error):
+    """Type, text, file and line; the whole traceback goes to the log."""
+    frames, trace = [], error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if code.co_filename != __file__:
+            frames.append((code.co_filename, trace.tb_lineno, code.co_name))
+        trace = trace.tb_next
+    text = f"{type(error).__name__}: {error}"
+    shown = frames if len(frames) <= 20 else frames[:10] + frames[-10:]
+    lines = [f'  File "{file}", line {line}, in {function}' for file, line, function in shown]
+    logging.log(logging.Level.ERROR, "\n".join(["Traceback (most recent call last):", *lines, text]))
+    if not frames:
+        return text
+    file, line, function = frames[-1]
+    return f"{text} ({file.rsplit('/', 1)[-1]}:{line} in {function})"
+
+
+def _fault(value, wanted, path):
+    """What is wrong with a value of the contract; None if nothing is."""
+    origin, parts = typing.get_origin(wanted), typing.get_args(wanted)
+    if origin is typing.Union:
+        if value is None and type(None) in parts:
+            return None
+        choices = [part for part in parts if part is not type(None)]
+        if len(choices) == 1:
+            return _fault(value, choices[0], path)
+        for choice in choices:
+            if type(value) is choice:
+                return _fault(value, choice, path)
+        return f"{path}: wanted is {' or '.join(one.__name__ for one in choices)}, not {_shown(value)}"
+    if origin is list:
+        if not isinstance(value, list):
+            return f"{path}: wanted is a list, not {_shown(value)}"
+        faults = (_fault(item, parts[0], f"{path}[{n}]") for n, item in enumerate(value))
+        return next(filter(None, faults), None)
+    if wanted is int:
+        good = isinstance(value, int) and not isinstance(value, bool)
+        if good and path.endswith(".port") and not 0 <= value <= 65535:
+            return f"{path}: wanted is a number from 0 to 65535, not {value}"
+        if good and not 0 <= value < 1 << 32:
+            return f"{path}: wanted is a number from 0 to 4294967295, not {value}"
+    else:
+        good = isinstance(value, wanted)
+    if not good:
+        return f"{path}: wanted is {wanted.__name__}, not {_shown(value)}"
+    if isinstance(value, enum.Enum) or not dataclasses.is_dataclass(value):
+        return None
+    faults = (_fault(getattr(value, one.name), one.type, f"{path}.{one.name}") for one in dataclasses.fields(value))
+    return next(filter(None, faults), None)
+
+
+def _shown(value):
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) <= 60 else text[:60] + '…'}" if value is not None else "None"
+
+
+def _without(name, what):
+    def refuse(*_, **__):
+        raise RuntimeError(f"{name}: a stage has no {what}")
+
+    return refuse
+
+
+class _NoImports:
+    """The last one to be asked for a module: in a call there are no files that it could be in."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        raise ImportError(f"{name}: there is no such module in the component; import it at the top of a file")
+
+
+class _Lines:
+    """Where `print` writes: a message for each line."""
+
+    encoding = "utf-8"
+
+    def __init__(self, level):
+        self.level, self.line = level, ""
+
+    def write(self, text):
+        *lines, self.line = (self.line + text).split("\n")
+        for line in lines:
+            logging.log(self.level, line)
+        return len(text)
+
+    def flush(self):
+        if self.line:
+            logging.log(self.level, self.line)
+            self.line = ""
+
+    def isatty(self):
+        return False
