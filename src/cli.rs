@@ -18,6 +18,7 @@ mod meant;
 mod output;
 mod plan;
 mod plugin;
+mod policy;
 mod status;
 mod record;
 mod replay;
@@ -40,6 +41,7 @@ pub use health::{HealthArgs, health};
 pub use output::{CHANGES, Color, ColorArgs, Printed, print, stdout, width};
 pub use plan::{PlanArgs, PlanOutput, plan};
 pub use plugin::{Done, PluginArgs, plugin};
+pub use policy::{PolicyArgs, policy};
 pub use record::{RecordArgs, record};
 pub use replay::{ReplayArgs, ReplayOutput, replay};
 pub use socket::SocketArgs;
@@ -96,6 +98,8 @@ pub enum Invocation {
     Config(ConfigArgs),
     /// Make, look at, test and measure plugins.
     Plugin(Box<PluginArgs>),
+    /// Make, look at, compare, sign and verify bundles of a policy.
+    Policy(PolicyArgs),
     /// Print a script by which a shell completes the words of this program.
     Completions(CompletionsArgs),
     /// Compile a component from the standard input to the standard output; the

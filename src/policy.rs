@@ -5,7 +5,14 @@
 //! A bundle is an OCI artifact. Its identity is the digest of its manifest, the same in a file
 //! and in a registry, and that digest is what is signed.
 
+pub mod archive;
+pub mod build;
+pub mod diff;
 mod digest;
+mod manifest;
+pub mod sign;
+pub mod store;
+pub mod trust;
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -39,6 +39,7 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<u8> {
             show(&super::config(&args, words)?, Color::Never)
         }
         Invocation::Plugin(args) => Ok(super::plugin(&args).await.print()),
+        Invocation::Policy(args) => show(&super::policy(&args).await?, Color::Auto),
         Invocation::Completions(args) => {
             print!("{}", super::completions(&args));
             Ok(0)

@@ -22,6 +22,7 @@ mod plan;
 mod plugins;
 mod podman_removals;
 mod policies;
+mod policy;
 mod proxies;
 mod reference;
 mod reload;

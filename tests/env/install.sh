@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the build and the tests need and the machine lacks.
 #
-#   tests/env/install.sh [build] [docker] [podman] [consul] [wasm] [languages] [prometheus]
+#   tests/env/install.sh [build] [docker] [podman] [consul] [wasm] [languages] [prometheus] [policy]
 #
 # Without arguments it sees to all of them. What is there already is left as it
 # is, so that running it again costs nothing.
@@ -213,10 +213,15 @@ install_prometheus() {
     { have prometheus && have promtool; } || install_packages prometheus prometheus
 }
 
-[ $# -gt 0 ] || set -- build docker podman consul wasm languages prometheus
+# Keys as OpenSSL makes them, and a reader of archives that is not ours.
+install_policy() {
+    { have skopeo && have openssl; } || install_packages policy skopeo openssl
+}
+
+[ $# -gt 0 ] || set -- build docker podman consul wasm languages prometheus policy
 for component; do
     case $component in
-    build | docker | podman | consul | wasm | languages | prometheus) "install_$component" ;;
-    *) fail "unknown component '$component'; known are: build docker podman consul wasm languages prometheus" ;;
+    build | docker | podman | consul | wasm | languages | prometheus | policy) "install_$component" ;;
+    *) fail "unknown component '$component'; known are: build docker podman consul wasm languages prometheus policy" ;;
     esac
 done

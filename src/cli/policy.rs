@@ -1,0 +1,133 @@
+//! `wharfinger policy`: a bundle from an empty file to a signed one, looked at and compared.
+
+mod build;
+mod diff;
+mod show;
+
+use std::{path::PathBuf, time::SystemTime};
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+
+use super::Printed;
+use crate::{
+    files,
+    policy::{
+        Bundle, archive,
+        sign::{self, PrivateKey},
+        trust::{Trust, TrustedKey},
+    },
+};
+
+/// The flags of `policy` and its commands.
+#[derive(Debug, Clone, Args)]
+pub struct PolicyArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum Command {
+    /// Make a bundle of a configuration file: the stages, [limits], [containers] and [address],
+    /// and the components that are named. The same input gives the same bytes.
+    Build(build::BuildArgs),
+    /// Show what a bundle holds.
+    Show(show::ShowArgs),
+    /// Show what differs between two bundles; the exit code is 2 if anything does.
+    Diff(diff::DiffArgs),
+    /// Sign a bundle as cosign does it with a key pair, in the bundle's file.
+    Sign(SignArgs),
+    /// Verify that a bundle is whole and signed by one of these keys.
+    Verify(VerifyArgs),
+}
+
+/// The flags of `policy sign`.
+#[derive(Debug, Clone, Args)]
+struct SignArgs {
+    /// The bundle; it is written anew with the signature in it.
+    file: PathBuf,
+
+    /// The private key: ECDSA on P-256 or Ed25519, PKCS#8 in PEM.
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+}
+
+/// The flags of `policy verify`.
+#[derive(Debug, Clone, Args)]
+struct VerifyArgs {
+    /// The bundle.
+    file: PathBuf,
+
+    /// A public key whose signature counts, in PEM; several times for several.
+    #[arg(long, value_name = "FILE", required = true)]
+    key: Vec<PathBuf>,
+}
+
+/// Carry out a command.
+///
+/// # Errors
+///
+/// It cannot be done; the words name the file.
+pub async fn policy(args: &PolicyArgs) -> anyhow::Result<Printed> {
+    match &args.command {
+        Command::Build(args) => build::build(args).await,
+        Command::Show(args) => show::show(args),
+        Command::Diff(args) => diff::diff(args),
+        Command::Sign(args) => signed(args),
+        Command::Verify(args) => verify(args),
+    }
+}
+
+fn signed(args: &SignArgs) -> anyhow::Result<Printed> {
+    let mut bundle = archive::read(&args.file)?;
+    let key = PrivateKey::parse(&text(&args.key)?);
+    let signature = key.and_then(|key| key.sign(&bundle));
+    sign::add(&mut bundle, signature.with_context(|| args.key.display().to_string())?);
+    write(&args.file, &archive::write(&bundle))?;
+    Ok(good(format!("signed {}\n", title(&bundle))))
+}
+
+fn verify(args: &VerifyArgs) -> anyhow::Result<Printed> {
+    let keys = args.key.iter().map(|path| {
+        let name = path.display().to_string();
+        Ok(TrustedKey { name, key: text(path)?, until: None })
+    });
+    let trust = Trust::new(keys.collect::<anyhow::Result<_>>()?)?;
+    let bundle = archive::read(&args.file)?;
+    let key = trust
+        .verify(&bundle, SystemTime::now())
+        .with_context(|| args.file.display().to_string())?;
+    Ok(good(format!("{} is signed by {key}\n", title(&bundle))))
+}
+
+/// What a bundle is called for people.
+fn title(bundle: &Bundle) -> String {
+    format!("{} {} {}", bundle.name, bundle.sequence, bundle.digest)
+}
+
+fn good(text: String) -> Printed {
+    Printed { text: crate::text::lines(&text), code: 0 }
+}
+
+/// The text of a file that somebody names.
+fn text(path: &std::path::Path) -> anyhow::Result<String> {
+    files::read_text(path, files::TEXT).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Write a file whole or not at all.
+fn write(path: &std::path::Path, bytes: &[u8]) -> anyhow::Result<()> {
+    use std::{io::Write as _, os::unix::fs::PermissionsExt as _};
+    if path.file_name().is_none() {
+        bail!("{} is no name of a file", path.display());
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let cannot = || format!("cannot write {}", path.display());
+    let mut file = tempfile::Builder::new()
+        .prefix(".wharfinger-")
+        .permissions(std::fs::Permissions::from_mode(0o644))
+        .tempfile_in(folder.unwrap_or(std::path::Path::new(".")))
+        .with_context(cannot)?;
+    file.write_all(bytes).with_context(cannot)?;
+    file.persist(path).with_context(cannot)?;
+    Ok(())
+}
