@@ -9,10 +9,15 @@ pub mod archive;
 pub mod build;
 pub mod diff;
 mod digest;
+pub mod halt;
+pub mod layer;
 mod manifest;
+pub mod member;
+pub mod rollout;
 pub mod sign;
 pub mod store;
 pub mod trust;
+pub mod wave;
 
 use std::{collections::BTreeMap, sync::Arc};
 
