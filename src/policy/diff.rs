@@ -178,8 +178,8 @@ mod tests {
                 "limits tags: 5 > -",
                 "stage \"d\" -: \"place 4\" > \"place 1\"",
                 "stage \"a\" settings.x.y: 1 > 2",
-                "stage \"e\" -: - > place 3",
-                "stage \"b\" -: place 2 > -",
+                "stage \"e\" -: - > \"place 3\"",
+                "stage \"b\" -: \"place 2\" > -",
             ]
         );
         assert_eq!(diff(&old, &old), []);

@@ -57,7 +57,7 @@ impl Desk {
     }
 
     fn build(&self, to: &str, sequence: &str) {
-        self.good(&["build", "w.toml", "-o", to, "--name", "prod", "--sequence", sequence]);
+        self.good(&["build", "w.toml", "--output", to, "--name", "prod", "--sequence", sequence]);
     }
 
     /// A private key and its public one, as OpenSSL makes them.
@@ -134,12 +134,12 @@ fn what_no_policy_can_be_is_not_built() {
         ),
     ] {
         fs::write(desk.at("bad.toml"), &text).expect("written");
-        let (code, said) = desk.run(&["build", "bad.toml", "-o", "bad.tar"]);
+        let (code, said) = desk.run(&["build", "bad.toml", "--output", "bad.tar"]);
         assert_eq!(code, Some(78), "{text}: {said}");
         assert!(said.contains(fault), "{text}: {said}");
         assert!(!desk.at("bad.tar").exists(), "{text}");
     }
-    let (code, said) = desk.run(&["build", "w.toml", "-o", "bad.tar", "--name", "../Prod"]);
+    let (code, said) = desk.run(&["build", "w.toml", "--output", "bad.tar", "--name", "../Prod"]);
     assert_eq!(code, Some(78), "{said}");
     assert_eq!(desk.run(&["build", "w.toml"]).0, Some(64));
 }

@@ -31,7 +31,7 @@ pub(super) struct BuildArgs {
     file: PathBuf,
 
     /// Where the bundle is written.
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, value_name = "FILE")]
     output: PathBuf,
 
     /// The policy's name, the same for all of its versions.
