@@ -31,10 +31,11 @@ if [ ! -e "$installed" ] || [ -n "$(find package-lock.json -newer "$installed")"
 fi
 
 node_modules/.bin/tsc >&2 || fail "the types do not fit"
+node lines.js >&2 || fail "lines.js cannot read what tsc has made"
 
 # Without WASI, since a stage needs nothing of it; put into place when whole.
 mkdir -p "$(dirname "$output")"
-node_modules/.bin/componentize-qjs --wit wit --world stage-component --js dist/js/plugin.js \
+node_modules/.bin/componentize-qjs --wit wit --world stage-component --js dist/js/component.js \
     --sync --stub-wasi --output "$output.new" >&2 ||
-    fail "dist/js/plugin.js could not be made a component"
+    fail "dist/js/component.js could not be made a component"
 mv "$output.new" "$output"

@@ -128,7 +128,9 @@ function first(tries) {
 // Type, text, file and line of the author's own code.
 function reason(error) {
   if (!(error instanceof Error)) return `it threw ${shown(error)}`;
-  const frames = (error.stack ?? "").split("\n").filter((frame) => frame.trim().startsWith("at "));
+  const calls = (error.stack ?? "").split("\n").filter((frame) => frame.trim().startsWith("at "));
+  // Where the code was made from other code, a stack names that.
+  const frames = calls.map((frame) => globalThis.originalLine?.(frame) ?? frame);
   const own = frames.filter((frame) => !frame.includes("guard.js") && !frame.includes("native"));
   log("error", [shown(error), ...frames].join("\n"));
   const place = (own[0] ?? "").trim().replace(/^at /, "");
