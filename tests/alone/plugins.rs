@@ -289,6 +289,15 @@ fn released_contracts_are_frozen() {
     }
 }
 
+#[test]
+fn the_folder_of_a_released_contract_holds_what_is_frozen_and_no_more() {
+    for (folder, expected) in [("wit/v0.1.0", "pipeline.wit"), ("wit/host-v0.1.0", "host.wit")] {
+        let entries = std::fs::read_dir(crate::common::root().join(folder)).expect("a folder");
+        let names: Vec<_> = entries.map(|entry| entry.expect("an entry").file_name()).collect();
+        assert_eq!(names, [expected], "{folder} is released: what is added to it changes it");
+    }
+}
+
 #[tokio::test]
 async fn the_calls_of_a_stage_are_counted() {
     let limits = Limits { timeout: Duration::from_millis(500), ..AMPLE };

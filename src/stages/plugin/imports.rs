@@ -65,14 +65,18 @@ pub enum ComponentFault {
     #[error("it instantiates components that it is handed, so that nobody knows how many")]
     Unbounded,
     /// It exports a stage of another version of the contract.
-    #[error(
-        "a stage of the contract's version {found}; this program knows {}: build the stage \
-         against one of these", VERSIONS.join(", ")
-    )]
+    #[error("a stage of the contract's version {found}; this program knows {}: {}",
+        VERSIONS.join(", "), way_out(.found))]
     UnknownVersion {
         /// The version that it was built against.
         found: String,
     },
+    /// It exports a stage more than once, for several versions of the contract.
+    #[error(
+        "a stage of several versions of the contract, {}: it would have to be guessed which one is \
+         meant, so build it against one", .0.join(" and ")
+    )]
+    SeveralVersions(Vec<String>),
     /// It does not export a stage.
     #[error("a component of another world: it exports {found}; {}", wanted())]
     NotAStage {
@@ -96,8 +100,45 @@ pub enum Refused {
         line: &'static str,
     },
     /// Nobody can grant it.
-    #[error("{0}, which no stage can be granted")]
+    #[error("{}, which no stage can be granted{}", .0, why_not(.0))]
     Ungrantable(String),
+}
+
+/// What to do about a stage of a version that has no adapter.
+fn way_out(found: &str) -> &'static str {
+    let newest = VERSIONS.iter().filter_map(|version| numbers(version)).max();
+    match numbers(found) {
+        Some(numbers) if Some(numbers) > newest => {
+            "it is of a version to come, so use a newer wharfinger, or build the stage against one of \
+             these"
+        }
+        _ => "build the stage against one of these",
+    }
+}
+
+/// A version as what it is compared by.
+fn numbers(version: &str) -> Option<[u64; 3]> {
+    let release = version.split(['-', '+']).next()?;
+    let numbers: Result<Vec<u64>, _> = release.split('.').map(str::parse).collect();
+    numbers.ok()?.try_into().ok()
+}
+
+/// Why something cannot be granted, where it is of another version than what could be.
+fn why_not(import: &str) -> String {
+    let Some((name, version)) = import.split_once('@') else { return String::new() };
+    if name.starts_with("wasi:") && !version.starts_with("0.2.") {
+        return format!(
+            ": it is of WASI {version}, and this program knows 0.2; build the stage for the target \
+             wasm32-wasip2"
+        );
+    }
+    if name.starts_with(PACKAGE) && !VERSIONS.contains(&version) {
+        return format!(
+            ": it is of the contract's version {version}; this program knows {}",
+            VERSIONS.join(", ")
+        );
+    }
+    String::new()
 }
 
 fn wanted() -> String {
@@ -131,14 +172,22 @@ pub(super) fn inspect(bytes: &[u8], grants: &Grants) -> Result<Imports, Componen
 pub(super) fn parts(bytes: &[u8]) -> Result<Parts, ComponentFault> {
     recognise(bytes)?;
     let parts::Outline { imports, exports, instances, tables } = outline(bytes)?;
-    let stage = |version: &&&str| exports.contains(&format!("{PACKAGE}stage@{version}"));
-    if let Some(version) = VERSIONS.iter().find(stage) {
-        return Ok(Parts { version, imports, instances, tables });
-    }
-    let version =
-        exports.iter().find_map(|name| name.strip_prefix(PACKAGE)?.strip_prefix("stage@"));
-    if let Some(found) = version {
-        return Err(ComponentFault::UnknownVersion { found: shown(found) });
+    let stages: Vec<_> = exports
+        .iter()
+        .filter_map(|name| name.strip_prefix(PACKAGE)?.strip_prefix("stage@"))
+        .collect();
+    match stages[..] {
+        [] => {}
+        [found] => {
+            return match VERSIONS.into_iter().find(|version| *version == found) {
+                Some(version) => Ok(Parts { version, imports, instances, tables }),
+                None => Err(ComponentFault::UnknownVersion { found: shown(found) }),
+            };
+        }
+        _ => {
+            let found = stages.into_iter().map(shown).collect();
+            return Err(ComponentFault::SeveralVersions(found));
+        }
     }
     let found = if exports.is_empty() { "nothing".into() } else { shown(&exports.join(", ")) };
     Err(ComponentFault::NotAStage { found })

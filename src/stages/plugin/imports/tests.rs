@@ -51,6 +51,55 @@ fn a_stage_of_another_version_is_told_from_another_world() {
 }
 
 #[test]
+fn a_version_to_come_is_told_from_one_that_never_was() {
+    for (version, newer) in [
+        ("0.1.1", true),
+        ("0.2.0", true),
+        ("0.2.0-rc.1", true),
+        ("1.0.0", true),
+        ("0.0.9", false),
+        ("0.1", false),
+        ("x", false),
+    ] {
+        let words = ComponentFault::UnknownVersion { found: version.into() }.to_string();
+        assert_eq!(words.contains("a newer wharfinger"), newer, "{words}");
+        assert!(words.contains("build the stage against one of these"), "{words}");
+    }
+}
+
+#[test]
+fn a_stage_of_several_versions_is_none_of_them() {
+    for versions in [["0.1.0", "0.2.0"], ["0.2.0", "0.1.0"], ["0.2.0", "0.3.0"]] {
+        let exports: String = versions
+            .iter()
+            .map(|version| {
+                format!(r#"(export "wharfinger:pipeline/stage@{version}" (instance 0))"#)
+            })
+            .collect();
+        let found = versions.map(String::from).to_vec();
+        let fault = ComponentFault::SeveralVersions(found);
+        assert!(fault.to_string().contains(&versions.join(" and ")), "{fault}");
+        check(&format!("(component (instance) {exports})"), Err(fault));
+    }
+}
+
+#[test]
+fn what_is_of_another_version_says_so() {
+    for (name, part) in [
+        ("wasi:cli/environment@0.3.0", "of WASI 0.3.0"),
+        ("wasi:clocks/system-clock@0.3.0-rc-2025-09-16", "of WASI 0.3.0-rc"),
+        ("wasi:http/handler@0.3.0", "of WASI 0.3.0"),
+        ("wharfinger:pipeline/logging@0.2.0", "of the contract's version 0.2.0"),
+    ] {
+        let bytes = parse(&stage(&format!(r#"(import "{name}" (instance))"#)));
+        let words = scan(&bytes).expect_err("it is refused").to_string();
+        assert!(words.contains(name) && words.contains(part), "{words}");
+    }
+    let words = Refused::Ungrantable("wasi:sockets/tcp@0.2.3".into()).to_string();
+    assert!(words.ends_with("which no stage can be granted"), "{words}");
+}
+
+#[test]
 fn every_message_says_what_is_wanted() {
     for fault in [
         scan(b""),
