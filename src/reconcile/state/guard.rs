@@ -3,7 +3,8 @@
 //! and held if it is too much to be meant.
 //!
 //! A change begins a trial. During the trial every container is looked at; a
-//! plan that would take out a service of a container that still runs waits. Then
+//! plan that would take out a service of a container that still runs waits, if the
+//! service was there before the trial. Then
 //! the guard decides on all of them together: either they are carried out, or
 //! they are held until somebody confirms, and until then the containers keep
 //! what they have. Once a trial has been passed, nothing waits any more: what is
