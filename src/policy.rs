@@ -15,6 +15,7 @@ mod manifest;
 pub mod member;
 pub mod rollout;
 pub mod sign;
+pub mod standing;
 pub mod store;
 pub mod trust;
 pub mod wave;

@@ -1,0 +1,41 @@
+//! How a host stands to its policy: what it has in force, what it has refused, and what it waits
+//! for. A value without I/O; whoever follows the policy changes it, and others watch it.
+
+use super::{Digest, rollout::Waits};
+
+/// A bundle that is in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InForce {
+    /// Its digest.
+    pub digest: Digest,
+    /// The policy's name.
+    pub name: String,
+    /// The number of its version.
+    pub sequence: u64,
+    /// The name of the key that signed it.
+    pub key: String,
+}
+
+/// A bundle that was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Its digest, as it was asked for.
+    pub digest: Digest,
+    /// Why, as one line.
+    pub reason: String,
+}
+
+/// How a host stands to its policy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The bundle that is in force.
+    pub in_force: Option<InForce>,
+    /// The bundle that is asked for and was refused; gone when another one is asked for.
+    pub refused: Option<Refused>,
+    /// Why the bundle that is asked for is not taken yet.
+    pub waits: Option<Waits>,
+    /// Whether its stages are monitored only, by a rollout's first pass.
+    pub monitored: bool,
+    /// What keeps the source from being read, as one line.
+    pub source_failing: Option<String>,
+}
