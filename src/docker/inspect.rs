@@ -55,9 +55,7 @@ impl Tags {
             return Ok(text.to_string());
         }
         let whole = response.whole.as_deref().unwrap_or("null");
-        template::measure(whole)?;
-        let json = serde_json::from_str(whole).map_err(|_| TemplateError::TooLarge)?;
-        self.template.render(&json)
+        self.template.render(&template::values(whole)?)
     }
 }
 

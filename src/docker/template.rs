@@ -86,15 +86,26 @@ pub enum TemplateError {
     /// times the memory of its text.
     #[error("Docker's answer on the container is longer than {MAX_ANSWER} bytes")]
     TooLarge,
+    /// No values can be made of what Docker says of the container: it is nested too deeply, or
+    /// no JSON as a whole.
+    #[error("Docker's answer on the container cannot be read: {0}")]
+    Unreadable(String),
 }
 
 /// The longest answer of Docker's that a template is rendered over.
 const MAX_ANSWER: usize = 2 << 20;
 
-/// Hold the length of Docker's answer against what a template may be rendered over,
-/// before values are made of it.
-pub(super) fn measure(answer: &str) -> Result<(), TemplateError> {
-    if answer.len() > MAX_ANSWER { Err(TemplateError::TooLarge) } else { Ok(()) }
+/// Docker's answer as what a template is rendered over.
+///
+/// # Errors
+///
+/// It is longer than may be, which is said before values are made of it, or it cannot be read.
+pub(super) fn values(answer: &str) -> Result<serde_json::Value, TemplateError> {
+    if answer.len() > MAX_ANSWER {
+        return Err(TemplateError::TooLarge);
+    }
+    // The error names a place and quotes nothing.
+    serde_json::from_str(answer).map_err(|error| TemplateError::Unreadable(error.to_string()))
 }
 
 /// A parsed template. The default is the empty text.

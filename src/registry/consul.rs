@@ -6,10 +6,11 @@ pub mod body;
 mod call;
 mod checks;
 mod config;
+mod neighbours;
+mod put;
 mod reduced;
 mod url;
 mod watch;
-mod neighbours;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,19 +18,17 @@ use std::{
     time::Duration,
 };
 
-use reqwest::{Method, Response, Url, redirect};
-use tracing::warn;
+use reqwest::{Method, Url, redirect};
 
 use super::{Capabilities, Marks, Part, Registry, RegistryError, Sent};
 use crate::model::registered::Registered;
 use crate::model::service::{CheckStatus, Service};
-use crate::telemetry::event;
 
 use call::object;
 pub(super) use call::{Call, json, list};
 use checks::AgentCheck;
 pub use config::{ConsulConfig, ConsulError};
-use reduced::{is_script, without_further_fields, without_scripts};
+use reduced::Taken;
 
 /// The time for a whole call; a Consul agent answers within milliseconds
 /// unless its cluster is electing a leader.
@@ -47,6 +46,7 @@ pub struct Consul {
     base: Url,
     config: ConsulConfig,
     original: bool,
+    taken: Arc<Taken>,
 }
 
 impl Consul {
@@ -76,115 +76,12 @@ impl Consul {
             .user_agent(concat!("wharfinger/", env!("CARGO_PKG_VERSION")));
         let (builder, base) = config.apply(builder)?;
         let client = builder.build().map_err(ConsulError::Client)?;
-        Ok(Self { client, base, config, original: false })
+        Ok(Self { client, base, config, original: false, taken: Arc::default() })
     }
 
     /// Send what registrator would send, even what the agent will refuse.
     pub fn mimicking(self) -> Self {
         Self { original: true, ..self }
-    }
-
-    /// Register, with these parameters of the query.
-    async fn put(&self, service: &Service, query: &[(&str, &str)]) -> Result<(), RegistryError> {
-        let permission = format!("service {:?} {{ policy = \"write\" }}", service.name);
-        let call =
-            Call { attempt: "register service", subject: &service.id, permission: &permission };
-        self.can_be_removed(call, &service.id).await?;
-        let reduced = self.without_refused_checks(service).await;
-        if reduced.is_some() {
-            warn!(
-                event = event::REDUCED,
-                service = service.name,
-                id = service.id,
-                dropped = "script checks",
-                "registered without its script check: the agent does not allow any \
-                 (enable_script_checks)"
-            );
-        }
-        let sent = reduced.as_ref().map_or(service, |reduced| &reduced.service);
-        match self.send_service(call, sent, query).await {
-            // So answers an agent that allows no scripts; it has registered nothing.
-            Err(RegistryError::Unavailable { attempt, status: 500, message })
-                if self.original && service.checks.iter().any(is_script) =>
-            {
-                Err(RegistryError::Refused { attempt, status: 500, message })
-            }
-            Err(RegistryError::Refused { status: 400, attempt, message }) if !self.original => {
-                let Some(Sent { service: plain, dropped }) = without_further_fields(sent) else {
-                    return Err(RegistryError::Refused { status: 400, attempt, message });
-                };
-                self.send_service(call, &plain, query).await?;
-                let dropped: Vec<_> = dropped.into_iter().map(|dropped| dropped.what).collect();
-                warn!(
-                    event = event::REDUCED,
-                    service = service.name,
-                    id = service.id,
-                    reason = message,
-                    dropped = dropped.join(", "),
-                    "registered without the fields of its checks that the agent may not know"
-                );
-                Ok(())
-            }
-            result => result.map(drop),
-        }
-    }
-
-    /// Whether what is about to be registered under an ID could be removed again. What is
-    /// beyond ASCII depends on the Unicode that the agent knows, and a `%` on
-    /// how often it decodes a path: it is asked.
-    async fn can_be_removed(&self, call: Call<'_>, id: &str) -> Result<(), RegistryError> {
-        call.about(id)?;
-        if !needs_proof(id) {
-            return Ok(());
-        }
-        match self.has(id).await {
-            Err(RegistryError::Refused { status, .. }) => Err(call.impossible(format!(
-                "the agent cannot be asked for {id:?} (status {status}), so that it could not be \
-                 removed again"
-            ))),
-            Err(error @ RegistryError::Impossible { .. }) => Err(error),
-            // The registration itself will say what is wrong.
-            Ok(_) | Err(_) => Ok(()),
-        }
-    }
-
-    /// Whether a write under this ID concerns it and nothing else: an agent that decodes
-    /// a path twice takes it for another one. False if there is nothing.
-    async fn is_meant(&self, call: Call<'_>, id: &str) -> Result<bool, RegistryError> {
-        call.about(id)?;
-        if needs_proof(id) { self.has(id).await } else { Ok(true) }
-    }
-
-    async fn send_service(
-        &self,
-        call: Call<'_>,
-        service: &Service,
-        query: &[(&str, &str)],
-    ) -> Result<Response, RegistryError> {
-        let request = self
-            .request(call, Method::PUT, &["v1", "agent", "service", "register"], query)?
-            .json(&body::register(service));
-        self.send(call, request).await
-    }
-
-    /// The service without the checks that the agent is known to refuse, if it
-    /// has any: it would refuse the whole service.
-    async fn without_refused_checks(&self, service: &Service) -> Option<Sent> {
-        let affected = !self.original && service.checks.iter().any(is_script);
-        if !affected || self.allows_scripts().await != Some(false) {
-            return None;
-        }
-        without_scripts(service)
-    }
-
-    /// Whether the agent runs scripts of services that are registered over its
-    /// API, if it says so.
-    async fn allows_scripts(&self) -> Option<bool> {
-        let call = Call { attempt: "ask the agent for its settings", subject: "", permission: "" };
-        let request = self.request(call, Method::GET, &["v1", "agent", "self"], &[]).ok()?;
-        let response = self.send(call, request).await.ok()?;
-        let agent: serde_json::Value = json(call, response).await.ok()?;
-        agent.pointer("/DebugConfig/EnableRemoteScriptChecks")?.as_bool()
     }
 
     /// The agent's services, as far as a query wants them.
@@ -251,11 +148,6 @@ impl Consul {
     }
 }
 
-/// Whether only the agent can tell if it can be asked for this ID.
-fn needs_proof(id: &str) -> bool {
-    !id.is_ascii() || id.contains('%')
-}
-
 #[async_trait::async_trait]
 impl Registry for Consul {
     fn capabilities(&self) -> Capabilities {
@@ -305,7 +197,7 @@ impl Registry for Consul {
     }
 
     async fn as_sent(&self, service: &Service) -> Option<Sent> {
-        self.without_refused_checks(service).await
+        self.reduced(service).await
     }
 
     async fn deregister(&self, id: &str) -> Result<(), RegistryError> {
@@ -327,9 +219,11 @@ impl Registry for Consul {
         let request = self.request(call, Method::PUT, &path, &[])?;
         match self.send(call, request).await {
             // Newer agents say so of a service that is not there.
-            Err(RegistryError::Refused { status: 404, .. }) => Ok(()),
-            other => other.map(drop),
+            Err(RegistryError::Refused { status: 404, .. }) => {}
+            other => drop(other?),
         }
+        self.taken.forget(id);
+        Ok(())
     }
 
     async fn has(&self, id: &str) -> Result<bool, RegistryError> {

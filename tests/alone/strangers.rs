@@ -110,6 +110,34 @@ async fn an_answer_about_one_container_costs_nobody_else_anything() {
     }
 }
 
+/// A template of `-tags` is the operator's, and what it is rendered over is the container's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_over_a_large_container_costs_nobody_else_anything() {
+    // For each variable, all of them: quick for a usual container.
+    let all = r#"{{range .Config.Env}}{{replace -1 "a" "b" (join "," $.Config.Env)}}{{end}}"#;
+    // (variables, bytes of each): many, large ones, and more than a template is rendered over.
+    for (count, size) in [(20_000, 80), (2, 900_000), (4, 900_000)] {
+        let mut lab = Lab::start(&["-tags", all]).await;
+        let before = lab.daemon.memory_kib("VmRSS");
+        let mut fat = inspected(2, "fat");
+        fat["Config"]["Env"] = (0..count).map(|n| format!("V{n}={}", "a".repeat(size))).collect();
+        lab.docker.set("fat", Some(fat));
+        lab.docker.send(&event(2));
+        for n in 0..3 {
+            let (number, name) = (10 + n, format!("late-{n}"));
+            lab.docker.set(&name, Some(inspected(number, &name)));
+            lab.docker.send(&event(number));
+            lab.registered(&name).await;
+        }
+        lab.daemon.wait_for_log("the template of -tags failed", SOON).await;
+        let peak = lab.daemon.memory_kib("VmHWM");
+        let took = lab.stop(&format!("{count} x {size}")).await;
+        println!("{count} x {size}: {before} KiB before, {peak} KiB at the most, SIGTERM {took:?}");
+        assert!(peak < before + MORE, "{count} x {size}: {peak} KiB");
+        assert_eq!(lab.consul.ids().len(), 4, "{count} x {size}: {:?}", lab.consul.ids());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_without_an_end_takes_nothing_out() {
     for way in [

@@ -108,6 +108,46 @@ async fn a_service_or_check_that_is_gone_is_registered_again_and_nothing_else_is
     assert_eq!(said, strange.len(), "{log}");
 }
 
+/// An agent that refuses a field is given the service without it, and what it was not given it
+/// does not lack, whoever has registered it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_the_agent_does_not_take_is_not_missed() {
+    let lab = Lab::new().await;
+    let newer = r#"{"H2PING": "192.0.2.10:80", "Interval": "60s"}"#;
+    let both = format!(r#"[{newer}, {{"TTL": "60s"}}]"#);
+    lab.start("c0", 0, &[("SERVICE_CHECKS", &format!("[{newer}]"))]);
+    lab.start("c1", 1, &[("SERVICE_CHECKS", &both)]);
+    lab.start("c2", 2, &[("SERVICE_CHECK_TTL", "60s")]);
+    let look_twice = Duration::from_secs(25);
+    for written in [3, 0] {
+        let before = lab.proxy.writes(0).len();
+        let daemon = lab.daemon(&[], None);
+        lab.has(&ids(0..3), SOON).await;
+        tokio::time::sleep(look_twice).await;
+        let log = daemon.log();
+        assert!(!log.contains("taken out its checks"), "{log}");
+        let writes = lab.proxy.writes(before);
+        // Of those two the agent refuses the whole first.
+        assert_eq!(writes.len(), if written > 0 { written + 2 } else { 0 }, "{writes:?}");
+        let checks = lab.consul.checks().await;
+        for check in ["h:c1:80:2", "service:h:c2:80"] {
+            assert!(checks.keys().any(|id| id.contains(check)), "{check}: {:?}", checks.keys());
+        }
+    }
+    // The one that it has is missed.
+    let daemon = lab.daemon(&[], None);
+    lab.has(&ids(0..3), SOON).await;
+    daemon.wait_for_log("Listening for Docker events", SOON).await;
+    let checks = lab.consul.checks().await;
+    let check = checks.keys().find(|id| id.contains("h:c1:80:2")).expect("it is there").clone();
+    lab.remove(&format!("/v1/agent/check/deregister/{check}")).await;
+    until(CHECKS, "the check is there", async || {
+        let checks = lab.consul.checks().await;
+        checks.get(&check).map(drop).ok_or(format!("{:?}", checks.keys()))
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ttl_check_that_is_reported_to_is_registered_again_when_it_is_gone() {
     let lab = Lab::new().await;

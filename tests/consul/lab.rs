@@ -31,6 +31,12 @@ impl Lab {
 
     /// A container in the host's network that serves on port 80, with these labels.
     pub(crate) fn start(&self, name: &str, number: usize, labels: &[(&str, &str)]) {
+        self.start_on(80, name, number, labels);
+    }
+
+    /// The same on another port.
+    pub(crate) fn start_on(&self, port: u16, name: &str, number: usize, labels: &[(&str, &str)]) {
+        let ports = json!({ format!("{port}/tcp"): {} });
         let labels: Value =
             labels.iter().map(|(key, value)| (key.to_string(), json!(value))).collect();
         self.docker.set(
@@ -42,7 +48,7 @@ impl Lab {
                 "Image": "sha256:0",
                 "State": { "Status": "running", "Running": true, "StartedAt": "2026-01-01T00:00:01Z" },
                 "Config": {
-                    "Image": "web:1", "Hostname": name, "ExposedPorts": { "80/tcp": {} }, "Labels": labels,
+                    "Image": "web:1", "Hostname": name, "ExposedPorts": ports, "Labels": labels,
                 },
                 "HostConfig": { "NetworkMode": "host" },
                 "NetworkSettings": { "Ports": {}, "Networks": { "host": { "IPAddress": "" } } },
@@ -58,10 +64,15 @@ impl Lab {
     }
 
     pub(crate) fn daemon(&self, flags: &[&str], config: Option<&str>) -> Daemon {
+        self.daemon_at("192.0.2.10", flags, config)
+    }
+
+    /// A daemon of a host with this address.
+    pub(crate) fn daemon_at(&self, ip: &str, flags: &[&str], config: Option<&str>) -> Daemon {
         let uri = format!("consul://{}", self.proxy.addr());
         let folder = tempfile::tempdir().expect("a folder").keep();
         let file = folder.join("wharfinger.toml").display().to_string();
-        let mut args = vec!["run", "-ip", "192.0.2.10", "--hostname", "h"];
+        let mut args = vec!["run", "-ip", ip, "--hostname", "h"];
         if let Some(config) = config {
             std::fs::write(&file, config).expect("the file is written");
             args.extend(["--config", &file]);

@@ -6,10 +6,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use reqwest::Method;
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 use super::lab::Lab;
-use crate::common::wait::until;
+use crate::common::{daemon::Daemon, wait::until};
 
 const SOON: Duration = Duration::from_secs(30);
 const ID: &str = "h:attacker:80";
@@ -80,6 +85,59 @@ async fn where_the_operator_lets_it_the_agent_does_both() {
     until(SOON, "the agent does as it is told", async || {
         let there = lab.consul.services().await.contains_key("postgres");
         if !there && ran.exists() { Ok(()) } else { Err(format!("{there}, {}", ran.exists())) }
+    })
+    .await;
+}
+
+/// A server that leads whoever asks it to another place.
+async fn redirecting(to: String) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("it is bound").port();
+    tokio::spawn(async move {
+        let answer = format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n");
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    port
+}
+
+/// A container whose server leads the agent's check of it to the agent's own key-value store.
+async fn redirect(settings: &str) -> (Lab, Daemon) {
+    let lab = Lab::new().await;
+    let key = "/v1/kv/inner";
+    lab.consul.send(Method::PUT, key, &json!("xyzzy")).await.expect("a key");
+    let port = redirecting(format!("http://{}{key}?raw", lab.consul.addr())).await;
+    let labels = [("SERVICE_CHECK_HTTP", "/"), ("SERVICE_CHECK_INTERVAL", "1s")];
+    lab.start_on(port, "attacker", 1, &labels);
+    let stage = "[[pipeline]]\nname = 'registrator'\nbuiltin = 'registrator'\n";
+    let config = format!("{stage}settings = {{ {settings} }}\n");
+    let daemon = lab.daemon_at("127.0.0.1", &[], Some(&config));
+    lab.has(&[format!("h:attacker:{port}")], SOON).await;
+    (lab, daemon)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_agent_reads_nothing_by_a_redirect_where_none_is_to_be_followed() {
+    let (lab, daemon) = redirect("check-redirects = 'none'").await;
+    // This agent is older than the field.
+    daemon.wait_for_log("the fields of its checks that the agent may not know", SOON).await;
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(4) {
+        let checks = format!("{:?}", lab.consul.checks().await);
+        assert!(!checks.contains("xyzzy"), "{checks}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// The same where the operator lets it, so that the attack above is known to be one.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_redirects_are_followed_the_agent_reads() {
+    let (lab, _daemon) = redirect("check-redirects = 'follow'").await;
+    until(SOON, "the agent reads", async || {
+        let checks = format!("{:?}", lab.consul.checks().await);
+        if checks.contains("xyzzy") { Ok(()) } else { Err(checks) }
     })
     .await;
 }

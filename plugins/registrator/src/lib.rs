@@ -66,6 +66,14 @@ pub struct Settings {
     /// and its own identifier. The default is `own`, and `any` under
     /// `compat = "registrator"`.
     pub check_targets: Option<Targets>,
+    /// Whether an agent that makes an HTTP check follows where the container's
+    /// server redirects it. A check that passes by a redirect, to a page for
+    /// logging in, say, fails without it, so that `follow` is the default.
+    /// `none` is for hosts on which others start containers: by a redirect the
+    /// agent reads any address that it reaches, and shows the beginning of the
+    /// answer. Agents before Consul 1.9.17, 1.10.10 and 1.11.5 do not know the
+    /// field; there such checks are left out, with a warning.
+    pub check_redirects: Redirects,
     /// Which IDs a container may give its services: with `own`, one that has
     /// the form of registrator's IDs and names another container or host is
     /// not used.
@@ -91,6 +99,17 @@ pub enum Targets {
     Own,
     /// Whatever the agent can reach.
     Any,
+}
+
+/// Whether a check follows redirects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Redirects {
+    /// Those that change nothing do.
+    #[default]
+    Follow,
+    /// No check does.
+    None,
 }
 
 /// Which IDs a container may give its services.

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use wharfinger_plugin::{Attribute, Check, CheckKind, Container, Service};
 
 use crate::{
-    Rules, Scripts, Settings, Targets,
+    Redirects, Rules, Scripts, Settings, Targets,
     log::{Log, shown},
 };
 
@@ -21,6 +21,7 @@ const NO_REDIRECTS: &str = "DisableRedirects";
 pub(crate) struct Rights<'a> {
     scripts: Scripts,
     targets: Targets,
+    redirects: Redirects,
     container: &'a Container,
     /// All that the container offers.
     services: &'a [Service],
@@ -37,7 +38,8 @@ impl<'a> Rights<'a> {
     ) -> Self {
         let usual = if rules.sound { Targets::Own } else { Targets::Any };
         let targets = settings.check_targets.unwrap_or(usual);
-        Self { scripts: settings.scripts, targets, container, services, log }
+        let (scripts, redirects) = (settings.scripts, settings.check_redirects);
+        Self { scripts, targets, redirects, container, services, log }
     }
 
     /// The checks that may be, of those that `key` asked for.
@@ -128,11 +130,13 @@ impl<'a> Rights<'a> {
         })
     }
 
-    /// What a check changes somewhere it is not to change where its own server leads it.
+    /// What a check changes somewhere it is not to change where its own server leads it; nor is
+    /// it to read there, if the operator says so.
     fn stay(&self, check: &mut Check) {
         let CheckKind::Http(http) = &check.kind else { return };
         let method = http.method.as_deref().unwrap_or("GET");
-        if self.targets == Targets::Own && !SAFE.iter().any(|safe| safe == &method) {
+        let changes = self.targets == Targets::Own && !SAFE.iter().any(|safe| safe == &method);
+        if changes || self.redirects == Redirects::None {
             check
                 .attributes
                 .retain(|one| one.key.replace('_', "").to_lowercase() != "disableredirects");

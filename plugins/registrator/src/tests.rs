@@ -248,10 +248,16 @@ fn registrator_gets_what_it_always_got() {
 
 #[test]
 fn settings_are_words() {
-    for settings in [r#"{"scripts": "no"}"#, r#"{"check-targets": "x"}"#, r#"{"ids": true}"#] {
+    for settings in [
+        r#"{"scripts": "no"}"#,
+        r#"{"check-targets": "x"}"#,
+        r#"{"ids": true}"#,
+        r#"{"check-redirects": "own"}"#,
+    ] {
         assert_eq!(testing::faults::<Registrator>(settings).len(), 1, "{settings}");
     }
-    let all = r#"{"scripts": "drop", "check-targets": "own", "ids": "any"}"#;
+    let all =
+        r#"{"scripts": "drop", "check-targets": "own", "check-redirects": "none", "ids": "any"}"#;
     assert_eq!(testing::faults::<Registrator>(all), [""; 0]);
 }
 

@@ -2,10 +2,11 @@ use std::error::Error;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{HttpGet, Template, TemplateError};
+use super::{HttpGet, Template, TemplateError, values};
 
 fn container() -> serde_json::Value {
     json!({
@@ -234,6 +235,33 @@ fn a_rendering_is_bounded() {
     );
     let forever = r#"{{define "t"}}{{template "t"}}{{end}}{{template "t"}}"#;
     assert!(Template::parse(forever, HttpGet::Forbidden).unwrap().render(&container()).is_err());
+}
+
+/// What takes long is ended between two calls of functions, each of which is bounded by its result.
+#[test]
+fn a_rendering_has_a_deadline() {
+    let value = format!("A={}", "a".repeat(1 << 20));
+    let mut container = container();
+    container["Config"]["Env"] = vec![json!(value); 2].into();
+    // A thousand times as long as one call: minutes without the deadline.
+    let call = "matchFirstElement `(a|b|ab)*c` $.Config.Env";
+    let slow =
+        format!("{{{{range .Config.Env}}}}{}{{{{end}}}}", format!("{{{{{call}}}}}").repeat(2000));
+    let began = Instant::now();
+    let error = Template::parse(&slow, HttpGet::Forbidden).unwrap().render(&container).unwrap_err();
+    assert_eq!(said(&error), format!("the template cannot be evaluated at <{call}>"));
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_long_answer_and_a_deep_one_are_no_values() {
+    let long = |n: usize| format!("[\"{}\"]", "x".repeat(n - 4));
+    assert!(values(&long(2 << 20)).is_ok());
+    let error = values(&long((2 << 20) + 1)).unwrap_err();
+    assert_eq!(said(&error), "Docker's answer on the container is longer than 2097152 bytes");
+    let error = values(&"[".repeat(1000)).unwrap_err();
+    let start = "Docker's answer on the container cannot be read: recursion limit exceeded";
+    assert!(said(&error).starts_with(start), "{error}");
 }
 
 #[test]

@@ -1,20 +1,57 @@
 //! What of a service an agent is not sent, because it is known, or may be thought, to refuse the
 //! whole service for it.
 
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+use super::checks;
 use crate::{
     model::service::{Check, CheckKind, Service},
     registry::{Dropped, Sent},
 };
 
+/// How an agent has taken services that it may refuse fields of, as far as this process has
+/// registered them.
+#[derive(Debug, Default)]
+pub(super) struct Taken(Mutex<BTreeMap<String, bool>>);
+
+impl Taken {
+    /// The agent has taken a service, whole or without further fields.
+    pub(super) fn note(&self, service: &Service, whole: bool) {
+        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if without_further_fields(service).is_some() {
+            taken.insert(service.id.clone(), whole);
+        } else {
+            taken.remove(&service.id);
+        }
+    }
+
+    pub(super) fn forget(&self, id: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+
+    /// The forms in which the agent may have a service: one of them, where that is known.
+    pub(super) fn forms(&self, service: &Service) -> Vec<Sent> {
+        let whole = Sent { service: service.clone(), dropped: Vec::new() };
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&service.id).copied();
+        match (known, without_further_fields(service)) {
+            (Some(false), Some(reduced)) => vec![reduced],
+            (None, Some(reduced)) => vec![whole, reduced],
+            (Some(true), _) | (_, None) => vec![whole],
+        }
+    }
+}
+
 /// The service without what only newer agents know of checks, if it has any of that: an older one
 /// refuses the whole service for a field. A check that would do something else without the field, or
 /// never pass, goes as a whole. Source: Consul's changelog, from 1.7 on.
 pub(super) fn without_further_fields(service: &Service) -> Option<Sent> {
-    let mut plain = service.clone();
     let why = "the agent may not know it";
     let (mut dropped, mut n) = (Vec::new(), 0);
     let mut drop_it = |what: String| dropped.push(Dropped { what, why: why.into() });
-    plain.checks.retain_mut(|check| {
+    let plain = with_checks(service, |check| {
         n += 1;
         let newer = match &check.kind {
             CheckKind::Udp { .. } | CheckKind::H2Ping { .. } | CheckKind::OsService { .. } => true,
@@ -40,6 +77,23 @@ pub(super) fn without_further_fields(service: &Service) -> Option<Sent> {
     (!dropped.is_empty()).then_some(Sent { service: plain, dropped })
 }
 
+/// The service with those checks that are kept. Where one goes, the others keep the IDs that they
+/// had beside it: an agent numbers those without.
+fn with_checks(service: &Service, mut keep: impl FnMut(&mut Check) -> bool) -> Service {
+    let mut kept = Vec::new();
+    for (place, mut check) in service.checks.iter().cloned().enumerate() {
+        if keep(&mut check) {
+            kept.push((place, check));
+        }
+    }
+    let one_goes = kept.len() < service.checks.len();
+    let named = kept.into_iter().map(|(place, check)| match one_goes {
+        true => Check { id: Some(checks::id(service, place)), ..check },
+        false => check,
+    });
+    Service { checks: named.collect(), ..service.clone() }
+}
+
 /// Whether a check is one that an agent may be told not to run.
 pub(super) fn is_script(check: &Check) -> bool {
     matches!(check.kind, CheckKind::Script { .. } | CheckKind::Docker { .. })
@@ -47,8 +101,7 @@ pub(super) fn is_script(check: &Check) -> bool {
 
 /// The service without the checks that an agent may be told not to run, if it has any.
 pub(super) fn without_scripts(service: &Service) -> Option<Sent> {
-    let mut reduced = service.clone();
-    reduced.checks.retain(|check| !is_script(check));
+    let reduced = with_checks(service, |check| !is_script(check));
     let what = match service.checks.len() - reduced.checks.len() {
         0 => return None,
         1 => "its script check".to_string(),
@@ -143,5 +196,47 @@ mod tests {
         ]);
         let expected = ["check 1", "OutputMaxSize of check 2", "check 3"].map(String::from);
         assert_eq!(dropped(without_further_fields(&all)), Some((expected.into(), 2)));
+    }
+
+    #[test]
+    fn a_check_keeps_its_id_where_one_before_it_goes() {
+        let own = Check { id: Some("own".into()), ..check(tcp(), &[]) };
+        let of = service(vec![
+            check(tcp(), &[("TCPUseTLS", "true")]),
+            check(script(), &[]),
+            check(tcp(), &[]),
+            own,
+        ]);
+        let ids = |sent: Option<Sent>| {
+            let service = sent.expect("one goes").service;
+            (0..service.checks.len()).map(|place| checks::id(&service, place)).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(without_scripts(&of)), ["service:a:1", "service:a:3", "own"]);
+        let plain = without_scripts(&of).expect("one goes").service;
+        assert_eq!(ids(without_further_fields(&plain)), ["service:a:3", "own"]);
+        // A field alone takes no check's number.
+        let field = service(vec![check(tcp(), &[("Notes", "x")]), check(tcp(), &[])]);
+        let sent = without_further_fields(&field).expect("it goes");
+        assert!(sent.service.checks.iter().all(|check| check.id.is_none()));
+    }
+
+    #[test]
+    fn how_an_agent_took_a_service_is_known_of_those_that_it_may_refuse() {
+        let taken = Taken::default();
+        let newer = service(vec![check(tcp(), &[("TCPUseTLS", "true")])]);
+        let lengths = |service| -> Vec<_> {
+            taken.forms(service).iter().map(|form| form.service.checks.len()).collect()
+        };
+        assert_eq!(lengths(&newer), [1, 0]);
+        taken.note(&newer, false);
+        assert_eq!(lengths(&newer), [0]);
+        taken.note(&newer, true);
+        assert_eq!(lengths(&newer), [1]);
+        taken.forget("a");
+        assert_eq!(lengths(&newer), [1, 0]);
+        let plain = service(vec![check(tcp(), &[])]);
+        taken.note(&newer, false);
+        taken.note(&plain, true);
+        assert_eq!((lengths(&plain), lengths(&newer)), (vec![1], vec![1, 0]));
     }
 }

@@ -13,7 +13,12 @@ use std::{
 use reqwest::{Method, Response};
 use serde::de::IgnoredAny;
 
-use super::{Call, Consul, LOOKUP_TIMEOUT, call::object, checks, is_script, json};
+use super::{
+    Call, Consul, LOOKUP_TIMEOUT,
+    call::object,
+    checks, json,
+    reduced::{is_script, without_scripts},
+};
 use crate::{
     model::service::Service,
     registry::{Part, RegistryError},
@@ -97,12 +102,15 @@ impl Consul {
             None => false,
         };
         let lacks = |service: &&Arc<Service>| {
-            let sent = if allowed == Some(false) { super::without_scripts(service) } else { None };
+            let sent = if allowed == Some(false) { without_scripts(service) } else { None };
             let sent: &Service = match &sent {
                 Some(sent) => &sent.service,
                 None => service,
             };
-            !(0..sent.checks.len()).all(|place| has(sent, place))
+            let has_all =
+                |service: &Service| (0..service.checks.len()).all(|place| has(service, place));
+            // An agent may have been given less than that, for fields that it does not know.
+            !has_all(sent) && !self.forms(sent).iter().any(|form| has_all(&form.service))
         };
         Ok(services.iter().filter(lacks).map(|service| service.id.clone()).collect())
     }

@@ -301,3 +301,22 @@ fn a_check_that_changes_something_follows_no_redirect() {
         assert_eq!((check.attributes.len(), off), (1, stays), "{method}: {:?}", check.attributes);
     }
 }
+
+#[test]
+fn no_check_follows_a_redirect_where_none_is_to() {
+    let none = r#"{"check-redirects": "none"}"#;
+    for (key, value) in [
+        ("CHECK_HTTP", "/"),
+        ("CHECK_HTTPS", "/"),
+        ("80_CHECK_HTTP", "/"),
+        ("CHECKS", r#"[{"HTTP": "http://192.0.2.1:8000/", "DisableRedirects": false}]"#),
+    ] {
+        let mut came = under(none, &[(key, value)]);
+        let check = came.services.remove(0).checks.remove(0);
+        let found: Vec<_> =
+            check.attributes.iter().map(|one| (one.key.as_str(), one.value.as_str())).collect();
+        assert_eq!(found, [("DisableRedirects", "true")], "{key}={value}");
+    }
+    let tcp = under(none, &[("CHECK_TCP", "true")]).services.remove(0).checks.remove(0);
+    assert_eq!(tcp.attributes, []);
+}
