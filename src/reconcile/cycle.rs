@@ -8,7 +8,9 @@ pub(super) mod agenda;
 mod compare;
 mod execute;
 mod failing;
+mod maintain;
 mod neighbours;
+mod observe;
 mod queue;
 mod sync;
 mod tell;
@@ -21,20 +23,13 @@ use std::{
 };
 
 use tokio::time::Instant;
-use tracing::{debug, info};
+use tracing::debug;
 
 use super::{
     decision::Decisions,
     job::{Job, JobError, Next, looks},
-    lifecycle::{DrainBy, MAINTENANCE},
     options::{Options, Rules},
-    state::{
-        Offer, Planned, State, Wanted,
-        history::ChangeKind,
-        meters::Operation,
-        overview::Became,
-        plan::{Action, Plan},
-    },
+    state::{Offer, Planned, State, Wanted, history::ChangeKind, overview::Became, plan::Plan},
 };
 use crate::{
     docker::{Moment, Source},
@@ -43,10 +38,11 @@ use crate::{
         container::{Container, ContainerId},
         host::Host,
     },
-    pipeline::{Outcome, Pipeline},
+    pipeline::Pipeline,
     registry::Registry,
-    telemetry::event,
 };
+
+pub(super) use observe::Observed;
 
 /// What all jobs share.
 pub(super) struct Shared {
@@ -63,23 +59,6 @@ pub(super) struct Shared {
     pub(super) decisions: Option<Arc<Decisions>>,
 }
 
-/// What was found out about a container.
-pub(super) struct Observed {
-    pub(super) id: ContainerId,
-    /// None if it is not there, or could not be read.
-    pub(super) container: Option<Container>,
-    /// What became of it in the pipeline, if it runs.
-    pub(super) outcome: Option<Outcome>,
-    /// Why it could not be judged.
-    pub(super) failure: Option<JobError>,
-    /// An event has told that it has ended, and the source was not asked.
-    told: bool,
-    /// In which pipeline it was judged.
-    pipeline: Pipeline,
-    /// When the source was asked.
-    asked: Instant,
-}
-
 /// What a look has decided, for those who show it.
 #[derive(Debug, Default)]
 pub(super) struct Record {
@@ -93,43 +72,6 @@ pub(super) struct Record {
 /// When a container is looked at again of which the services are not what they
 /// should be, although nothing failed.
 const AGAIN: Duration = Duration::from_secs(15);
-
-impl Observed {
-    /// Why a service is deregistered for this container's sake, for people.
-    fn why_removed(&self, id: &str, offer: &Offer, plan: &Plan) -> String {
-        let Some(container) = &self.container else { return "its container is gone".into() };
-        if self.running().is_none() {
-            let state = format!("{:?}", container.state).to_lowercase();
-            return format!("its container is {state}, exit code {}", container.exit_code);
-        }
-        let renamed = plan.actions.iter().find_map(|action| match action {
-            Action::Deregister { id: other, successors, .. } if other == id => successors.first(),
-            _ => None,
-        });
-        if let Some((_, successor)) = renamed {
-            return format!("it is {successor} now");
-        }
-        if offer.ending.is_some() {
-            return "its container was told to end".into();
-        }
-        let Some(outcome) = &self.outcome else { return String::new() };
-        let vetoed = outcome.vetoed.iter().find(|veto| veto.service.id == id);
-        match vetoed {
-            Some(veto) => format!("vetoed by stage {}: {}", veto.stage, veto.reason),
-            None if outcome.unselected => "containers.select leaves its container out".into(),
-            None if offer.is_by_life() && outcome.services.is_empty() => {
-                container.cut_off().unwrap_or_else(|| "its container offers nothing now".into())
-            }
-            None if offer.is_by_life() => "its container's health check does not pass".into(),
-            None => "its container does not offer it any more".into(),
-        }
-    }
-
-    /// The container, if it runs.
-    pub(super) fn running(&self) -> Option<&Container> {
-        self.container.as_ref().filter(|container| container.state.is_running())
-    }
-}
 
 impl Shared {
     pub(super) fn new(
@@ -263,42 +205,6 @@ impl Shared {
         Ok(next)
     }
 
-    /// Find out about a container. Nothing is decided. Of one that is known to have ended, nobody is
-    /// asked: an engine keeps whoever asks waiting until it has taken down the network.
-    pub(super) async fn observe(&self, id: &ContainerId) -> Observed {
-        let (asked, began) = (Instant::now(), self.state().life.sharing.begin());
-        let pipeline = self.pipeline();
-        let mut observed = Observed {
-            id: id.clone(),
-            container: None,
-            outcome: None,
-            failure: None,
-            told: false,
-            pipeline,
-            asked,
-        };
-        observed.container = self.state().take_ended(id);
-        observed.told = observed.container.is_some();
-        if observed.told {
-            return observed;
-        }
-        match self.source.inspect(id).await {
-            Ok(container) => observed.container = container,
-            Err(error) => {
-                observed.failure = Some(error.into());
-                return observed;
-            }
-        }
-        self.state().note_container(&self.rules, id, observed.container.as_ref(), began);
-        if let Some(container) = observed.running() {
-            match observed.pipeline.evaluate(container, &self.rules.host).await {
-                Ok(outcome) => observed.outcome = Some(outcome),
-                Err(error) => observed.failure = Some(Box::new(error).into()),
-            }
-        }
-        observed
-    }
-
     /// Do what follows from what was found out about a container.
     pub(super) async fn conclude(
         &self,
@@ -419,49 +325,6 @@ impl Shared {
     fn forget(&self, id: &ContainerId) {
         self.pipeline().forget(id);
         self.state().life.forget(id);
-    }
-
-    /// Put the services of an ending container into maintenance, and those of
-    /// one that lives on out of it.
-    async fn maintain(&self, container: &ContainerId, ending: bool) -> Result<(), JobError> {
-        let wanted = ending && self.rules.lifecycle.drain_by == DrainBy::Maintenance;
-        let reason = format!("{MAINTENANCE}the container is ending");
-        let words = if wanted { "in maintenance" } else { "out of maintenance" };
-        let differing: Vec<_> = {
-            let catalog = &self.state().catalog;
-            let ids = catalog.had(container).into_iter();
-            ids.filter(|id| catalog.maintenance_differs(id, wanted)).collect()
-        };
-        let mut first = Ok(());
-        for id in differing {
-            let reason = wanted.then_some(reason.as_str());
-            let before = self.state().catalog.begin_maintenance(&id);
-            let result = self.registry.set_maintenance(&id, reason).await;
-            self.note_written(container, &id, Operation::Maintenance, words, &result);
-            match &result {
-                Ok(()) => {
-                    self.state().catalog.note_maintenance(&id, wanted.then_some(true));
-                }
-                Err(error) if error.is_transient() => {}
-                Err(_) => self.state().catalog.note_maintenance(&id, before),
-            }
-            if let Err(error) = result {
-                first = first.and(Err(error.into()));
-                continue;
-            }
-            let new = if wanted { "on" } else { "off" };
-            let name = self.state().name_of(container);
-            info!(
-                event = event::MAINTENANCE,
-                container.id = container.0,
-                container.name = name,
-                id,
-                new,
-                "{words}: {} {id}",
-                container.short()
-            );
-        }
-        first
     }
 }
 

@@ -5,6 +5,7 @@
 //! is done by the code that the daemon runs. Here it is noted what came of it.
 
 mod dry_run;
+mod forecast;
 mod hints;
 
 use std::{
@@ -14,8 +15,6 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream};
-use serde::Serialize;
-use serde_json::Value;
 use tokio::time::Instant;
 use tracing::{instrument::WithSubscriber as _, subscriber::NoSubscriber};
 
@@ -24,10 +23,7 @@ use super::{
     cycle::{Observed, Record, Shared, agenda::Agenda},
     job::{Job, JobError},
     options::Options,
-    state::{
-        guard::Held,
-        plan::{Action, Conflict, Reason},
-    },
+    state::plan::Action,
     view::Explainer,
 };
 use crate::{
@@ -36,12 +32,13 @@ use crate::{
     model::{
         container::{Container, ContainerId},
         host::Host,
-        service::Service,
     },
-    pipeline::{FieldChange, Finding, Lint, Outcome, Pipeline, Survey, Unsettled, lint},
-    registry::{Registry, body},
+    pipeline::{Lint, Pipeline, Survey, lint},
+    registry::Registry,
 };
-use dry_run::{DryRun, Write};
+use dry_run::DryRun;
+use forecast::written;
+pub use forecast::{Brief, Forecast, ForecastContainer, ForecastWrite, WriteKind};
 pub use hints::Hint;
 
 /// Containers that are read at once.
@@ -53,112 +50,6 @@ const PASSES: usize = 4;
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ForecastError(String);
-
-/// What would be done.
-#[derive(Debug, Default, Serialize)]
-pub struct Forecast {
-    /// The containers in the order of their identifiers: those that run, and
-    /// those that something is registered for.
-    pub containers: Vec<ForecastContainer>,
-    /// What is left of containers that are gone and would go.
-    pub dangling: Vec<ForecastWrite>,
-    /// What the bulk guard would hold.
-    pub held: Option<Held>,
-    /// What is wrong with all of it together.
-    pub findings: Vec<Finding>,
-    /// What in the registry looks as if something was meant otherwise.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub hints: Vec<Hint>,
-}
-
-/// What is shown of a container.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Brief {
-    /// The full identifier.
-    pub id: String,
-    /// The name; empty if there is no such container any more.
-    pub name: String,
-    /// The image as it was given.
-    pub image: String,
-}
-
-/// What would become of a container.
-#[derive(Debug, Default, Serialize)]
-pub struct ForecastContainer {
-    /// Which it is.
-    pub container: Brief,
-    /// What would be written for it.
-    pub writes: Vec<ForecastWrite>,
-    /// Whether the bulk guard holds these writes.
-    pub held: bool,
-    /// What cannot be registered because the ID is somebody else's.
-    pub conflicts: Vec<Conflict>,
-    /// IDs and names of services that Consul's ACL will not let the token write.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub forbidden: Vec<(String, String)>,
-    /// Why it has no services at the moment although the pipeline lets them pass.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub gate: Option<String>,
-    /// Why it keeps what it has, if it could not be judged.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub failure: Option<String>,
-    /// What became of it in the pipeline, if it runs.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub outcome: Option<Outcome>,
-    /// What will not work although it can be registered.
-    pub warnings: Vec<String>,
-    /// Why something is written, or held, that has nothing to do with the pipeline.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub notes: Vec<String>,
-    /// What changes each time the pipeline runs on its own result.
-    pub unsettled: Vec<Unsettled>,
-    /// What was planned for it last.
-    #[serde(skip)]
-    planned: Vec<Action>,
-    /// It has services now.
-    #[serde(skip)]
-    had: bool,
-}
-
-/// A write that would be made.
-#[derive(Debug, Clone, Serialize)]
-pub struct ForecastWrite {
-    /// The service's ID.
-    pub id: String,
-    /// The service's name.
-    pub name: String,
-    /// What would be done.
-    #[serde(flatten)]
-    pub kind: WriteKind,
-}
-
-/// What would be done with a service.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "kebab-case", tag = "action")]
-pub enum WriteKind {
-    /// It is registered.
-    Register {
-        /// Why.
-        reason: Reason,
-        /// What differs from what is registered.
-        changes: Vec<FieldChange>,
-        /// The body that Consul's agent would be sent.
-        body: Value,
-        /// What of the service that lacks, and why, a sentence each.
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        dropped: Vec<String>,
-        /// The service.
-        #[serde(skip)]
-        service: Box<Service>,
-    },
-    /// It is deregistered.
-    Deregister,
-    /// It is put into maintenance, or taken out of it.
-    Maintenance {
-        /// Whether it is put into it.
-        enable: bool,
-    },
-}
 
 /// The loop's steps on a registry that is not written to.
 pub struct Rehearsal {
@@ -412,77 +303,6 @@ impl Run<'_> {
                 forecast.writes.extend(imagined);
             }
             self.rehearsal.warn(forecast).await;
-        }
-    }
-}
-
-impl ForecastContainer {
-    fn of(observed: &Observed) -> Self {
-        let container = observed.container.as_ref();
-        let brief = Brief {
-            id: observed.id.0.clone(),
-            name: container.map(|container| container.name.clone()).unwrap_or_default(),
-            image: container.map(|container| container.image.clone()).unwrap_or_default(),
-        };
-        let failed = match &observed.failure {
-            Some(JobError::Pipeline(error)) => Some(*error.so_far.clone()),
-            _ => None,
-        };
-        Self {
-            container: brief,
-            failure: observed.failure.as_ref().map(|error| error_chain(error)),
-            outcome: observed.outcome.clone().or(failed),
-            ..Self::default()
-        }
-    }
-
-    /// Note the IDs that another container has.
-    fn rivals(&mut self, shared: &Shared, own: &ContainerId) {
-        let catalog = &shared.state().catalog;
-        let ids = catalog.wanted_by(own).into_iter().map(|service| service.id.clone());
-        let lost = ids.filter(|id| catalog.rivals(id).contains(&own));
-        let conflict = |id| Conflict { id, taken_by: "another container".into() };
-        self.conflicts.extend(lost.map(conflict));
-    }
-
-    /// Whether it has services now.
-    pub fn has_services(&self) -> bool {
-        self.had
-    }
-
-    /// Whether something would be done.
-    pub fn changes(&self) -> bool {
-        !self.writes.is_empty()
-    }
-}
-
-/// A write with the reason that the plan gave.
-fn written(write: Write, actions: &[Action]) -> ForecastWrite {
-    match write {
-        Write::Register { service, sent, dropped, changes } => {
-            let reason = actions.iter().find_map(|action| match action {
-                Action::Register { service: planned, reason, .. } if planned.id == service.id => {
-                    Some(reason.clone())
-                }
-                _ => None,
-            });
-            ForecastWrite {
-                id: service.id.clone(),
-                name: service.name.clone(),
-                kind: WriteKind::Register {
-                    reason: reason.unwrap_or(Reason::New),
-                    changes,
-                    body: body::register(&sent),
-                    dropped,
-                    service,
-                },
-            }
-        }
-        Write::Deregister { was } => {
-            ForecastWrite { id: was.id, name: was.name, kind: WriteKind::Deregister }
-        }
-        Write::Maintenance { id, enable } => {
-            ForecastWrite { id, name: String::new(), kind: WriteKind::Maintenance { enable } }
         }
     }
 }

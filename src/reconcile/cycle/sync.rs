@@ -191,7 +191,7 @@ impl Shared {
         };
         let ours = |reason: &String| reason.starts_with(MAINTENANCE);
         let read = maintained.into_iter().map(|(id, reason)| (id, ours(&reason)));
-        self.state().catalog.see_maintained(read);
+        self.state().catalog.maintained.see(read);
         Ok(())
     }
 

@@ -3,8 +3,10 @@
 //! A value without I/O with one owner. Everything it knows of the registry
 //! comes from a whole read and from its own writes since.
 
+mod claims;
 mod entries;
 mod gone;
+mod maintained;
 mod original;
 mod owner;
 mod slot;
@@ -20,19 +22,15 @@ use crate::{
     model::{container::ContainerId, marks::Provenance, registered::Registered, service::Service},
     reconcile::retire::{retirees, retires, retires_at},
 };
+use claims::Claims;
+use maintained::Maintained;
 use original::Original;
 use slot::Slot;
 
 #[derive(Debug, Clone)]
 pub(in crate::reconcile) struct Catalog {
     provenance: Provenance,
-    /// Who wants which service, by service ID.
-    claims: HashMap<String, BTreeMap<ContainerId, Arc<Service>>>,
-    /// Of those who want a service, the one that has wanted it the longest.
-    firsts: HashMap<String, ContainerId>,
-    by_container: HashMap<ContainerId, BTreeSet<String>>,
-    /// The names of the containers that want something.
-    names: HashMap<ContainerId, String>,
+    claims: Claims,
     /// What is known of each ID in the registry.
     slots: HashMap<String, Slot>,
     /// The IDs under which there is, or may be, something for a container, wanted or
@@ -51,9 +49,7 @@ pub(in crate::reconcile) struct Catalog {
     met: HashSet<String>,
     /// The IDs of services of another engine of which this daemon's took the place.
     overtaken: HashSet<String>,
-    /// Services that this host's daemon has put into maintenance; false if that
-    /// may have been undone since.
-    maintained: HashMap<String, bool>,
+    pub(in crate::reconcile) maintained: Maintained,
     /// Counts the writes.
     clock: u64,
     /// Whether what is read now will be taken over.
@@ -85,10 +81,7 @@ impl Catalog {
     pub(in crate::reconcile) fn new(provenance: Provenance) -> Self {
         Self {
             provenance,
-            claims: HashMap::new(),
-            firsts: HashMap::new(),
-            by_container: HashMap::new(),
-            names: HashMap::new(),
+            claims: Claims::default(),
             slots: HashMap::new(),
             registered_for: HashMap::new(),
             waiting: HashSet::new(),
@@ -97,7 +90,7 @@ impl Catalog {
             begun: false,
             met: HashSet::new(),
             overtaken: HashSet::new(),
-            maintained: HashMap::new(),
+            maintained: Maintained::default(),
             clock: 0,
             reading: false,
             #[cfg(test)]
@@ -177,68 +170,44 @@ impl Catalog {
         name: &str,
         services: Vec<Arc<Service>>,
     ) -> BTreeSet<String> {
-        let mut concerned = self.by_container.remove(container).unwrap_or_default();
         if let Some(original) = &mut self.original {
             original.note_offer(container, &services);
         }
         let wanted: BTreeMap<_, _> =
             services.into_iter().map(|service| (service.id.clone(), service)).collect();
-        for id in concerned.iter().filter(|id| !wanted.contains_key(*id)) {
-            self.drop_claim(id, container);
+        let ids: BTreeSet<_> = wanted.keys().cloned().collect();
+        let mut concerned = self.claims.set(container, name, wanted);
+        self.allow_again(&concerned);
+        for id in &ids {
+            self.inherit(id, container);
         }
-        if wanted.is_empty() {
-            self.names.remove(container);
-        } else {
-            self.by_container.insert(container.clone(), wanted.keys().cloned().collect());
-            self.names.insert(container.clone(), name.to_string());
-        }
-        for (id, service) in wanted {
-            concerned.insert(id.clone());
-            self.firsts.entry(id.clone()).or_insert_with(|| container.clone());
-            self.claims.entry(id.clone()).or_default().insert(container.clone(), service);
-            self.inherit(&id, container);
-        }
+        concerned.extend(ids);
         concerned.extend(self.registered_for.get(container).into_iter().flatten().cloned());
         concerned
     }
 
     /// The IDs that a container wants, or under which there is, or may be, something for it.
     pub(super) fn concerned(&self, container: &ContainerId) -> BTreeSet<String> {
-        let wanted = self.by_container.get(container).into_iter().flatten();
+        let wanted = self.claims.ids(container);
         wanted.chain(self.registered_for.get(container).into_iter().flatten()).cloned().collect()
     }
 
     /// A container has ended and keeps what it has. It wants no more than that. Say
     /// which IDs that concerns.
     pub(in crate::reconcile) fn keep(&mut self, container: &ContainerId) -> BTreeSet<String> {
-        let concerned = self.by_container.remove(container).unwrap_or_default();
+        let concerned: BTreeSet<_> = self.claims.ids(container).cloned().collect();
         let kept = |id: &&String| self.owners(id).contains(container);
         let kept: BTreeSet<_> = concerned.iter().filter(kept).cloned().collect();
-        for id in concerned.difference(&kept) {
-            self.drop_claim(id, container);
-        }
-        if kept.is_empty() {
-            self.names.remove(container);
-        } else {
-            self.by_container.insert(container.clone(), kept);
-        }
+        self.allow_again(concerned.difference(&kept));
+        self.claims.keep(container, kept);
         concerned
     }
 
-    /// A container does not want a service any more.
-    fn drop_claim(&mut self, id: &str, container: &ContainerId) {
-        if let Some(original) = &mut self.original {
+    /// What was refused under these IDs may be asked for again.
+    fn allow_again<'a>(&mut self, ids: impl IntoIterator<Item = &'a String>) {
+        let Some(original) = &mut self.original else { return };
+        for id in ids {
             original.allow(Some(id));
-        }
-        let Some(claims) = self.claims.get_mut(id) else { return };
-        claims.remove(container);
-        if self.firsts.get(id) == Some(container) {
-            self.firsts.remove(id);
-            let next = claims.keys().next().cloned();
-            self.firsts.extend(next.map(|next| (id.to_string(), next)));
-        }
-        if claims.is_empty() {
-            self.claims.remove(id);
         }
     }
 
@@ -252,7 +221,7 @@ impl Catalog {
 
     /// The container that is given an ID of those that want it, and its service.
     fn winner(&self, id: &str) -> Option<(&ContainerId, &Arc<Service>)> {
-        let claims = self.claims.get(id)?;
+        let claims = self.claims.of(id)?;
         let holder = self.slots.get(id).and_then(|slot| self.has(slot));
         let active =
             |container: &ContainerId| holder.as_ref() == Some(container) || !self.waits(container);
@@ -262,7 +231,7 @@ impl Catalog {
             active(container) && (!offered || !retires(service))
         };
         let of = |container: &ContainerId| claims.get_key_value(container).filter(counts);
-        let first = || self.firsts.get(id).and_then(of);
+        let first = || self.claims.first(id).and_then(of);
         holder.as_ref().and_then(of).or_else(first).or_else(|| claims.iter().find(counts))
     }
 
@@ -290,7 +259,7 @@ impl Catalog {
     /// Containers that want an ID which another one has.
     pub(in crate::reconcile) fn rivals(&self, id: &str) -> Vec<&ContainerId> {
         let Some((winner, _)) = self.winner(id) else { return Vec::new() };
-        let claims = self.claims.get(id).into_iter().flatten();
+        let claims = self.claims.of(id).into_iter().flatten();
         let rivals = claims.filter(|(other, service)| *other != winner && !retires(service));
         rivals.map(|(id, _)| id).collect()
     }
@@ -327,20 +296,20 @@ impl Catalog {
     /// The container that is given an ID of those that want it, with its name.
     pub(in crate::reconcile) fn claimant(&self, id: &str) -> Option<(&ContainerId, &str)> {
         let (container, _) = self.winner(id)?;
-        Some((container, self.names.get(container).map_or("", String::as_str)))
+        Some((container, self.name(container).unwrap_or_default()))
     }
 
     /// The name of a container that wants something.
     pub(super) fn name(&self, container: &ContainerId) -> Option<&str> {
-        self.names.get(container).map(String::as_str)
+        self.claims.name(container)
     }
 
     /// The containers that want a service of this ID or name.
     pub(in crate::reconcile) fn wanting(&self, what: &str) -> BTreeSet<ContainerId> {
-        let claims = self.claims.iter().flat_map(|(id, claims)| {
-            claims.iter().filter(move |(_, service)| id == what || service.name == what)
-        });
-        claims.map(|(container, _)| container.clone()).collect()
+        let wanted = |(_, service): &(&ContainerId, &Arc<Service>)| {
+            service.id == what || service.name == what
+        };
+        self.claims.all().filter(wanted).map(|(container, _)| container.clone()).collect()
     }
 
     /// The IDs of the services that are registered for a container.
@@ -352,54 +321,15 @@ impl Catalog {
         ids.filter(has).cloned().collect()
     }
 
-    /// Note which services are in maintenance, and whether it is this host's daemon that
-    /// has put them there, as a read shows. Of what it does not show it is not known
-    /// whether it was put there since.
-    pub(in crate::reconcile) fn see_maintained(
-        &mut self,
-        read: impl IntoIterator<Item = (String, bool)>,
-    ) {
-        self.maintained.values_mut().for_each(|sure| *sure = false);
-        for (id, ours) in read {
-            self.note_maintenance(&id, ours.then_some(true));
-        }
-    }
-
-    /// A service is about to be put into maintenance or taken out of it. What was
-    /// known of it.
-    pub(in crate::reconcile) fn begin_maintenance(&mut self, id: &str) -> Option<bool> {
-        self.maintained.insert(id.to_string(), false)
-    }
-
-    /// Note what is known of a service's maintenance: whether that is sure of one that
-    /// is, or may be, in it.
-    pub(in crate::reconcile) fn note_maintenance(&mut self, id: &str, maintained: Option<bool>) {
-        match maintained {
-            Some(sure) => self.maintained.insert(id.to_string(), sure),
-            None => self.maintained.remove(id),
-        };
-    }
-
-    /// Whether a service has to be put into maintenance, or taken out of it, to
-    /// be as it is wanted.
-    pub(in crate::reconcile) fn maintenance_differs(&self, id: &str, wanted: bool) -> bool {
-        match self.maintained.get(id) {
-            None => wanted,
-            Some(sure) => !wanted || !sure,
-        }
-    }
-
     /// The services that a container wants.
     pub(in crate::reconcile) fn wanted_by(&self, container: &ContainerId) -> Vec<&Arc<Service>> {
-        let ids = self.by_container.get(container).into_iter().flatten();
-        ids.filter_map(|id| self.claims.get(id)?.get(container)).collect()
+        self.claims.services(container)
     }
 
     /// Whether a container of this name wants a service of this name.
     pub(in crate::reconcile) fn offers(&self, container: &str, service: &str) -> bool {
-        self.names.iter().filter(|(_, name)| *name == container).any(|(id, _)| {
-            let ids = self.by_container.get(id).into_iter().flatten();
-            let mut wanted = ids.filter_map(|id| self.wanted(id));
+        self.claims.named(container).any(|id| {
+            let mut wanted = self.claims.ids(id).filter_map(|id| self.wanted(id));
             wanted.any(|wanted| wanted.name == service && !retires(wanted))
         })
     }
@@ -415,6 +345,6 @@ impl Catalog {
 
     /// Containers that have services or want some.
     pub(in crate::reconcile) fn containers(&self) -> BTreeSet<ContainerId> {
-        self.by_container.keys().chain(self.registered_for.keys()).cloned().collect()
+        self.claims.containers().chain(self.registered_for.keys()).cloned().collect()
     }
 }

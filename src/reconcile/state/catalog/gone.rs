@@ -28,7 +28,7 @@ impl Catalog {
     pub(in crate::reconcile) fn vanished(&self, ids: &BTreeSet<String>, asked: u64) -> Vec<String> {
         let vanished = self.slots.iter().filter(|(id, slot)| {
             let ours = slot.entry.as_ref().is_some_and(|entry| self.is_ours(entry));
-            let concerned = ours || self.claims.contains_key(*id);
+            let concerned = ours || self.claims.of(id).is_some();
             concerned && !ids.contains(*id) && is_settled(slot, asked)
         });
         let mut vanished: Vec<_> = vanished.map(|(id, _)| id.clone()).collect();
@@ -52,9 +52,9 @@ impl Catalog {
             return BTreeSet::new();
         }
         let mut concerned = self.owners(id);
-        concerned.extend(self.claims.get(id).into_iter().flatten().map(|(by, _)| by.clone()));
+        concerned.extend(self.claims.of(id).into_iter().flatten().map(|(by, _)| by.clone()));
         self.change(id, Slot::clear);
-        self.maintained.remove(id);
+        self.maintained.forget(id);
         concerned
     }
 
@@ -82,7 +82,7 @@ impl Catalog {
 
     /// Whether a container wants a service with checks.
     pub(in crate::reconcile) fn wants_checks(&self) -> bool {
-        self.claims.values().flatten().any(|(_, service)| !service.checks.is_empty())
+        self.claims.all().any(|(_, service)| !service.checks.is_empty())
     }
 
     /// The services with checks that are there as a container wants them.

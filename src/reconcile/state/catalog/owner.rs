@@ -237,7 +237,7 @@ impl Catalog {
             let Some(entry) = slot.entry.as_ref().filter(|_| !slot.is_uncertain()) else {
                 continue;
             };
-            if !self.claims.contains_key(id) {
+            if self.claims.of(id).is_none() {
                 continue;
             }
             let oldest = if self.is_ours(entry) { &mut own } else { &mut other };

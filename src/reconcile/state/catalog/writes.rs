@@ -62,11 +62,9 @@ impl Catalog {
         }
         if registered.is_some() {
             // To replace a service's checks may take it out of maintenance.
-            if let Some(sure) = self.maintained.get_mut(id) {
-                *sure = false;
-            }
+            self.maintained.doubt(id);
         } else {
-            self.maintained.remove(id);
+            self.maintained.forget(id);
             if let Some(original) = &mut self.original {
                 original.forget(id);
             }
@@ -243,7 +241,7 @@ impl Catalog {
         }
         for id in absent {
             self.change(&id, |slot| slot.clear());
-            self.maintained.remove(&id);
+            self.maintained.forget(&id);
             self.former.remove(&id);
         }
         drift

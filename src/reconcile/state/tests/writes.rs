@@ -203,9 +203,9 @@ fn what_may_be_in_maintenance_is_taken_out_of_it_and_others_is_not() {
         (Some(false), Some(false), false),
         (None, Some(false), false),
     ] {
-        catalog.note_maintenance("s0", before);
-        catalog.see_maintained(read.map(|ours| ("s0".to_string(), ours)));
-        assert_eq!(catalog.maintenance_differs("s0", false), differs, "{before:?} {read:?}");
+        catalog.maintained.note("s0", before);
+        catalog.maintained.see(read.map(|ours| ("s0".to_string(), ours)));
+        assert_eq!(catalog.maintained.differs("s0", false), differs, "{before:?} {read:?}");
     }
 }
 

@@ -1,0 +1,108 @@
+//! What is found out about a container, and what it tells.
+
+use tokio::time::Instant;
+
+use super::Shared;
+use crate::{
+    model::container::{Container, ContainerId},
+    pipeline::{Outcome, Pipeline},
+    reconcile::{
+        job::JobError,
+        state::{
+            Offer,
+            plan::{Action, Plan},
+        },
+    },
+};
+
+/// What was found out about a container.
+pub(in crate::reconcile) struct Observed {
+    pub(in crate::reconcile) id: ContainerId,
+    /// None if it is not there, or could not be read.
+    pub(in crate::reconcile) container: Option<Container>,
+    /// What became of it in the pipeline, if it runs.
+    pub(in crate::reconcile) outcome: Option<Outcome>,
+    /// Why it could not be judged.
+    pub(in crate::reconcile) failure: Option<JobError>,
+    /// An event has told that it has ended, and the source was not asked.
+    pub(super) told: bool,
+    /// In which pipeline it was judged.
+    pub(super) pipeline: Pipeline,
+    /// When the source was asked.
+    pub(super) asked: Instant,
+}
+
+impl Observed {
+    /// Why a service is deregistered for this container's sake, for people.
+    pub(super) fn why_removed(&self, id: &str, offer: &Offer, plan: &Plan) -> String {
+        let Some(container) = &self.container else { return "its container is gone".into() };
+        if self.running().is_none() {
+            let state = format!("{:?}", container.state).to_lowercase();
+            return format!("its container is {state}, exit code {}", container.exit_code);
+        }
+        let renamed = plan.actions.iter().find_map(|action| match action {
+            Action::Deregister { id: other, successors, .. } if other == id => successors.first(),
+            _ => None,
+        });
+        if let Some((_, successor)) = renamed {
+            return format!("it is {successor} now");
+        }
+        if offer.ending.is_some() {
+            return "its container was told to end".into();
+        }
+        let Some(outcome) = &self.outcome else { return String::new() };
+        let vetoed = outcome.vetoed.iter().find(|veto| veto.service.id == id);
+        match vetoed {
+            Some(veto) => format!("vetoed by stage {}: {}", veto.stage, veto.reason),
+            None if outcome.unselected => "containers.select leaves its container out".into(),
+            None if offer.is_by_life() && outcome.services.is_empty() => {
+                container.cut_off().unwrap_or_else(|| "its container offers nothing now".into())
+            }
+            None if offer.is_by_life() => "its container's health check does not pass".into(),
+            None => "its container does not offer it any more".into(),
+        }
+    }
+
+    /// The container, if it runs.
+    pub(in crate::reconcile) fn running(&self) -> Option<&Container> {
+        self.container.as_ref().filter(|container| container.state.is_running())
+    }
+}
+
+impl Shared {
+    /// Find out about a container. Nothing is decided. Of one that is known to have ended, nobody is
+    /// asked: an engine keeps whoever asks waiting until it has taken down the network.
+    pub(in crate::reconcile) async fn observe(&self, id: &ContainerId) -> Observed {
+        let (asked, began) = (Instant::now(), self.state().life.sharing.begin());
+        let pipeline = self.pipeline();
+        let mut observed = Observed {
+            id: id.clone(),
+            container: None,
+            outcome: None,
+            failure: None,
+            told: false,
+            pipeline,
+            asked,
+        };
+        observed.container = self.state().take_ended(id);
+        observed.told = observed.container.is_some();
+        if observed.told {
+            return observed;
+        }
+        match self.source.inspect(id).await {
+            Ok(container) => observed.container = container,
+            Err(error) => {
+                observed.failure = Some(error.into());
+                return observed;
+            }
+        }
+        self.state().note_container(&self.rules, id, observed.container.as_ref(), began);
+        if let Some(container) = observed.running() {
+            match observed.pipeline.evaluate(container, &self.rules.host).await {
+                Ok(outcome) => observed.outcome = Some(outcome),
+                Err(error) => observed.failure = Some(Box::new(error).into()),
+            }
+        }
+        observed
+    }
+}

@@ -1,0 +1,197 @@
+//! What would be done, as it is told to others.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Hint, dry_run::Write};
+use crate::{
+    error::error_chain,
+    model::{container::ContainerId, service::Service},
+    pipeline::{FieldChange, Finding, Outcome, Unsettled},
+    reconcile::{
+        cycle::{Observed, Shared},
+        job::JobError,
+        state::{
+            guard::Held,
+            plan::{Action, Conflict, Reason},
+        },
+    },
+    registry::body,
+};
+
+/// What would be done.
+#[derive(Debug, Default, Serialize)]
+pub struct Forecast {
+    /// The containers in the order of their identifiers: those that run, and
+    /// those that something is registered for.
+    pub containers: Vec<ForecastContainer>,
+    /// What is left of containers that are gone and would go.
+    pub dangling: Vec<ForecastWrite>,
+    /// What the bulk guard would hold.
+    pub held: Option<Held>,
+    /// What is wrong with all of it together.
+    pub findings: Vec<Finding>,
+    /// What in the registry looks as if something was meant otherwise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<Hint>,
+}
+
+/// What is shown of a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Brief {
+    /// The full identifier.
+    pub id: String,
+    /// The name; empty if there is no such container any more.
+    pub name: String,
+    /// The image as it was given.
+    pub image: String,
+}
+
+/// What would become of a container.
+#[derive(Debug, Default, Serialize)]
+pub struct ForecastContainer {
+    /// Which it is.
+    pub container: Brief,
+    /// What would be written for it.
+    pub writes: Vec<ForecastWrite>,
+    /// Whether the bulk guard holds these writes.
+    pub held: bool,
+    /// What cannot be registered because the ID is somebody else's.
+    pub conflicts: Vec<Conflict>,
+    /// IDs and names of services that Consul's ACL will not let the token write.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub forbidden: Vec<(String, String)>,
+    /// Why it has no services at the moment although the pipeline lets them pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate: Option<String>,
+    /// Why it keeps what it has, if it could not be judged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// What became of it in the pipeline, if it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// What will not work although it can be registered.
+    pub warnings: Vec<String>,
+    /// Why something is written, or held, that has nothing to do with the pipeline.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// What changes each time the pipeline runs on its own result.
+    pub unsettled: Vec<Unsettled>,
+    /// What was planned for it last.
+    #[serde(skip)]
+    pub(super) planned: Vec<Action>,
+    /// It has services now.
+    #[serde(skip)]
+    pub(super) had: bool,
+}
+
+/// A write that would be made.
+#[derive(Debug, Clone, Serialize)]
+pub struct ForecastWrite {
+    /// The service's ID.
+    pub id: String,
+    /// The service's name.
+    pub name: String,
+    /// What would be done.
+    #[serde(flatten)]
+    pub kind: WriteKind,
+}
+
+/// What would be done with a service.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "action")]
+pub enum WriteKind {
+    /// It is registered.
+    Register {
+        /// Why.
+        reason: Reason,
+        /// What differs from what is registered.
+        changes: Vec<FieldChange>,
+        /// The body that Consul's agent would be sent.
+        body: Value,
+        /// What of the service that lacks, and why, a sentence each.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        dropped: Vec<String>,
+        /// The service.
+        #[serde(skip)]
+        service: Box<Service>,
+    },
+    /// It is deregistered.
+    Deregister,
+    /// It is put into maintenance, or taken out of it.
+    Maintenance {
+        /// Whether it is put into it.
+        enable: bool,
+    },
+}
+
+impl ForecastContainer {
+    pub(super) fn of(observed: &Observed) -> Self {
+        let container = observed.container.as_ref();
+        let brief = Brief {
+            id: observed.id.0.clone(),
+            name: container.map(|container| container.name.clone()).unwrap_or_default(),
+            image: container.map(|container| container.image.clone()).unwrap_or_default(),
+        };
+        let failed = match &observed.failure {
+            Some(JobError::Pipeline(error)) => Some(*error.so_far.clone()),
+            _ => None,
+        };
+        Self {
+            container: brief,
+            failure: observed.failure.as_ref().map(|error| error_chain(error)),
+            outcome: observed.outcome.clone().or(failed),
+            ..Self::default()
+        }
+    }
+
+    /// Note the IDs that another container has.
+    pub(super) fn rivals(&mut self, shared: &Shared, own: &ContainerId) {
+        let catalog = &shared.state().catalog;
+        let ids = catalog.wanted_by(own).into_iter().map(|service| service.id.clone());
+        let lost = ids.filter(|id| catalog.rivals(id).contains(&own));
+        let conflict = |id| Conflict { id, taken_by: "another container".into() };
+        self.conflicts.extend(lost.map(conflict));
+    }
+
+    /// Whether it has services now.
+    pub fn has_services(&self) -> bool {
+        self.had
+    }
+
+    /// Whether something would be done.
+    pub fn changes(&self) -> bool {
+        !self.writes.is_empty()
+    }
+}
+
+/// A write with the reason that the plan gave.
+pub(super) fn written(write: Write, actions: &[Action]) -> ForecastWrite {
+    match write {
+        Write::Register { service, sent, dropped, changes } => {
+            let reason = actions.iter().find_map(|action| match action {
+                Action::Register { service: planned, reason, .. } if planned.id == service.id => {
+                    Some(reason.clone())
+                }
+                _ => None,
+            });
+            ForecastWrite {
+                id: service.id.clone(),
+                name: service.name.clone(),
+                kind: WriteKind::Register {
+                    reason: reason.unwrap_or(Reason::New),
+                    changes,
+                    body: body::register(&sent),
+                    dropped,
+                    service,
+                },
+            }
+        }
+        Write::Deregister { was } => {
+            ForecastWrite { id: was.id, name: was.name, kind: WriteKind::Deregister }
+        }
+        Write::Maintenance { id, enable } => {
+            ForecastWrite { id, name: String::new(), kind: WriteKind::Maintenance { enable } }
+        }
+    }
+}
