@@ -200,6 +200,19 @@ async fn networks_come_and_go() {
     lab.start("shut", &["--network", "none", "-l", "wharfinger.port=80"]);
     daemon.wait_for_log("port 80 cannot be reached: the container has no network", SOON).await;
     lab.containers(&["web", "shares", "open"]).await;
+
+    // What shares a network goes where its owner goes.
+    run(&["network", "connect", "late", "web"]);
+    lab.address("shares", &lab.address_in("web", "late")).await;
+    run(&["network", "disconnect", "late", "web"]);
+    lab.address("shares", &lab.address_in("web", "early")).await;
+    run(&["stop", "--time=0", "web"]);
+    lab.containers(&["open"]).await;
+    run(&["start", "web"]);
+    lab.containers(&["web", "shares", "open"]).await;
+    lab.address("shares", &lab.address_in("web", "early")).await;
+    run(&["kill", "web"]);
+    lab.containers(&["open"]).await;
     check_log(&daemon);
 }
 
