@@ -15,6 +15,7 @@ pub(crate) mod flags;
 mod go_flags;
 mod health;
 mod meant;
+mod oci;
 mod output;
 mod plan;
 mod plugin;
@@ -24,6 +25,7 @@ mod record;
 mod replay;
 mod socket;
 mod usage;
+mod whole;
 
 use std::ffi::OsString;
 
@@ -96,9 +98,9 @@ pub enum Invocation {
     Check(Box<CheckArgs>),
     /// Show the configuration that holds.
     Config(ConfigArgs),
-    /// Make, look at, test and measure plugins.
+    /// Make, look at, test, measure, push and pull plugins.
     Plugin(Box<PluginArgs>),
-    /// Make, look at, compare, sign and verify bundles of a policy.
+    /// Make, look at, compare, sign, verify, push and pull bundles of a policy.
     Policy(PolicyArgs),
     /// Print a script by which a shell completes the words of this program.
     Completions(CompletionsArgs),

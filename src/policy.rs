@@ -13,6 +13,7 @@ pub mod halt;
 pub mod layer;
 mod manifest;
 pub mod member;
+pub mod oci;
 pub mod rollout;
 pub mod sign;
 pub mod standing;

@@ -18,6 +18,8 @@ mod inspect;
 mod junit;
 mod new;
 mod project;
+mod pull;
+mod push;
 mod render;
 mod run;
 mod template;
@@ -56,6 +58,8 @@ enum Command {
     Run(run::RunArgs),
     Test(test::TestArgs),
     Bench(bench::BenchArgs),
+    Push(push::PushArgs),
+    Pull(pull::PullArgs),
 }
 
 /// What a command has to say.
@@ -104,6 +108,8 @@ pub async fn plugin(args: &PluginArgs) -> Done {
         Command::Run(args) => run::run(args, cache).await,
         Command::Test(args) => test::test(args, cache).await,
         Command::Bench(args) => bench::bench(args, cache).await,
+        Command::Push(args) => push::push(args).await,
+        Command::Pull(args) => pull::pull(args).await,
     };
     match (result, args.json) {
         (Ok(report), false) => Done::of(text::lines(&report.text), String::new(), report.code),

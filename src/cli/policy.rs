@@ -2,14 +2,16 @@
 
 mod build;
 mod diff;
+mod pull;
+mod push;
 mod show;
 
 use std::{path::PathBuf, time::SystemTime};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use super::Printed;
+use super::{Printed, whole::write};
 use crate::{
     files,
     policy::{
@@ -39,6 +41,10 @@ enum Command {
     Sign(SignArgs),
     /// Verify that a bundle is whole and signed by one of these keys.
     Verify(VerifyArgs),
+    /// Push a bundle and its signatures to a registry of images.
+    Push(push::PushArgs),
+    /// Pull a bundle and what was signed of it from a registry of images.
+    Pull(pull::PullArgs),
 }
 
 /// The flags of `policy sign`.
@@ -75,6 +81,8 @@ pub async fn policy(args: &PolicyArgs) -> anyhow::Result<Printed> {
         Command::Diff(args) => diff::diff(args),
         Command::Sign(args) => signed(args),
         Command::Verify(args) => verify(args),
+        Command::Push(args) => push::push(args).await,
+        Command::Pull(args) => pull::pull(args).await,
     }
 }
 
@@ -112,22 +120,4 @@ fn good(text: String) -> Printed {
 /// The text of a file that somebody names.
 fn text(path: &std::path::Path) -> anyhow::Result<String> {
     files::read_text(path, files::TEXT).with_context(|| format!("cannot read {}", path.display()))
-}
-
-/// Write a file whole or not at all.
-fn write(path: &std::path::Path, bytes: &[u8]) -> anyhow::Result<()> {
-    use std::{io::Write as _, os::unix::fs::PermissionsExt as _};
-    if path.file_name().is_none() {
-        bail!("{} is no name of a file", path.display());
-    }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let cannot = || format!("cannot write {}", path.display());
-    let mut file = tempfile::Builder::new()
-        .prefix(".wharfinger-")
-        .permissions(std::fs::Permissions::from_mode(0o644))
-        .tempfile_in(folder.unwrap_or(std::path::Path::new(".")))
-        .with_context(cannot)?;
-    file.write_all(bytes).with_context(cannot)?;
-    file.persist(path).with_context(cannot)?;
-    Ok(())
 }

@@ -21,6 +21,11 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// The digest that a hash of bytes has come to.
+    pub(super) fn from_hash(hash: [u8; 32]) -> Self {
+        Self(hash)
+    }
+
     /// The digits alone, as the name of a file or a tag has them.
     #[must_use]
     pub fn hex(&self) -> String {

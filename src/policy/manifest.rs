@@ -28,9 +28,10 @@ pub(super) const COMPONENT: &str = "application/wasm";
 const SIGNED: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 /// What a manifest of signatures is when it refers to what is signed.
 pub(super) const SIGNATURES: &str = "application/vnd.dev.cosign.artifact.sig.v1+json";
-const IMAGE_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+/// The media type of an image's config.
+pub(super) const IMAGE_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 /// The annotation with the signature of a layer.
-const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
+pub(super) const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 /// The annotation with the name of a layer's file.
 pub(super) const TITLE: &str = "org.opencontainers.image.title";
 /// The oldest version that reads bundles of this form.
@@ -247,19 +248,13 @@ pub(super) fn encode_signatures(bundle: &Bundle, subject: Option<Descriptor>) ->
         layers.push(layer.with(SIGNATURE, STANDARD.encode(&value)));
         blobs.insert(Digest::of(&payload), payload);
     }
-    // cosign takes them for an image, whose config lists its layers.
-    let config = match &subject {
-        Some(_) => serde_json::json!({}),
-        None => serde_json::json!({
-            "architecture": "", "os": "", "created": "0001-01-01T00:00:00Z", "config": {},
-            "history": vec![serde_json::json!({ "created": "0001-01-01T00:00:00Z" }); layers.len()],
-            "rootfs": {
-                "type": "layers",
-                "diff_ids": layers.iter().map(|layer| layer.digest).collect::<Vec<_>>(),
-            },
-        }),
+    let config: Arc<[u8]> = match &subject {
+        Some(_) => b"{}"[..].into(),
+        None => {
+            let digests: Vec<_> = layers.iter().map(|layer| layer.digest.to_string()).collect();
+            image_config(&digests).into()
+        }
     };
-    let config: Arc<[u8]> = json(&config).into();
     let media_type = if subject.is_some() { SIGNATURES } else { IMAGE_CONFIG };
     let manifest = Manifest {
         schema_version: 2,
@@ -271,6 +266,17 @@ pub(super) fn encode_signatures(bundle: &Bundle, subject: Option<Descriptor>) ->
     };
     blobs.insert(manifest.config.digest, config);
     Some(Encoded { manifest: json(&manifest), blobs })
+}
+
+/// The config of signatures under a tag: cosign takes them for an image, whose config lists its
+/// layers.
+pub(super) fn image_config(layers: &[impl Serialize]) -> Vec<u8> {
+    let created = "0001-01-01T00:00:00Z";
+    json(&serde_json::json!({
+        "architecture": "", "os": "", "created": created, "config": {},
+        "history": vec![serde_json::json!({ "created": created }); layers.len()],
+        "rootfs": { "type": "layers", "diff_ids": layers },
+    }))
 }
 
 /// Reads the parts of what is called `file`.
@@ -403,9 +409,7 @@ impl Reader<'_> {
         for layer in signed(manifest) {
             let payload = blob(layer)?;
             self.verified(layer, &payload)?;
-            let value = layer.annotations.get(SIGNATURE);
-            let Some(value) = value.and_then(|text| STANDARD.decode(text).ok()) else { continue };
-            all.push(Signature { payload, value: value.into() });
+            all.extend(signature(layer, payload));
         }
         Ok(all)
     }
@@ -415,6 +419,12 @@ impl Reader<'_> {
 pub(super) fn signed(manifest: &Manifest) -> impl Iterator<Item = &Descriptor> {
     let layers = manifest.layers.iter().take(MOST_SIGNATURES);
     layers.filter(|layer| layer.media_type == SIGNED && layer.size <= SIGNED_SIZE)
+}
+
+/// The signature of a layer with this payload; none if it has none that can be read.
+pub(super) fn signature(layer: &Descriptor, payload: Arc<[u8]>) -> Option<Signature> {
+    let value = STANDARD.decode(layer.annotations.get(SIGNATURE)?).ok()?;
+    Some(Signature { payload, value: value.into() })
 }
 
 /// Put signatures in their order, each once.

@@ -1,0 +1,284 @@
+//! Bundles and components in a registry: the part of OCI's distribution API (v2) that pushing and
+//! pulling need, on the HTTP client that is here anyway.
+//!
+//! Sizes are judged from the manifest before anything that it names is fetched, of each blob no
+//! more is read than that, and all is verified by digest as it comes.
+
+mod answer;
+mod challenge;
+mod client;
+mod component;
+mod login;
+mod reference;
+mod signatures;
+mod token;
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use reqwest::Url;
+
+use super::{
+    Bundle, Digest,
+    manifest::{self, BundleError, COMPONENT_SIZE, Descriptor, Encoded, Reader, WHOLE_SIZE},
+};
+
+use client::Client;
+pub use component::Component;
+pub use reference::{BadReference, Reference, Target};
+
+/// How a registry is reached.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Speak HTTP without TLS.
+    pub plain_http: bool,
+    /// The certification authorities of the registry, in PEM; the system's if none.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// How much is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The most bytes that all parts of a bundle, or a component, may have.
+    pub whole: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { whole: WHOLE_SIZE }
+    }
+}
+
+/// Why something cannot be pulled or pushed.
+#[derive(Debug, thiserror::Error)]
+pub enum OciError {
+    /// The HTTP client cannot be made.
+    #[error("cannot speak to the registry: {0}")]
+    Client(String),
+    /// No answer came, or not all of it.
+    #[error("{url}")]
+    Request {
+        /// The URL that was asked.
+        url: String,
+        /// Why.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// The registry refuses.
+    #[error("{url}: the registry answers {status}: {words}")]
+    Status {
+        /// The URL that was asked.
+        url: String,
+        /// The status.
+        status: u16,
+        /// The beginning of its answer.
+        words: String,
+    },
+    /// It sends to a place that is not gone to.
+    #[error("{url}: {reason}")]
+    Redirect {
+        /// The URL that was asked.
+        url: String,
+        /// Why it is not followed.
+        reason: String,
+    },
+    /// There is no login, or none that can be used.
+    #[error("login at {registry}: {reason}")]
+    Login {
+        /// The registry.
+        registry: String,
+        /// Why.
+        reason: String,
+    },
+    /// It has more than it may have.
+    #[error("{url}: it has more than the {most} bytes that are read")]
+    TooLarge {
+        /// The URL that was asked.
+        url: String,
+        /// The bound.
+        most: u64,
+    },
+    /// It is not what was named.
+    #[error("{url}: it is damaged: {found} is not the {wanted} that is named, or not as long")]
+    Damaged {
+        /// The URL that was asked.
+        url: String,
+        /// What was named.
+        wanted: Digest,
+        /// What came.
+        found: Digest,
+    },
+    /// There is no such thing.
+    #[error("{place}: there is none")]
+    Missing {
+        /// The place.
+        place: String,
+    },
+    /// A bundle is pushed to the digest of another.
+    #[error("{place}: the digest is not that of what is pushed, which is {found}")]
+    OtherDigest {
+        /// The place.
+        place: String,
+        /// The digest of what is pushed.
+        found: Digest,
+    },
+    /// What is there is nothing that can be used.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+}
+
+/// Pull a bundle, and what was signed of it by whomever. Nothing is written anywhere.
+///
+/// # Errors
+///
+/// See [`OciError`].
+pub async fn pull(
+    reference: &Reference,
+    options: &Options,
+    limits: Limits,
+) -> Result<Bundle, OciError> {
+    let (client, name) = (Client::new(reference, options, false)?, reference.to_string());
+    let reader = Reader { file: &name };
+    let bytes = named(&client, reference).await?;
+    let listed = reader.manifest(&bytes)?;
+    let parts = || std::iter::once(&listed.config).chain(&listed.layers);
+    reader.bounded("the whole of it", parts().map(|part| part.size).sum(), limits.whole)?;
+    let mut blobs: BTreeMap<Digest, Arc<[u8]>> = BTreeMap::new();
+    for one in parts() {
+        if !blobs.contains_key(&one.digest) {
+            blobs.insert(one.digest, client.blob(one).await?);
+        }
+    }
+    let mut bundle = reader.bundle(&bytes, |wanted| {
+        blobs.get(&wanted.digest).cloned().ok_or_else(|| BundleError::Missing {
+            file: name.clone(),
+            part: format!("blob {}", wanted.digest),
+        })
+    })?;
+    bundle.signatures = signatures::pull(&client, bundle.digest).await?;
+    Ok(bundle)
+}
+
+/// Push a bundle and its signatures, beside those that are there, and tell the place by digest.
+///
+/// # Errors
+///
+/// See [`OciError`]. The tag is moved when all that it names is there.
+pub async fn push(
+    bundle: &Bundle,
+    reference: &Reference,
+    options: &Options,
+) -> Result<Reference, OciError> {
+    let client = Client::new(reference, options, true)?;
+    let encoded = manifest::encode(bundle);
+    let place = put(&client, &encoded, reference).await?;
+    signatures::push(&client, bundle).await?;
+    Ok(place)
+}
+
+/// Which component a place names: the digest of its manifest, and the component's own descriptor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The manifest, by which the component is found again.
+    pub manifest: Digest,
+    /// The component.
+    pub component: Digest,
+    /// Its size.
+    pub size: u64,
+}
+
+/// Which component a place names now. Only the manifest is fetched.
+///
+/// # Errors
+///
+/// See [`OciError`].
+pub async fn resolve(reference: &Reference, options: &Options) -> Result<Found, OciError> {
+    let client = Client::new(reference, options, false)?;
+    find(&client, reference).await.map(|(found, _)| found)
+}
+
+/// Pull a single component.
+///
+/// # Errors
+///
+/// See [`OciError`].
+pub async fn pull_component(
+    reference: &Reference,
+    options: &Options,
+) -> Result<(Found, Arc<[u8]>), OciError> {
+    let client = Client::new(reference, options, false)?;
+    let (found, layer) = find(&client, reference).await?;
+    let bytes = client.blob(&layer).await?;
+    Ok((found, bytes))
+}
+
+/// Push a single component, and tell the place by digest.
+///
+/// # Errors
+///
+/// See [`OciError`].
+pub async fn push_component(
+    component: &Component,
+    reference: &Reference,
+    options: &Options,
+) -> Result<Reference, OciError> {
+    let client = Client::new(reference, options, true)?;
+    put(&client, &component::encode(component), reference).await
+}
+
+/// What is at an `https://` URL, which has to have this digest.
+///
+/// # Errors
+///
+/// See [`OciError`].
+pub async fn download(
+    url: &Url,
+    digest: &Digest,
+    options: &Options,
+) -> Result<Arc<[u8]>, OciError> {
+    client::download(url, digest, options, COMPONENT_SIZE).await
+}
+
+async fn find(client: &Client, reference: &Reference) -> Result<(Found, Descriptor), OciError> {
+    let name = reference.to_string();
+    let bytes = named(client, reference).await?;
+    let layer = component::layer(&bytes, &Reader { file: &name })?;
+    let manifest = Digest::of(&bytes);
+    Ok((Found { manifest, component: layer.digest, size: layer.size }, layer))
+}
+
+/// The manifest that a reference names, verified if that is by digest.
+async fn named(client: &Client, reference: &Reference) -> Result<Vec<u8>, OciError> {
+    let missing = || OciError::Missing { place: reference.to_string() };
+    let bytes = client.manifest(&reference.target.to_string()).await?.ok_or_else(missing)?;
+    match reference.target {
+        Target::Digest(wanted) if wanted != Digest::of(&bytes) => {
+            let (url, found) = (reference.to_string(), Digest::of(&bytes));
+            Err(OciError::Damaged { url, wanted, found })
+        }
+        _ => Ok(bytes),
+    }
+}
+
+/// Push something to the tag, or under the digest, of a reference.
+async fn put(
+    client: &Client,
+    what: &Encoded,
+    reference: &Reference,
+) -> Result<Reference, OciError> {
+    let found = Digest::of(&what.manifest);
+    if let Target::Digest(wanted) = reference.target
+        && wanted != found
+    {
+        return Err(OciError::OtherDigest { place: reference.to_string(), found });
+    }
+    send(client, what, &reference.target.to_string()).await?;
+    Ok(reference.pinned(found))
+}
+
+/// Push blobs and then their manifest; whether the registry says that it knows of referrers.
+async fn send(client: &Client, what: &Encoded, target: &str) -> Result<bool, OciError> {
+    for (digest, bytes) in &what.blobs {
+        client.put_blob(digest, bytes).await?;
+    }
+    client.put_manifest(target, manifest::MANIFEST, what.manifest.clone()).await
+}
