@@ -11,6 +11,7 @@ pub mod diff;
 mod digest;
 pub mod halt;
 pub mod layer;
+pub mod lock;
 mod manifest;
 pub mod member;
 pub mod oci;
@@ -18,6 +19,7 @@ pub mod rollout;
 pub mod sign;
 pub mod standing;
 pub mod store;
+pub mod transport;
 pub mod trust;
 pub mod wave;
 

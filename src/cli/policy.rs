@@ -53,7 +53,8 @@ struct SignArgs {
     /// The bundle; it is written anew with the signature in it.
     file: PathBuf,
 
-    /// The private key: ECDSA on P-256 or Ed25519, PKCS#8 in PEM.
+    /// The private key: ECDSA on P-256 or Ed25519, PKCS#8 in PEM; or one of cosign's own, which the
+    /// password in COSIGN_PASSWORD opens.
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
 }
@@ -88,7 +89,8 @@ pub async fn policy(args: &PolicyArgs) -> anyhow::Result<Printed> {
 
 fn signed(args: &SignArgs) -> anyhow::Result<Printed> {
     let mut bundle = archive::read(&args.file)?;
-    let key = PrivateKey::parse(&text(&args.key)?);
+    let password = std::env::var("COSIGN_PASSWORD").ok();
+    let key = PrivateKey::open(&text(&args.key)?, password.as_deref());
     let signature = key.and_then(|key| key.sign(&bundle));
     sign::add(&mut bundle, signature.with_context(|| args.key.display().to_string())?);
     write(&args.file, &archive::write(&bundle))?;

@@ -81,6 +81,16 @@ impl StageConfig {
             (Some(_), None) | (None, Some(_)) => {}
             _ => faults.push("it needs either builtin or file".into()),
         }
+        // What a host runs is on its disk before it is named: a registry that is away is no reason
+        // for a daemon not to start.
+        if let Some(place) = self.file.as_ref().and_then(|file| file.to_str())
+            && let Some((scheme, _)) = place.split_once("://")
+        {
+            faults.push(format!(
+                "file: {scheme}:// is for a policy, of which `wharfinger policy build` makes a \
+                 bundle; here it is a file, and `wharfinger plugin pull` fetches one"
+            ));
+        }
         faults.extend(self.grant.faults());
         faults.extend(self.selector().err());
         faults

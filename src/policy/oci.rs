@@ -19,7 +19,7 @@ use reqwest::Url;
 
 use super::{
     Bundle, Digest,
-    manifest::{self, BundleError, COMPONENT_SIZE, Descriptor, Encoded, Reader, WHOLE_SIZE},
+    manifest::{self, BundleError, COMPONENT_SIZE, Encoded, Reader, WHOLE_SIZE},
 };
 
 use client::Client;
@@ -162,7 +162,7 @@ pub async fn pull(
 ///
 /// # Errors
 ///
-/// See [`OciError`]. The tag is moved when all that it names is there.
+/// See [`OciError`]. The tag is moved last: whoever follows it finds the bundle and its signatures.
 pub async fn push(
     bundle: &Bundle,
     reference: &Reference,
@@ -170,30 +170,46 @@ pub async fn push(
 ) -> Result<Reference, OciError> {
     let client = Client::new(reference, options, true)?;
     let encoded = manifest::encode(bundle);
-    let place = put(&client, &encoded, reference).await?;
+    let pinned = reference.pinned(bundle.digest);
+    let place = put(&client, &encoded, reference, &pinned).await?;
     signatures::push(&client, bundle).await?;
+    if let Target::Tag(tag) = &reference.target {
+        client.put_manifest(tag, manifest::MANIFEST, encoded.manifest).await?;
+    }
     Ok(place)
 }
 
-/// Which component a place names: the digest of its manifest, and the component's own descriptor.
+/// Which component a manifest names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// The manifest, by which the component is found again.
+    /// The digest of the manifest, by which the component is found again.
     pub manifest: Digest,
-    /// The component.
+    /// The digest of the component.
     pub component: Digest,
-    /// Its size.
+    /// The size of the component.
     pub size: u64,
 }
 
-/// Which component a place names now. Only the manifest is fetched.
+/// A component that was pulled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pulled {
+    /// Which one it is.
+    pub found: Found,
+    /// The bytes of its manifest.
+    pub manifest: Vec<u8>,
+    /// The component.
+    pub bytes: Arc<[u8]>,
+}
+
+/// Which component a manifest names that was pulled from `place`.
 ///
 /// # Errors
 ///
-/// See [`OciError`].
-pub async fn resolve(reference: &Reference, options: &Options) -> Result<Found, OciError> {
-    let client = Client::new(reference, options, false)?;
-    find(&client, reference).await.map(|(found, _)| found)
+/// It is no manifest of a component.
+pub fn described(manifest: &[u8], place: &str) -> Result<Found, OciError> {
+    let layer = component::layer(manifest, &Reader { file: place })?;
+    let manifest = Digest::of(manifest);
+    Ok(Found { manifest, component: layer.digest, size: layer.size })
 }
 
 /// Pull a single component.
@@ -201,14 +217,14 @@ pub async fn resolve(reference: &Reference, options: &Options) -> Result<Found, 
 /// # Errors
 ///
 /// See [`OciError`].
-pub async fn pull_component(
-    reference: &Reference,
-    options: &Options,
-) -> Result<(Found, Arc<[u8]>), OciError> {
+pub async fn pull_component(reference: &Reference, options: &Options) -> Result<Pulled, OciError> {
     let client = Client::new(reference, options, false)?;
-    let (found, layer) = find(&client, reference).await?;
+    let manifest = named(&client, reference).await?;
+    let name = reference.to_string();
+    let layer = component::layer(&manifest, &Reader { file: &name })?;
+    let found = described(&manifest, &name)?;
     let bytes = client.blob(&layer).await?;
-    Ok((found, bytes))
+    Ok(Pulled { found, manifest, bytes })
 }
 
 /// Push a single component, and tell the place by digest.
@@ -222,10 +238,10 @@ pub async fn push_component(
     options: &Options,
 ) -> Result<Reference, OciError> {
     let client = Client::new(reference, options, true)?;
-    put(&client, &component::encode(component), reference).await
+    put(&client, &component::encode(component), reference, reference).await
 }
 
-/// What is at an `https://` URL, which has to have this digest.
+/// A component at an `https://` URL, which has to have this digest.
 ///
 /// # Errors
 ///
@@ -236,14 +252,6 @@ pub async fn download(
     options: &Options,
 ) -> Result<Arc<[u8]>, OciError> {
     client::download(url, digest, options, COMPONENT_SIZE).await
-}
-
-async fn find(client: &Client, reference: &Reference) -> Result<(Found, Descriptor), OciError> {
-    let name = reference.to_string();
-    let bytes = named(client, reference).await?;
-    let layer = component::layer(&bytes, &Reader { file: &name })?;
-    let manifest = Digest::of(&bytes);
-    Ok((Found { manifest, component: layer.digest, size: layer.size }, layer))
 }
 
 /// The manifest that a reference names, verified if that is by digest.
@@ -259,11 +267,12 @@ async fn named(client: &Client, reference: &Reference) -> Result<Vec<u8>, OciErr
     }
 }
 
-/// Push something to the tag, or under the digest, of a reference.
+/// Push something for a reference to a place of the same repository.
 async fn put(
     client: &Client,
     what: &Encoded,
     reference: &Reference,
+    to: &Reference,
 ) -> Result<Reference, OciError> {
     let found = Digest::of(&what.manifest);
     if let Target::Digest(wanted) = reference.target
@@ -271,7 +280,7 @@ async fn put(
     {
         return Err(OciError::OtherDigest { place: reference.to_string(), found });
     }
-    send(client, what, &reference.target.to_string()).await?;
+    send(client, what, &to.target.to_string()).await?;
     Ok(reference.pinned(found))
 }
 

@@ -2,6 +2,8 @@
 //! signing" document that names the digest of a manifest, signed by ECDSA over P-256 with
 //! SHA-256, or by Ed25519. Nothing here asks anybody.
 
+mod sealed;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ring::{
     rand::SystemRandom,
@@ -43,6 +45,15 @@ pub enum KeyError {
     /// Its algorithm is none that is used.
     #[error("it is of neither ECDSA P-256 nor Ed25519")]
     Algorithm,
+    /// It is sealed by cosign, and no password is given.
+    #[error("it is sealed by a password, which COSIGN_PASSWORD has to say")]
+    NoPassword,
+    /// The password is another one, or the key is damaged.
+    #[error("the password in COSIGN_PASSWORD does not open it")]
+    Password,
+    /// It is sealed by cosign in a form that is not known.
+    #[error("a key that cosign has sealed: {0}")]
+    Sealed(String),
     /// The system gave no randomness.
     #[error("there is no randomness to sign with")]
     Random,
@@ -99,14 +110,30 @@ impl PrivateKey {
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         let hint = "`openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256` makes such a \
                     key, `openssl pkcs8 -topk8 -nocrypt` makes one of another form of OpenSSL's, \
-                    and `cosign import-key-pair` takes both; cosign's own encrypted file is not \
-                    read";
+                    and `cosign generate-key-pair` makes one with a password";
         let der = pem(text, "PRIVATE KEY", hint)?;
+        Self::of(&der)
+    }
+
+    /// The same, or the key of a file that cosign has sealed by a password.
+    ///
+    /// # Errors
+    ///
+    /// It is something else, or the password does not open it.
+    pub fn open(text: &str, password: Option<&str>) -> Result<Self, KeyError> {
+        let sealed = |kind: &&&str| text.contains(&format!("-----BEGIN {kind}-----"));
+        let Some(kind) = sealed::KINDS.iter().find(sealed) else { return Self::parse(text) };
+        let bytes = pem(text, kind, "")?;
+        Self::of(&sealed::open(&bytes, password.ok_or(KeyError::NoPassword)?)?)
+    }
+
+    /// The key of a PKCS#8 document.
+    fn of(der: &[u8]) -> Result<Self, KeyError> {
         let random = SystemRandom::new();
-        if let Ok(pair) = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &der, &random) {
+        if let Ok(pair) = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, der, &random) {
             return Ok(Self(Pair::P256(pair)));
         }
-        let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der);
+        let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der);
         pair.map(|pair| Self(Pair::Edwards(pair))).map_err(|_| KeyError::Algorithm)
     }
 

@@ -17,6 +17,8 @@ mod hostile;
 mod ignored;
 mod least;
 mod listen;
+mod oci;
+mod oci_hostile;
 mod pipeline;
 mod plan;
 mod plugins;

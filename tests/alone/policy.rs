@@ -2,6 +2,7 @@
 //! is refused by name if it is not whole, not what it says, or not signed by one who is trusted.
 
 use std::{
+    ffi::OsStr,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -14,19 +15,19 @@ use wharfinger::policy::{Digest, archive};
 use crate::common::{daemon::Daemon, plugin, tool};
 
 /// A folder with a policy of two stages in it.
-struct Desk {
+pub(crate) struct Desk {
     folder: tempfile::TempDir,
 }
 
 impl Desk {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let desk = Self { folder };
         desk.policy("w.toml", "");
         desk
     }
 
-    fn at(&self, name: &str) -> PathBuf {
+    pub(crate) fn at(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -41,27 +42,53 @@ impl Desk {
     }
 
     /// The exit code of `wharfinger policy` with these words, and what it prints.
-    fn run(&self, words: &[&str]) -> (Option<i32>, String) {
+    pub(crate) fn run(&self, words: &[&str]) -> (Option<i32>, String) {
+        self.wharfinger(&[&["policy"], words].concat())
+    }
+
+    /// The same of any command. Docker's logins are this folder's; its programs are found here, too.
+    pub(crate) fn wharfinger(&self, words: &[&str]) -> (Option<i32>, String) {
+        self.with("COSIGN_PASSWORD", None, words)
+    }
+
+    /// The same with a variable of the environment, or without it.
+    pub(crate) fn with(
+        &self,
+        name: &str,
+        value: Option<&str>,
+        words: &[&str],
+    ) -> (Option<i32>, String) {
         let mut command = Command::new(Daemon::binary());
-        let command = command.arg("policy").args(words).current_dir(self.folder.path());
-        let output = command.env("WHARFINGER_CACHE_DIR", self.at("cache")).output();
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+        let folder = self.folder.path().as_os_str();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let output = command
+            .args(words)
+            .current_dir(folder)
+            .env("WHARFINGER_CACHE_DIR", self.at("cache"))
+            .env("DOCKER_CONFIG", folder)
+            .env("PATH", [folder, &path].join(OsStr::new(":")))
+            .output();
         let output = output.expect("the program runs");
         let text = [output.stdout, output.stderr].concat();
         (output.status.code(), String::from_utf8(text).expect("text"))
     }
 
-    fn good(&self, words: &[&str]) -> String {
+    pub(crate) fn good(&self, words: &[&str]) -> String {
         let (code, text) = self.run(words);
         assert_eq!(code, Some(0), "{words:?}: {text}");
         text
     }
 
-    fn build(&self, to: &str, sequence: &str) {
+    pub(crate) fn build(&self, to: &str, sequence: &str) {
         self.good(&["build", "w.toml", "--output", to, "--name", "prod", "--sequence", sequence]);
     }
 
     /// A private key and its public one, as OpenSSL makes them.
-    fn key(&self, name: &str, kind: &[&str]) {
+    pub(crate) fn key(&self, name: &str, kind: &[&str]) {
         let (private, public) = (format!("{name}.key"), format!("{name}.pub"));
         let generate = [&["genpkey", "-out", &private], kind].concat();
         for words in [generate, vec!["pkey", "-in", &private, "-pubout", "-out", &public]] {
@@ -73,7 +100,7 @@ impl Desk {
     }
 }
 
-const P256: [&str; 4] = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"];
+pub(crate) const P256: [&str; 4] = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"];
 
 #[test]
 fn the_same_input_gives_the_same_bytes_which_say_what_is_in_them() {

@@ -126,28 +126,30 @@ debian_mirror() {
         sed -n 's/^Packages|Debian|Debian|main|//p' | head -n 1
 }
 
-# Consul left Debian after bullseye; the binary of that release needs nothing but
-# libc. It is taken with an apt that has folders of its own, so that the
+# program_of_debian NAME RELEASE HINT: a program that this machine's own release does not have,
+# into the cache. It is taken with an apt that has folders of its own, so that the
 # machine's package sources stay as they are. This works without root, too.
-install_consul() {
-    have consul && return 0
-    [ ! -x "$cache/bin/consul" ] || return 0
+program_of_debian() {
+    name=$1
+    release=$2
+    hint=$3
+    have "$name" && return 0
+    [ ! -x "$cache/bin/$name" ] || return 0
 
-    hint="put a consul 1.8 or newer on PATH or at $cache/bin/consul"
-    has_apt || fail "consul: missing; $hint"
+    has_apt || fail "$name: missing; $hint"
     keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-    [ -r "$keyring" ] || fail "consul: $keyring is missing; install debian-archive-keyring, or $hint"
+    [ -r "$keyring" ] || fail "$name: $keyring is missing; install debian-archive-keyring, or $hint"
     mirror=$(debian_mirror)
     if [ -z "$mirror" ] && is_root; then
         fetch_lists
         mirror=$(debian_mirror)
     fi
-    [ -n "$mirror" ] || fail "consul: apt names no Debian archive (is 'apt-get update' needed?); $hint"
+    [ -n "$mirror" ] || fail "$name: apt names no Debian archive (is 'apt-get update' needed?); $hint"
 
-    apt=$cache/apt-bullseye
+    apt=$cache/apt-$release
     rm -rf "$apt"
     mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$apt/deb" "$cache/bin"
-    echo "deb [signed-by=$keyring] $mirror bullseye main" >"$apt/sources.list"
+    echo "deb [signed-by=$keyring] $mirror $release main" >"$apt/sources.list"
     private_apt() {
         # The sandbox user could not write below a private home.
         apt-get -q \
@@ -160,17 +162,23 @@ install_consul() {
             -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false \
             "$@" >&2
     }
-    private_apt update || fail "consul: Debian bullseye cannot be reached; $hint"
-    (cd "$apt/deb" && private_apt download consul) ||
-        fail "consul: Debian bullseye has no consul for this architecture; $hint"
+    private_apt update || fail "$name: Debian $release cannot be reached; $hint"
+    (cd "$apt/deb" && private_apt download "$name") ||
+        fail "$name: Debian $release has none for this architecture; $hint"
     # Moved into place when whole: an interrupted run leaves no broken binary.
-    dpkg-deb --fsys-tarfile "$apt"/deb/consul_*.deb |
-        tar -x -O ./usr/bin/consul >"$cache/bin/.consul.$$"
-    chmod 755 "$cache/bin/.consul.$$"
-    "$cache/bin/.consul.$$" version >/dev/null ||
-        fail "consul: the binary of Debian bullseye does not run here; $hint"
-    mv "$cache/bin/.consul.$$" "$cache/bin/consul"
+    dpkg-deb --fsys-tarfile "$apt/deb/$name"_*.deb |
+        tar -x -O "./usr/bin/$name" >"$cache/bin/.$name.$$"
+    chmod 755 "$cache/bin/.$name.$$"
+    "$cache/bin/.$name.$$" version >/dev/null ||
+        fail "$name: the binary of Debian $release does not run here; $hint"
+    mv "$cache/bin/.$name.$$" "$cache/bin/$name"
     rm -rf "$apt"
+}
+
+# Consul left Debian after bullseye; the binary of that release needs nothing but
+# libc.
+install_consul() {
+    program_of_debian consul bullseye "put a consul 1.8 or newer on PATH or at $cache/bin/consul"
 }
 
 has_wasm_target() {
@@ -213,9 +221,16 @@ install_prometheus() {
     { have prometheus && have promtool; } || install_packages prometheus prometheus
 }
 
-# Keys as OpenSSL makes them, and a reader of archives that is not ours.
+# Keys as OpenSSL makes them, a registry of images, and others' tools for what is in it. cosign is
+# in Debian from trixie on; its binary needs nothing but libc.
 install_policy() {
-    { have skopeo && have openssl; } || install_packages policy skopeo openssl
+    missing=
+    have skopeo || missing="$missing skopeo"
+    have openssl || missing="$missing openssl"
+    have docker-registry || missing="$missing docker-registry"
+    # shellcheck disable=SC2086 # a list of package names
+    [ -z "$missing" ] || install_packages policy $missing
+    program_of_debian cosign trixie "put a cosign 2 on PATH or at $cache/bin/cosign"
 }
 
 [ $# -gt 0 ] || set -- build docker podman consul wasm languages prometheus policy

@@ -30,7 +30,7 @@ pub(super) struct PullArgs {
 
 pub(super) async fn pull(args: &PullArgs) -> Result<Report, Failure> {
     let pulled = oci::pull_component(&args.place, &args.registry.options()).await;
-    let (found, bytes) = pulled.map_err(|error| {
+    let oci::Pulled { found, bytes, .. } = pulled.map_err(|error| {
         Failure::new(format!("cannot pull {}: {}", args.place, error_chain(&error)))
     })?;
     write(&args.output, &bytes).map_err(|error| Failure::new(format!("{error:#}")))?;

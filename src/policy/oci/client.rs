@@ -256,7 +256,7 @@ pub(super) async fn download(
         let request = http.request(Method::GET, at.clone()).timeout(patience(most));
         let response = request.send().await.map_err(|source| failed(&at, source))?;
         if response.status().is_redirection() {
-            at = follow(&at, &response, options.plain_http)?;
+            at = follow(&at, &response, false)?;
             continue;
         }
         let response = good(&at, response).await?;
