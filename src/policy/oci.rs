@@ -63,6 +63,14 @@ pub enum OciError {
         #[source]
         source: reqwest::Error,
     },
+    /// Nothing came for a while.
+    #[error("{url}: nothing came for {silence:?}")]
+    Silent {
+        /// The URL that was asked.
+        url: String,
+        /// How long.
+        silence: std::time::Duration,
+    },
     /// The registry refuses.
     #[error("{url}: the registry answers {status}: {words}")]
     Status {

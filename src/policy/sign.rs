@@ -110,7 +110,8 @@ impl PrivateKey {
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         let hint = "`openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256` makes such a \
                     key, `openssl pkcs8 -topk8 -nocrypt` makes one of another form of OpenSSL's, \
-                    and `cosign generate-key-pair` makes one with a password";
+                    and cosign's own are taken, too: `cosign generate-key-pair` makes one, and `cosign \
+                    import-key-pair` seals one of OpenSSL's";
         let der = pem(text, "PRIVATE KEY", hint)?;
         Self::of(&der)
     }

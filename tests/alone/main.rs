@@ -1,5 +1,5 @@
 //! Guarantees that are shown with the program, the plugins and recorded data alone: Docker and the
-//! registry are stood in for by the tests' own.
+//! registry are stood in for by the tests' own. A registry of images is a program that a test runs.
 //!
 //! One file for each guarantee. One of them alone: `cargo test --release --test alone check::`.
 

@@ -386,3 +386,24 @@ fn an_upload_goes_nowhere_else() {
     assert_eq!(targets.last().map(String::as_str), Some("/v2/prod/manifests/1"), "{targets:?}");
     assert!(targets.iter().any(|one| one.ends_with(".sig")), "{targets:?}");
 }
+
+/// A registry that knows of what refers to a manifest says so, and keeps the list itself.
+#[test]
+fn a_registry_that_lists_referrers_gets_no_list() {
+    let (desk, _) = desk();
+    for knows in [true, false] {
+        let registry = StrangeRegistry::start(move |asked| match asked.method.as_str() {
+            "POST" => Reply::of(202, "").with("Location", "/upload"),
+            "PUT" if knows => Reply::of(201, "").with("OCI-Subject", "sha256:00"),
+            "PUT" => Reply::of(201, ""),
+            _ => Reply::of(404, ""),
+        });
+        let target = format!("oci://{}/prod:1", registry.address());
+        desk.good(&["push", "b.tar", &target, "--plain-http"]);
+        let list = |one: &Asked| {
+            let name = one.target.rsplit('/').next().unwrap_or_default();
+            one.method == "PUT" && name.starts_with("sha256-") && !name.ends_with(".sig")
+        };
+        assert_eq!(registry.asked().iter().any(list), !knows);
+    }
+}

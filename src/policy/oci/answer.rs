@@ -1,13 +1,16 @@
 //! What a server answers: so much of it is read, in whatever pieces it comes.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use reqwest::{Response, Url};
+use reqwest::{RequestBuilder, Response, Url};
 use sha2::{Digest as _, Sha256};
+use tokio::time::timeout;
 
 use super::OciError;
 use crate::policy::{Digest, manifest::Descriptor};
 
+/// How long nothing may come.
+pub(super) const SILENCE: Duration = Duration::from_secs(60);
 /// The most of a refusal that is read.
 const REFUSAL: u64 = 64 << 10;
 
@@ -22,7 +25,23 @@ pub(super) fn shown(url: &Url) -> String {
 }
 
 pub(super) fn failed(url: &Url, source: reqwest::Error) -> OciError {
-    OciError::Request { url: shown(url), source: source.without_url() }
+    let hint = match source.is_connect() && url.scheme() == "https" {
+        true => " (a registry without TLS is asked with --plain-http)",
+        false => "",
+    };
+    OciError::Request { url: format!("{}{hint}", shown(url)), source: source.without_url() }
+}
+
+/// The beginning of an answer, which has to come within some time.
+pub(super) async fn begun(
+    url: &Url,
+    silence: Duration,
+    request: RequestBuilder,
+) -> Result<Response, OciError> {
+    match timeout(silence, request.send()).await {
+        Ok(answer) => answer.map_err(|source| failed(url, source)),
+        Err(_) => Err(OciError::Silent { url: shown(url), silence }),
+    }
 }
 
 /// The answer, if it is a good one.
@@ -84,7 +103,10 @@ pub(super) async fn hashed(
         return Err(too_large());
     }
     let (mut bytes, mut hash) = (Vec::new(), Sha256::new());
-    while let Some(chunk) = response.chunk().await.map_err(|source| failed(url, source))? {
+    loop {
+        let chunk = timeout(SILENCE, response.chunk()).await;
+        let chunk = chunk.map_err(|_| OciError::Silent { url: shown(url), silence: SILENCE })?;
+        let Some(chunk) = chunk.map_err(|source| failed(url, source))? else { break };
         if (bytes.len() + chunk.len()) as u64 > most {
             return Err(too_large());
         }

@@ -18,7 +18,7 @@ use reqwest::{
 
 use super::{
     OciError, Options, Reference,
-    answer::{failed, good, hashed, read, shown, verified},
+    answer::{SILENCE, begun, good, hashed, read, shown, verified},
     challenge::challenge,
     token::{self, Repository},
 };
@@ -32,8 +32,6 @@ use crate::{
 };
 
 const CONNECT: Duration = Duration::from_secs(10);
-/// How long nothing may come.
-const SILENCE: Duration = Duration::from_secs(60);
 /// The time for a call that moves next to nothing.
 const CALL: Duration = Duration::from_secs(60);
 /// The bytes in a second at which a long transfer is given up.
@@ -119,12 +117,12 @@ impl Client {
         bytes: &Arc<[u8]>,
     ) -> Result<(), OciError> {
         let url = self.url(&format!("blobs/{digest}"))?;
-        let there = self.call(&url, CALL, |http| http.head(url.clone())).await?.status();
+        let there = self.call(&url, CALL, CALL, |http| http.head(url.clone())).await?.status();
         if there.is_success() || there.is_redirection() {
             return Ok(());
         }
         let begin = self.url("blobs/uploads/")?;
-        let response = self.call(&begin, CALL, |http| http.post(begin.clone())).await?;
+        let response = self.call(&begin, CALL, CALL, |http| http.post(begin.clone())).await?;
         let response = good(&begin, response).await?;
         let mut place = self.upload(&begin, &response)?;
         place.query_pairs_mut().append_pair("digest", &digest.to_string());
@@ -133,7 +131,9 @@ impl Client {
             let request = http.put(place.clone()).body(body.clone());
             request.header(CONTENT_TYPE, "application/octet-stream")
         };
-        let response = self.call(&place, patience(bytes.len() as u64), put).await?;
+        // What is uploaded takes its time before anything is answered.
+        let patience = patience(bytes.len() as u64);
+        let response = self.call(&place, patience, patience, put).await?;
         good(&place, response).await.map(drop)
     }
 
@@ -167,7 +167,7 @@ impl Client {
         let put = |http: &reqwest::Client| {
             http.put(url.clone()).header(CONTENT_TYPE, media_type).body(bytes.clone())
         };
-        let response = good(&url, self.call(&url, CALL, put).await?).await?;
+        let response = good(&url, self.call(&url, CALL, CALL, put).await?).await?;
         Ok(response.headers().contains_key("oci-subject"))
     }
 
@@ -176,7 +176,7 @@ impl Client {
         let mut at = url.clone();
         for _ in 0..=HOPS {
             let get = |http: &reqwest::Client| http.get(at.clone()).header(ACCEPT, accept);
-            let response = self.call(&at, patience(size), get).await?;
+            let response = self.call(&at, SILENCE, patience(size), get).await?;
             if !response.status().is_redirection() {
                 return Ok(response);
             }
@@ -186,14 +186,16 @@ impl Client {
         Err(OciError::Redirect { url: shown(url), reason })
     }
 
-    /// Ask, and ask again with the login that the registry wants.
+    /// Ask, and ask again with the login that the registry wants. The answer has to begin within
+    /// `silence`, and to end within `patience`.
     async fn call(
         &self,
         url: &Url,
+        silence: Duration,
         patience: Duration,
         request: impl Fn(&reqwest::Client) -> RequestBuilder,
     ) -> Result<Response, OciError> {
-        let response = self.send(url, request(&self.at.http).timeout(patience)).await?;
+        let response = self.send(url, silence, request(&self.at.http).timeout(patience)).await?;
         let ours = url.origin() == self.at.base.origin();
         if response.status() != StatusCode::UNAUTHORIZED || !ours {
             return Ok(response);
@@ -202,17 +204,22 @@ impl Client {
         if let Ok(mut known) = self.authorization.lock() {
             *known = Some(header);
         }
-        self.send(url, request(&self.at.http).timeout(patience)).await
+        self.send(url, silence, request(&self.at.http).timeout(patience)).await
     }
 
-    async fn send(&self, url: &Url, request: RequestBuilder) -> Result<Response, OciError> {
+    async fn send(
+        &self,
+        url: &Url,
+        silence: Duration,
+        request: RequestBuilder,
+    ) -> Result<Response, OciError> {
         let known = self.authorization.lock().ok().and_then(|known| known.clone());
         // Nobody else sees the login.
         let request = match known.filter(|_| url.origin() == self.at.base.origin()) {
             Some(header) => request.header(AUTHORIZATION, header),
             None => request,
         };
-        request.send().await.map_err(|source| failed(url, source))
+        begun(url, silence, request).await
     }
 }
 
@@ -222,7 +229,6 @@ pub(super) fn http(options: &Options) -> Result<reqwest::Client, OciError> {
     let proxies = Proxies::new(|name| std::env::var(name).ok());
     let mut builder = reqwest::Client::builder()
         .connect_timeout(CONNECT)
-        .read_timeout(SILENCE)
         .redirect(redirect::Policy::none())
         .user_agent(concat!("wharfinger/", env!("CARGO_PKG_VERSION")))
         .proxy(proxies.for_client());
@@ -254,7 +260,7 @@ pub(super) async fn download(
     let mut at = url.clone();
     for _ in 0..=HOPS {
         let request = http.request(Method::GET, at.clone()).timeout(patience(most));
-        let response = request.send().await.map_err(|source| failed(&at, source))?;
+        let response = begun(&at, SILENCE, request).await?;
         if response.status().is_redirection() {
             at = follow(&at, &response, false)?;
             continue;

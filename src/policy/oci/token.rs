@@ -7,7 +7,7 @@ use reqwest::{
 
 use super::{
     OciError,
-    answer::{failed, good, read, shown},
+    answer::{begun, good, read, shown},
     challenge::{Challenge, is_family},
     login::{self, Login},
 };
@@ -106,8 +106,7 @@ async fn bearer(
             }
         }
     };
-    let response =
-        request.timeout(PATIENCE).send().await.map_err(|source| failed(&realm, source))?;
+    let response = begun(&realm, PATIENCE, request.timeout(PATIENCE)).await?;
     if matches!(response.status().as_u16(), 401 | 403) {
         let hint = match (anonymous, family) {
             (false, _) => "it does not take the login that Docker's config.json has",
