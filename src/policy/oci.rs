@@ -13,7 +13,11 @@ mod reference;
 mod signatures;
 mod token;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use reqwest::Url;
 
@@ -152,8 +156,8 @@ pub async fn pull(
     reader.bounded("the whole of it", parts().map(|part| part.size).sum(), limits.whole)?;
     let mut blobs: BTreeMap<Digest, Arc<[u8]>> = BTreeMap::new();
     for one in parts() {
-        if !blobs.contains_key(&one.digest) {
-            blobs.insert(one.digest, client.blob(one).await?);
+        if let Entry::Vacant(place) = blobs.entry(one.digest) {
+            place.insert(client.blob(one).await?);
         }
     }
     let mut bundle = reader.bundle(&bytes, |wanted| {

@@ -165,6 +165,11 @@ fn a_component_goes_and_comes_as_others_have_it() {
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(fs::read(desk.at("d.wasm")).expect("pulled"), sound);
 
+    // An error ends with the next step.
+    let words = ["plugin", "pull", &place, "--output", "e.wasm"];
+    let (code, said) = desk.wharfinger(&words);
+    assert!(code == Some(1) && said.contains("next: ") && said.contains("--plain-http"), "{said}");
+
     // A policy is no plugin, and the other way round; what is no component is not pushed.
     let policy = format!("oci://{}/prod:1", registry.address());
     desk.good(&["push", "b.tar", &policy, "--plain-http"]);

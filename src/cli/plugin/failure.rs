@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     error::error_chain,
     pipeline::StageError,
+    policy::oci::OciError,
     stages::plugin::{ComponentFault, LoadError},
     text,
 };
@@ -35,6 +36,29 @@ impl Failure {
     /// The same with the next step.
     pub(super) fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// Something that a registry of images was to do.
+    pub(super) fn of_registry(attempt: String, error: &OciError) -> Self {
+        Self::new(format!("{attempt}: {}", error_chain(error))).hint(match error {
+            OciError::Login { .. } => "`docker login` keeps a login for it, in config.json",
+            OciError::Missing { .. } => "name a tag or a digest that is there",
+            OciError::Client(_) | OciError::Request { .. } | OciError::Silent { .. } => {
+                "see whether it is there; --plain-http is for one without TLS, --ca-file for one \
+                 with authorities of its own"
+            }
+            OciError::OtherDigest { .. } => "push to a tag; the digest follows from the file",
+            OciError::Bundle(_) => {
+                "`wharfinger plugin push` makes what is wanted, `wharfinger policy pull` fetches \
+                 a policy"
+            }
+            OciError::Status { .. } => {
+                "see whether the login may do this, and whether the place is right"
+            }
+            OciError::Redirect { .. } | OciError::TooLarge { .. } | OciError::Damaged { .. } => {
+                "tell whoever runs the registry; nothing was taken from it"
+            }
+        })
     }
 
     /// For a program.

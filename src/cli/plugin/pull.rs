@@ -8,7 +8,6 @@ use serde_json::json;
 use super::{Report, failure::Failure};
 use crate::{
     cli::{oci::OciArgs, whole::write},
-    error::error_chain,
     policy::oci::{self, Reference},
 };
 
@@ -30,9 +29,8 @@ pub(super) struct PullArgs {
 
 pub(super) async fn pull(args: &PullArgs) -> Result<Report, Failure> {
     let pulled = oci::pull_component(&args.place, &args.registry.options()).await;
-    let oci::Pulled { found, bytes, .. } = pulled.map_err(|error| {
-        Failure::new(format!("cannot pull {}: {}", args.place, error_chain(&error)))
-    })?;
+    let oci::Pulled { found, bytes, .. } = pulled
+        .map_err(|error| Failure::of_registry(format!("cannot pull {}", args.place), &error))?;
     write(&args.output, &bytes).map_err(|error| Failure::new(format!("{error:#}")))?;
     let (shown, pinned) = (args.output.display().to_string(), args.place.pinned(found.manifest));
     let text = format!("pulled {} of {pinned} into {shown}\n", found.component);

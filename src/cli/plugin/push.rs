@@ -8,7 +8,6 @@ use serde_json::json;
 use super::{Report, failure::Failure};
 use crate::{
     cli::oci::OciArgs,
-    error::error_chain,
     files,
     policy::{
         Digest,
@@ -50,9 +49,8 @@ pub(super) async fn push(args: &PushArgs) -> Result<Report, Failure> {
         exports: vec![format!("wharfinger:pipeline/stage@{}", outline.contract)],
     };
     let pushed = oci::push_component(&component, &args.place, &args.registry.options()).await;
-    let pushed = pushed.map_err(|error| {
-        Failure::new(format!("cannot push to {}: {}", args.place, error_chain(&error)))
-    })?;
+    let pushed = pushed
+        .map_err(|error| Failure::of_registry(format!("cannot push to {}", args.place), &error))?;
     let text = format!("pushed {shown} to {}\n{pushed}\n", args.place);
     let json = json!({
         "file": shown,

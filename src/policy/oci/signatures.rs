@@ -55,12 +55,12 @@ pub(super) async fn pull(client: &Client, of: Digest) -> Result<Vec<Signature>, 
 }
 
 /// Nothing, if a part is not there or not what it should be; an error, if the registry cannot be
-/// asked.
+/// asked, or says so: what may be signed must not pass for unsigned.
 fn tolerated<T>(result: Result<T, OciError>) -> Result<Option<T>, OciError> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(
-            OciError::Status { status: 400..=499, .. }
+            OciError::Status { status: 400 | 404 | 405 | 406 | 410, .. }
             | OciError::TooLarge { .. }
             | OciError::Damaged { .. }
             | OciError::Redirect { .. },
