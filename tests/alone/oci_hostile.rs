@@ -346,6 +346,29 @@ fn a_realm_elsewhere_gets_no_login_that_is_not_for_it() {
     assert_eq!(authorized(&realm), ["Basic YW5uOnNlY3JldA=="]);
 }
 
+/// A token that stands for a login is sent to no place but the realm, and in no URL.
+#[test]
+fn an_identity_token_is_exchanged_and_not_shown() {
+    let (desk, held) = desk();
+    let registry = StrangeRegistry::start(move |asked| match &asked.authorization {
+        _ if asked.target.starts_with("/token") => match asked.method.as_str() {
+            "POST" => Reply::of(200, "{\"access_token\": \"t\"}"),
+            _ => Reply::of(401, ""),
+        },
+        Some(token) if token == "Bearer t" => held.answer(asked),
+        _ => {
+            let challenge = format!("Bearer realm=\"http://{}/token\",service=\"s\"", asked.host);
+            Reply::of(401, "").with("WWW-Authenticate", challenge)
+        }
+    });
+    let auths = json!({ "auths": { (registry.address()): { "identitytoken": "hush" } } });
+    fs::write(desk.at("config.json"), auths.to_string()).expect("written");
+    let (code, said) = pull(&desk, &registry, ":prod");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(registry.asked().iter().all(|one| !one.target.contains("hush")));
+    assert!(authorized(&registry).iter().all(|header| header == "Bearer t"));
+}
+
 /// What is pushed goes to the registry that was named, whatever it says.
 #[test]
 fn an_upload_goes_nowhere_else() {
