@@ -12,6 +12,7 @@ mod grant;
 mod host;
 mod limits;
 mod listen;
+mod policy;
 mod registrator;
 mod stage;
 
@@ -39,6 +40,7 @@ pub use grant::Grant;
 pub use host::HostConfig;
 pub use limits::{DefaultLimits, StageLimits};
 pub use listen::{Listen, ListenConfig};
+pub use policy::{KeyConfig, PolicyConfig, PolicySource, TrustConfig};
 pub use registrator::{Registrator, When};
 pub use stage::StageConfig;
 
@@ -62,6 +64,8 @@ pub struct Config {
     pub listen: ListenConfig,
     /// Where what is decided is written down.
     pub decisions: DecisionsConfig,
+    /// From where this host takes its policy.
+    pub policy: PolicyConfig,
     /// What a stage may use unless it says otherwise.
     pub limits: DefaultLimits,
     /// How a container's life shows in its services.
@@ -90,6 +94,7 @@ impl Default for Config {
             daemon: DaemonConfig::default(),
             listen: ListenConfig::default(),
             decisions: DecisionsConfig::default(),
+            policy: PolicyConfig::default(),
             limits: DefaultLimits::default(),
             lifecycle: Lifecycle::default(),
             guard: GuardLimits::default(),
@@ -177,6 +182,7 @@ impl Config {
         config.daemon = config.daemon.below(folder);
         config.listen = config.listen.below(folder);
         config.decisions = config.decisions.below(folder);
+        config.policy = config.policy.below(folder);
         for stage in &mut config.pipeline {
             stage.file = stage.file.take().map(|file| folder.join(file));
         }
@@ -222,6 +228,7 @@ impl Config {
         faults.extend(self.registrator.faults());
         faults.extend(self.listen.faults());
         faults.extend(self.decisions.faults());
+        faults.extend(self.policy.faults());
         let mut fault = |place: &str, text: String| faults.push(format!("{place}: {text}"));
         for (key, text) in self.limits.faults() {
             fault(&format!("limits.{key}"), text);

@@ -3,6 +3,8 @@
 pub mod app;
 pub mod control;
 pub mod decisions;
+pub mod hosting;
 pub mod listen;
+pub mod policy;
 pub mod reload;
 pub mod supervisor;

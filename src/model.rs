@@ -2,6 +2,7 @@
 
 pub mod container;
 pub mod host;
+pub mod layer;
 pub mod marks;
 pub mod registered;
 pub mod service;

@@ -38,6 +38,7 @@ use crate::{
     model::{
         container::{Container, ContainerId},
         host::Host,
+        layer::Layer,
         service::Service,
     },
     select::{SelectError, Selector},
@@ -349,6 +350,12 @@ impl Pipeline {
         };
         let steps = self.steps.iter().map(step).collect();
         Self { steps, memory: old.memory.clone(), tally: old.tally.clone(), ..self }
+    }
+
+    /// The same, of whose stages it is known whose they are.
+    pub fn layered(self, layer: impl Fn(&str) -> Option<Layer>) -> Self {
+        let of = |step: &Step| step.clone().of_layer(layer(step.name()));
+        Self { steps: self.steps.iter().map(of).collect(), ..self }
     }
 
     /// The same without a memory of answers and containers, where none comes twice.

@@ -19,7 +19,7 @@ pub use crate::model::registered::Registered;
 pub use capabilities::{Capabilities, Marks};
 pub use consul::{Consul, ConsulConfig, ConsulError, body};
 pub use consul_kv::{ConsulKv, ConsulKvError};
-pub use consul_reader::ConsulReader;
+pub use consul_reader::{ConsulReader, KeyValue};
 pub use memory::Memory;
 pub use place::{Place, PlaceError};
 

@@ -14,10 +14,15 @@ use tracing::{error, warn};
 use super::{Printed, RunArgs};
 use crate::{
     config::Config,
-    daemon::app::{self, BadConfig, Stages},
+    daemon::{
+        app::{self, BadConfig, Stages},
+        hosting::Hosting,
+        policy,
+    },
     docker::Recorded,
     error::error_chain,
     pipeline::{Lint, Pipeline, Survey, lint},
+    policy::layer::Layered,
     secrets,
     text::{self, counted},
 };
@@ -83,7 +88,6 @@ async fn examine(args: &CheckArgs) -> anyhow::Result<Report> {
         Err(error) => return Err(BadConfig(error.into()).into()),
     };
     report.faults = faults;
-    report.stage_names = config.pipeline.iter().map(|stage| stage.name.clone()).collect();
     let flags = args.target.clone().filled(&config);
     if report.faults.is_empty() {
         report.faults.extend(flags.check().err());
@@ -95,10 +99,22 @@ async fn examine(args: &CheckArgs) -> anyhow::Result<Report> {
     let config = if report.faults.is_empty() { config } else { config.loadable() };
     let uri = flags.uri.as_ref().or(config.registry.uri.as_ref());
     let stages = uri.map_or_else(Stages::default, |uri| Stages::with_registry(uri));
+    let compat = flags.offer.compat.unwrap_or_default();
+    // The folder is there for as long as its components are loaded from it.
+    let (hosting, _folder) = policy::at_hand(&config, compat).unwrap_or_else(|error| {
+        report.faults.push(format!("{error:#}"));
+        (Hosting::Own, None)
+    });
+    if config.policy.read_source().is_none() && file.is_some() {
+        report.faults.extend(policy::left(&config));
+    }
+    let Layered { config, stages: layers, overruled } = hosting.over(&config);
+    report.faults.extend(overruled);
+    report.stage_names = config.pipeline.iter().map(|stage| stage.name.clone()).collect();
     let (steps, more) = stages.compiled_by_children().try_load(&config).await;
     report.faults.extend(more);
     report.faults.dedup();
-    let pipeline = Pipeline::of(steps);
+    let pipeline = Pipeline::of(steps).layered(|stage| layers.get(stage).copied());
     report.describe(&pipeline);
     // What is refused need not be warned of.
     if report.faults.is_empty() {

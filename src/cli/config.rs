@@ -9,7 +9,9 @@ use serde_json::{Map, Value, json};
 use super::{Cli, Printed, RunArgs, go_flags};
 use crate::{
     config::{Config, LogFormat, When},
-    daemon::app,
+    daemon::{app, policy},
+    model::layer::Layer,
+    policy::layer::Layered,
     secrets, text,
 };
 
@@ -97,13 +99,17 @@ pub fn config(args: &ConfigArgs, words: Vec<OsString>) -> anyhow::Result<Printed
             sources.insert(key.into(), source);
         }
     }
-    let mut effective = serde_json::to_value(effective(&flags, file))?;
+    let compat = flags.offer.compat.unwrap_or_default();
+    let (hosting, _folder) = policy::at_hand(&file, compat).map_err(app::BadConfig)?;
+    let layered = hosting.over(&file);
+    let bundle = of_bundle(&file, &layered);
+    let mut effective = serde_json::to_value(effective(&flags, layered.config.clone()))?;
     secrets::json(&mut effective);
     if let Some(uri) = effective["registry"]["uri"].as_str().map(text::without_secrets) {
         effective["registry"]["uri"] = uri.into();
     }
-    let said = serde_json::to_value(said)?;
-    let mut shown = Shown { sources, json: Map::new(), text: String::new() };
+    let said = serde_json::to_value(with_stages_of(said, &layered))?;
+    let mut shown = Shown { sources, json: Map::new(), text: String::new(), bundle };
     let name = args.target.offer.config.as_ref().map(|path| path.display().to_string());
     let name = name.unwrap_or_else(|| "no file".into());
     let _ = writeln!(shown.text, "# {}, with what flags and variables say", text::shown(&name));
@@ -172,7 +178,45 @@ fn source_of(command: &Command, matches: &ArgMatches, flag: &str) -> Option<Stri
     }
 }
 
+/// The keys, without what follows them, that the bundle says: its stages, and what it puts in the
+/// place of the host's word.
+fn of_bundle(host: &Config, layered: &Layered) -> Vec<String> {
+    if !layered.stages.values().any(|layer| *layer == Layer::Bundle) {
+        return Vec::new();
+    }
+    let config = &layered.config;
+    let stages = config.pipeline.iter().enumerate();
+    let ours = stages.filter(|(_, stage)| layered.stages.get(&stage.name) == Some(&Layer::Bundle));
+    let mut keys: Vec<_> = ours.map(|(n, _)| format!("pipeline[{n}].")).collect();
+    // What stages may use is never the host's.
+    keys.push("limits.".into());
+    for (key, differs) in [
+        ("containers.", config.containers != host.containers),
+        ("address.", config.address != host.address),
+    ] {
+        keys.extend(differs.then(|| key.to_string()));
+    }
+    keys
+}
+
+/// What the file says, its stages at the places that they have below a bundle.
+fn with_stages_of(mut said: toml::Table, layered: &Layered) -> toml::Table {
+    let none = || toml::Value::Table(toml::Table::new());
+    let Some(toml::Value::Array(own)) = said.get_mut("pipeline") else { return said };
+    let placed = layered.config.pipeline.iter().map(|stage| {
+        let is_it = |one: &&toml::Value| {
+            let name = one.get("name").and_then(toml::Value::as_str);
+            name == Some(&stage.name) && layered.stages.get(&stage.name) != Some(&Layer::Bundle)
+        };
+        own.iter().find(is_it).cloned().unwrap_or_else(none)
+    });
+    *own = placed.collect();
+    said
+}
+
 struct Shown {
+    /// The keys, without what follows them, that the bundle says.
+    bundle: Vec<String>,
     /// Where keys come from that the file does not say.
     sources: BTreeMap<String, String>,
     json: Map<String, Value>,
@@ -191,7 +235,9 @@ impl Shown {
             let path = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
             // The path as the sources have it is without the number of a stage.
             let in_file = said.get(key).or_else(|| said.get(key.replace('-', "_"))).is_some();
+            let ours = self.bundle.iter().any(|key| path.starts_with(key.as_str()));
             let source = match self.sources.get(&path) {
+                _ if ours => "bundle".into(),
                 Some(source) => source.clone(),
                 None if in_file => "file".into(),
                 None => "default".into(),

@@ -12,6 +12,7 @@ use super::{SocketArgs, output::width};
 use crate::{
     daemon::control::{self, Answer, ControlError, Request, Status},
     pipeline::StageHealth,
+    policy::standing::{InForce, Standing},
     reconcile::{Became, Connection, Overview},
     text,
 };
@@ -66,11 +67,15 @@ pub async fn status(args: &StatusArgs) -> Result<(String, bool), ControlError> {
     Ok((printed, wanting))
 }
 
+/// The column that says whose a stage is.
+const LAYER: usize = 2;
+
 fn table(status: &Status) -> String {
     let mut text = head(status);
     let head = [
         "stage",
         "mode",
+        "layer",
         "plugin",
         "health",
         "calls",
@@ -82,11 +87,18 @@ fn table(status: &Status) -> String {
     ];
     let rows: Vec<_> =
         [head.map(String::from)].into_iter().chain(status.stages.iter().map(row)).collect();
-    let widths: Vec<usize> = (0..head.len())
+    // Where there is no policy it is not asked whose stage it is.
+    let layered = status.stages.iter().any(|stage| stage.layer.is_some());
+    let columns: Vec<usize> =
+        (0..head.len()).filter(|column| layered || *column != LAYER).collect();
+    let widths: Vec<usize> = columns
+        .iter()
+        .copied()
         .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
         .collect();
     for row in &rows {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        let cells = columns.iter().zip(&widths);
+        let cells = cells.map(|(column, width)| format!("{:<width$}", row[*column]));
         let line = cells.collect::<Vec<_>>().join("  ");
         let _ = writeln!(text, "{}", line.trim_end());
     }
@@ -143,6 +155,9 @@ fn head(status: &Status) -> String {
             false => counts.join(", "),
         }
     );
+    if let Some(policy) = &status.policy {
+        let _ = writeln!(text, "policy: {}", standing(policy));
+    }
     for trouble in troubles.values() {
         let words = text::shown(&trouble.words);
         let since = humantime::format_rfc3339_seconds(trouble.since);
@@ -151,13 +166,30 @@ fn head(status: &Status) -> String {
     text + "\n"
 }
 
+/// How the host stands to its policy.
+fn standing(policy: &Standing) -> String {
+    let mut words = match &policy.in_force {
+        Some(InForce { digest, name, sequence, key }) => {
+            format!("{name} {sequence} {digest} is in force, signed by {key}")
+        }
+        None => "none is in force".into(),
+    };
+    if policy.monitored {
+        words += "; the one that is asked for was tried out and would do";
+    }
+    if let Some(waits) = &policy.waits {
+        let _ = write!(words, "; {waits}");
+    }
+    text::shown(&words).into_owned()
+}
+
 fn ago(at: SystemTime) -> String {
     let ago = at.elapsed().unwrap_or_default();
     humantime::format_duration(Duration::from_secs(ago.as_secs())).to_string()
 }
 
 /// A stage's line of the table.
-fn row(stage: &StageHealth) -> [String; 10] {
+fn row(stage: &StageHealth) -> [String; 11] {
     let made = stage.made.as_ref();
     let plugin = made.map_or_else(String::new, |made| {
         format!("{} {} {}", made.plugin, made.version, made.short_digest())
@@ -168,6 +200,7 @@ fn row(stage: &StageHealth) -> [String; 10] {
     [
         text::shown(&stage.stage).into_owned(),
         stage.mode.to_string(),
+        stage.layer.map_or_else(dash, |layer| layer.to_string()),
         text::shown(&plugin).into_owned(),
         if stage.healthy { "healthy" } else { "unhealthy" }.into(),
         stage.figures.calls.to_string(),

@@ -10,6 +10,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use anyhow::{Context as _, anyhow};
 use tokio::{
     signal::unix::{SignalKind, signal},
+    sync::{mpsc, watch},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
@@ -21,13 +22,16 @@ use crate::{
     daemon::{
         control::{Control, Facts},
         decisions::Log,
+        hosting::Hosting,
         listen,
+        policy::Policy,
         reload::{self, Reload, Watched},
         supervisor,
     },
     docker::{Docker, HttpGet, Recorded, Source, Tags},
     model::host::{Compat, Host},
     pipeline::{Pipeline, host_address},
+    policy::peers::Alone,
     reconcile::{Deregister, GuardLimits, Lifecycle, OnExit, Options, Reconciler},
     telemetry::event,
     text,
@@ -55,7 +59,6 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let config = config(&args.offer)?;
     let args = settled(args, &config)?;
     let listen = listen_at(&args, &config)?;
-    watched.add_plugins(&config);
     if let Some(ip) = &args.offer.ip {
         info!(event = event::HOST_ADDRESS, address = ip, "Forcing host IP to {ip}");
     }
@@ -72,12 +75,19 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let (place, registry) = registry(&uri, &host)?;
     let adapter = place.adapter();
     Asked::of(&options, &config, compat).hold_against(adapter, registry.capabilities())?;
+    let (policy, hosting) = match Policy::of(&config, &uri, compat)? {
+        Some((policy, hosting)) => (Some(policy), hosting),
+        None => (None, Hosting::Own),
+    };
+    let layered = hosting.over(&config);
+    watched.add_plugins(&layered.config);
     let mut stages = Stages::with_registry(&uri).compiled_by_children();
     let loaded = async {
+        let loaded = hosting.load(&mut stages, &layered).await?;
         if config.strict_start {
-            return stages.load(&config).await;
+            return loaded.whole();
         }
-        let Loaded { pipeline, broken } = stages.load_with_gaps(&config).await?;
+        let Loaded { pipeline, broken } = loaded;
         stages::say_broken(&pipeline, &broken);
         Ok(pipeline)
     };
@@ -111,7 +121,10 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         Arc::new(Recorded::read(&args.containers, &tags)?)
     };
     let on_exit = config.lifecycle.on_exit;
-    let facts = Facts { uri, host: host.hostname.clone() };
+    let hostname = host.hostname.clone();
+    let standing = policy.as_ref().map(|policy| watch::channel(policy.standing()));
+    let (standing, stands) = standing.unzip();
+    let facts = Facts { uri, host: hostname.clone(), policy: stands };
     let log = Log::start(&config.decisions, &stop)?;
     let decisions = log.as_ref().map(Log::decisions);
     let reconciler = Reconciler::new(source, registry, pipeline.clone(), host, options);
@@ -123,12 +136,29 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     });
     let supervised = supervisor::is_there();
     let told = supervised.then(|| tokio::spawn(supervisor::report(handle.clone(), stop.clone())));
-    let reload =
-        args.offer.config.map(|path| Reload { path, config, pipeline, stages, watched, handle });
+    let (sender, takes) = mpsc::channel(1);
+    let following = policy.zip(standing).map(|(policy, standing)| {
+        let (peers, handle, stop) = (Box::new(Alone), handle.clone(), stop.clone());
+        tokio::spawn(policy.follow(hostname, peers, standing, sender, handle, stop))
+    });
+    let reload = args.offer.config.map(|path| Reload {
+        path,
+        config,
+        hosting,
+        takes,
+        pipeline,
+        stages,
+        watched,
+        handle,
+    });
     let reloading = tokio::spawn(reload::run(reload, hangup, stop.clone()));
     reconciler.run(stop).await;
     // It says no more than that it stops, and cannot fail.
     drop(unless_none(told).await);
+    if let Some(Err(error)) = unless_none(following).await {
+        let reason = error.to_string();
+        error!(event = event::ENDED_BADLY, reason, "the policy is not followed any more");
+    }
     if let Err(error) = reloading.await {
         let reason = error.to_string();
         error!(event = event::ENDED_BADLY, reason, "the configuration is not watched any more");

@@ -22,12 +22,14 @@ use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream},
+    sync::watch,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
 use crate::{
     pipeline::StageHealth,
+    policy::standing::Standing,
     reconcile::{Change, Explanation, Handle, Held, Overview, Seen},
     telemetry::event,
 };
@@ -116,6 +118,9 @@ pub struct Status {
     pub stages: Vec<StageHealth>,
     /// What the bulk guard holds.
     pub held: Option<Held>,
+    /// How the host stands to its policy, if it is to have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Standing>,
     /// How the loop fares.
     #[serde(flatten)]
     pub overview: Overview,
@@ -123,12 +128,13 @@ pub struct Status {
 
 impl Status {
     /// That of a daemon that shows this.
-    pub fn of(seen: &Seen) -> Self {
+    pub fn of(seen: &Seen, facts: &Facts) -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION").into(),
             pid: std::process::id(),
             stages: seen.stages.clone(),
             held: seen.held.clone(),
+            policy: facts.standing(),
             overview: seen.overview.clone(),
         }
     }
@@ -141,9 +147,16 @@ pub struct Facts {
     pub uri: String,
     /// The host's name.
     pub host: String,
+    /// How it stands to its policy, if it is to have one.
+    pub policy: Option<watch::Receiver<Standing>>,
 }
 
 impl Facts {
+    /// How the host stands to its policy now, if it is to have one.
+    pub fn standing(&self) -> Option<Standing> {
+        Some(self.policy.as_ref()?.borrow().clone())
+    }
+
     /// Whether a URI names its registry.
     fn is_at(&self, uri: &str) -> bool {
         uri.trim_end_matches('/') == self.uri.trim_end_matches('/')

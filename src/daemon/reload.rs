@@ -11,13 +11,18 @@
 //!
 //! Only the pipeline and its limits can be taken over. What else differs is said
 //! to need a restart.
+//!
+//! A bundle of a policy is taken over by the same steps ([`Take`]), with less indulgence: all of it
+//! has to load, what it does has to be foretold, and the guard must not hold it.
 
+mod differences;
 mod watched;
 
-use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{
     signal::unix::Signal,
+    sync::{mpsc, oneshot},
     time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use tokio_util::sync::CancellationToken;
@@ -25,12 +30,16 @@ use tracing::{debug, error, info, warn};
 
 use crate::{
     config::Config,
+    daemon::hosting::Hosting,
     error::error_chain,
+    model::layer::Layer,
     pipeline::{Pipeline, Step},
+    policy::{hosted::Hosted, layer::Layered, store::Store},
     reconcile::{Forecast, ForecastError, Handle, Reloaded, TroubleKind},
     stages::loader::{BadConfig, Loaded, Stages, say_broken},
     telemetry::event,
 };
+use differences::say_differences;
 pub use watched::Watched;
 
 /// The time between two looks at the files.
@@ -51,6 +60,10 @@ pub struct Reload {
     pub path: PathBuf,
     /// What it said at the start; for all but the pipeline it still counts.
     pub config: Config,
+    /// What stands above it.
+    pub hosting: Hosting,
+    /// The policies that are to be taken over; the sender is gone where there is none.
+    pub takes: mpsc::Receiver<Take>,
     /// The pipeline of that.
     pub pipeline: Pipeline,
     /// What loaded it.
@@ -59,6 +72,21 @@ pub struct Reload {
     pub watched: Watched,
     /// The loop, which takes the new pipeline.
     pub handle: Handle,
+}
+
+/// A policy that is to be taken over.
+pub struct Take {
+    /// The bundle, which was verified and may follow what is in force.
+    pub hosted: Arc<Hosted>,
+    /// Where its components can be had from again.
+    pub store: Store,
+    /// It is only tried out.
+    pub trial: bool,
+    /// What is done when all of it is right, before it comes into force, so that the next start
+    /// has it, too. If that fails nothing comes into force.
+    pub keep: Box<dyn FnOnce() -> Result<(), String> + Send>,
+    /// What became of it.
+    pub answer: oneshot::Sender<Result<(), String>>,
 }
 
 /// Take changed configurations over until `stop`; without a file there is
@@ -88,10 +116,18 @@ impl Reload {
         let mut pause = FIRST_PAUSE;
         let mut again = Instant::now() + pause;
         let work = async {
+            self.say_overruled(&[], &self.hosting.over(&self.config).overruled);
             loop {
                 let asked = tokio::select! {
                     _ = clock.tick() => false,
                     Some(()) = hangup.recv() => true,
+                    Some(take) = self.takes.recv() => {
+                        let Take { hosted, store, trial, keep, answer } = take;
+                        let became = self.take(hosted, store, trial, keep).await;
+                        // Whoever asked may have gone; that does not matter.
+                        let _ = answer.send(became);
+                        continue;
+                    }
                 };
                 if asked || self.watched.has_changed() {
                     self.come_to_rest().await;
@@ -165,13 +201,17 @@ impl Reload {
                 return Err(error_chain(&error));
             }
         };
-        watched.add_plugins(&config);
+        let (hosting, former) = (self.hosting.clone(), self.hosting.over(&self.config));
+        let layered = hosting.over(&config);
+        watched.add_plugins(&layered.config);
         self.watched = watched;
         let file = self.path.display().to_string();
-        let loaded = self.load(&config).await.map_err(|error| format!("{error:#}"))?;
+        let loaded = self.load(&layered).await.map_err(|error| format!("{error:#}"))?;
         let Loaded { pipeline, broken } = loaded;
         self.note_restart(started, &config).await;
-        if self.is_same(&config, &pipeline) {
+        self.say_overruled(&former.overruled, &layered.overruled);
+        if self.is_same(&former.config, &layered.config, &pipeline) {
+            self.config = config;
             if asked {
                 info!(
                     event = event::CONFIG_UNCHANGED,
@@ -183,31 +223,100 @@ impl Reload {
             return Ok(Reloaded::Unchanged);
         }
         let pipeline = pipeline.succeeding(&self.pipeline);
-        self.try_out(&pipeline).await?;
+        if let Err(Untried::Worse(words)) = self.try_out(&pipeline, false).await {
+            return Err(words);
+        }
         say_broken(&pipeline, &broken);
-        say_differences(&self.pipeline, &pipeline);
-        (self.config, self.pipeline) = (config, pipeline.clone());
-        // A loop that has ended needs no pipeline.
-        drop(self.handle.replace_pipeline(pipeline).await);
+        self.config = config;
+        self.enforce(pipeline).await;
         info!(event = event::RELOADED, file, "reloaded; the new pipeline is in force");
         Ok(Reloaded::Ok)
     }
 
+    /// Take a policy over, or only try it out.
+    async fn take(
+        &mut self,
+        hosted: Arc<Hosted>,
+        store: Store,
+        trial: bool,
+        keep: Box<dyn FnOnce() -> Result<(), String> + Send>,
+    ) -> Result<(), String> {
+        // It is not in the store yet.
+        let hosting = Hosting::Below(hosted.clone(), None);
+        let former = self.hosting.over(&self.config).overruled;
+        let layered = hosting.over(&self.config);
+        let loaded = hosting.load(&mut self.stages, &layered).await;
+        let Loaded { pipeline, broken } = loaded.map_err(|error| format!("{error:#}"))?;
+        // What is wrong with a stage of the host's own keeps no policy from it.
+        let of_bundle = |stage: &str| layered.stages.get(stage) == Some(&Layer::Bundle);
+        let ours: Vec<_> = broken.iter().filter(|fault| of_bundle(&fault.stage)).collect();
+        if !ours.is_empty() {
+            let words = ours.iter().map(ToString::to_string);
+            return Err(words.collect::<Vec<_>>().join("; "));
+        }
+        let pipeline = pipeline.succeeding(&self.pipeline);
+        self.try_out(&pipeline, true).await.map_err(|error| error.to_string())?;
+        if trial {
+            return Ok(());
+        }
+        tokio::task::spawn_blocking(keep).await.map_err(|error| error.to_string())??;
+        say_broken(&pipeline, &broken);
+        self.say_overruled(&former, &layered.overruled);
+        // As the files are from now on; those of the former policy may go.
+        let mut watched = Watched::default();
+        watched.add(&self.path);
+        watched.add_plugins(&layered.config);
+        self.watched = watched;
+        self.hosting = Hosting::Below(hosted, Some(store));
+        self.enforce(pipeline).await;
+        Ok(())
+    }
+
+    /// Use another pipeline from now on.
+    async fn enforce(&mut self, pipeline: Pipeline) {
+        say_differences(&self.pipeline, &pipeline);
+        self.pipeline = pipeline.clone();
+        // A loop that has ended needs no pipeline.
+        drop(self.handle.replace_pipeline(pipeline).await);
+    }
+
+    /// Say what of the host's file does not hold below its policy, unless it was said.
+    fn say_overruled(&self, former: &[String], overruled: &[String]) {
+        if overruled.is_empty() || former == overruled {
+            return;
+        }
+        let (file, reason) = (self.path.display().to_string(), overruled.join("; "));
+        warn!(
+            event = event::POLICY_OVERRULES,
+            file, reason, "the policy stands above a part of the host's file, which does not count"
+        );
+    }
+
     /// Whether the containers of this host can be judged by a pipeline as well as by the one in
-    /// force. Where that cannot be foretold it is not known to be worse.
-    async fn try_out(&self, pipeline: &Pipeline) -> Result<(), String> {
-        let Ok(rehearsal) = self.handle.rehearsal().await else { return Ok(()) };
-        let (before, after) = async {
+    /// force. Where that cannot be foretold a file's is not known to be worse; a policy waits. And
+    /// a policy is not taken if the guard would hold what it takes out.
+    async fn try_out(&self, pipeline: &Pipeline, policy: bool) -> Result<(), Untried> {
+        let stopped = |_| Untried::Unforeseen("the daemon is stopping".into());
+        let rehearsal = self.handle.rehearsal().await.map_err(stopped)?;
+        let foreseen = async {
             let before = rehearsal.forecast().await?;
             rehearsal.replace_pipeline(pipeline.clone());
             Ok((before, rehearsal.forecast().await?))
-        }
-        .await
-        .unwrap_or_else(|error: ForecastError| {
+        };
+        let (before, after) = foreseen.await.map_err(|error: ForecastError| {
             let reason = error_chain(&error);
-            warn!(event = event::NOT_TRIED_OUT, reason, "the new pipeline could not be tried out");
-            Default::default()
-        });
+            if !policy {
+                let reason = reason.clone();
+                let words = "the new pipeline could not be tried out";
+                warn!(event = event::NOT_TRIED_OUT, reason, "{words}");
+            }
+            Untried::Unforeseen(reason)
+        })?;
+        if let Some(held) = after.held.as_ref().filter(|_| policy && after.held != before.held) {
+            return Err(Untried::Worse(format!(
+                "the bulk guard would hold it: {held} (guard.share)"
+            )));
+        }
         let failing = |forecast: &Forecast| -> BTreeSet<String> {
             let failing = forecast.containers.iter().filter(|one| one.failure.is_some());
             failing.map(|one| one.container.id.clone()).collect()
@@ -227,12 +336,12 @@ impl Reload {
         let names: Vec<_> = newly.iter().take(10).map(|(name, _)| name.as_str()).collect();
         let more = newly.len().saturating_sub(names.len());
         let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-        Err(format!(
+        Err(Untried::Worse(format!(
             "the new pipeline fails on {} of {with_services} containers with services on which the one \
              in force does not ({}{more}; guard.failing): {name}: {why}",
             newly.len(),
             names.join(", ")
-        ))
+        )))
     }
 
     /// Say what differs from the start and cannot be taken over.
@@ -254,8 +363,8 @@ impl Reload {
 
     /// The pipeline of a configuration, of which all must be right but what is wrong
     /// already with the one in force.
-    async fn load(&mut self, config: &Config) -> anyhow::Result<Loaded> {
-        let loaded = self.stages.load_with_gaps(config).await?;
+    async fn load(&mut self, layered: &Layered) -> anyhow::Result<Loaded> {
+        let loaded = self.hosting.load(&mut self.stages, layered).await?;
         let known = |stage: &str| gaps(&self.pipeline).any(|step| step.name() == stage);
         let new: Vec<_> = loaded.broken.iter().filter(|fault| !known(&fault.stage)).collect();
         if new.is_empty() {
@@ -265,17 +374,28 @@ impl Reload {
         Err(BadConfig(anyhow::anyhow!("{}", all.join("; "))).into())
     }
 
-    fn is_same(&self, config: &Config, pipeline: &Pipeline) -> bool {
+    fn is_same(&self, former: &Config, config: &Config, pipeline: &Pipeline) -> bool {
         let made = |pipeline: &Pipeline| -> Vec<_> {
             let of = |step: &Step| (step.made().cloned(), step.unloaded().map(String::from));
             pipeline.steps().iter().map(of).collect()
         };
-        self.config.pipeline == config.pipeline
-            && self.config.limits == config.limits
-            && self.config.containers == config.containers
-            && self.config.address == config.address
+        former.pipeline == config.pipeline
+            && former.limits == config.limits
+            && former.containers == config.containers
+            && former.address == config.address
             && made(&self.pipeline) == made(pipeline)
     }
+}
+
+/// Why a pipeline is not known to be as good as the one in force.
+#[derive(Debug, thiserror::Error)]
+enum Untried {
+    /// It is worse.
+    #[error("{0}")]
+    Worse(String),
+    /// It could not be told.
+    #[error("it could not be foretold what it does: {0}")]
+    Unforeseen(String),
 }
 
 /// The keys that differ from the start and cannot be taken over.
@@ -290,68 +410,13 @@ fn restart_keys(started: &Config, new: &Config) -> String {
         ("daemon", started.daemon != new.daemon),
         ("listen", started.listen != new.listen),
         ("decisions", started.decisions != new.decisions),
+        ("policy", started.policy != new.policy),
     ];
     let keys = keys.into_iter().filter_map(|(key, differs)| differs.then_some(key));
     keys.collect::<Vec<_>>().join(", ")
 }
 
-/// Say of each stage what it was and what it is.
-fn say_differences(old: &Pipeline, new: &Pipeline) {
-    let find = |pipeline: &Pipeline, name: &str| -> Option<Step> {
-        pipeline.steps().iter().find(|step| step.name() == name).cloned()
-    };
-    for step in new.steps() {
-        let (stage, to) = (step.name(), version(step));
-        let mode = step.rules().mode;
-        match find(old, stage) {
-            None => info!(event = event::STAGE_NEW, stage, new = to, %mode, "a new stage"),
-            Some(old) if is_same_step(&old, step) => {
-                debug!(stage, version = to, %mode, "an unchanged stage");
-            }
-            Some(old) if old.unloaded().is_some() && step.unloaded().is_none() => {
-                info!(
-                    event = event::STAGE_WHOLE,
-                    stage,
-                    new = to,
-                    %mode,
-                    "the stage is whole again: it is loaded"
-                );
-            }
-            Some(old) => {
-                let former = old.rules().mode;
-                if former != mode {
-                    info!(
-                        event = event::STAGE_MODE,
-                        stage,
-                        old = %former,
-                        new = %mode,
-                        "the mode of stage {stage} has changed from {former} to {mode}"
-                    );
-                }
-                let old = version(&old);
-                info!(event = event::STAGE_CHANGED, stage, old, new = to, %mode, "a changed stage");
-            }
-        }
-    }
-    for step in old.steps().iter().filter(|step| find(new, step.name()).is_none()) {
-        let (stage, old) = (step.name(), version(step));
-        info!(event = event::STAGE_GONE, stage, old, "a stage is gone");
-    }
-}
-
 /// The stages of a pipeline that could not be loaded.
 fn gaps(pipeline: &Pipeline) -> impl Iterator<Item = &Step> {
     pipeline.steps().iter().filter(|step| step.unloaded().is_some())
-}
-
-fn is_same_step(old: &Step, new: &Step) -> bool {
-    let rules = |step: &Step| format!("{:?}", step.rules());
-    old.made() == new.made() && old.unloaded() == new.unloaded() && rules(old) == rules(new)
-}
-
-/// The plugin with its version and its digest, for people.
-fn version(step: &Step) -> String {
-    step.made().map_or_else(String::new, |made| {
-        format!("{} {} {}", made.plugin, made.version, made.short_digest())
-    })
 }

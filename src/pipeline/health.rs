@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 use super::{Change, Made, Mode, StageError, StageFigures, Stats, Step};
-use crate::model::container::ContainerId;
+use crate::model::{container::ContainerId, layer::Layer};
 use crate::telemetry::event;
 
 /// The containers that a stage's health is judged by.
@@ -34,6 +34,9 @@ pub struct StageHealth {
     pub stage: String,
     /// Whether its word counts.
     pub mode: Mode,
+    /// Whose stage it is; none where there is no policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer: Option<Layer>,
     /// What it is made of, if that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub made: Option<Made>,
@@ -147,6 +150,7 @@ impl Record {
         StageHealth {
             stage: step.name().to_string(),
             mode: step.rules().mode,
+            layer: step.layer(),
             made: step.made().cloned(),
             healthy: !state.unhealthy && step.unloaded().is_none(),
             unloaded: step.unloaded().map(String::from),

@@ -7,7 +7,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{Stage, StageError, StageHealth, digest::Digest, health::Record};
-use crate::{error::error_chain, model::container::Container, select::Selector};
+use crate::{
+    error::error_chain,
+    model::{container::Container, layer::Layer},
+    select::Selector,
+};
 
 /// The name that the stage gives itself that reads what containers say of themselves, whether it
 /// is linked into the daemon or loaded as a component.
@@ -153,6 +157,9 @@ pub struct StageNote {
     pub mode: Mode,
     /// What becomes of a container that it fails on.
     pub on_error: OnError,
+    /// Whose stage it is; none where there is no policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer: Option<Layer>,
 }
 
 impl StageNote {
@@ -170,7 +177,8 @@ impl StageNote {
             None => "built-in".into(),
         };
         let mode = if self.mode == Mode::Monitor { ", monitored" } else { "" };
-        format!("{} {} ({digest}{mode})", self.plugin, self.version)
+        let layer = self.layer.map_or_else(String::new, |layer| format!(", of the {layer}"));
+        format!("{} {} ({digest}{mode}{layer})", self.plugin, self.version)
     }
 }
 
@@ -180,6 +188,7 @@ pub struct Step {
     stage: Arc<dyn Stage>,
     rules: Rules,
     made: Option<(Made, Digest)>,
+    layer: Option<Layer>,
     record: Arc<Record>,
 }
 
@@ -193,7 +202,7 @@ impl Step {
     /// A stage that is enforced, for all containers, and whose answers are not
     /// remembered, since it is not known what it is made of.
     pub fn new(stage: Arc<dyn Stage>) -> Self {
-        Self { stage, rules: Rules::default(), made: None, record: Arc::default() }
+        Self { stage, rules: Rules::default(), made: None, layer: None, record: Arc::default() }
     }
 
     /// The same with these rules.
@@ -205,6 +214,16 @@ impl Step {
     pub fn made_of(self, made: Made) -> Self {
         let fingerprint = made.fingerprint();
         Self { made: Some((made, fingerprint)), ..self }
+    }
+
+    /// The same, which is this layer's.
+    pub fn of_layer(self, layer: Option<Layer>) -> Self {
+        Self { layer, ..self }
+    }
+
+    /// Whose stage it is; none where there is no policy.
+    pub fn layer(&self) -> Option<Layer> {
+        self.layer
     }
 
     /// The stage's name in the configuration.
@@ -234,6 +253,7 @@ impl Step {
             digest: made.digest,
             mode: self.rules.mode,
             on_error: self.rules.on_error,
+            layer: self.layer,
         }
     }
 

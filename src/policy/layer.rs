@@ -8,37 +8,20 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
     path::{Path, PathBuf},
 };
 
 use super::{Bundle, Digest};
 use crate::{
-    config::{Config, StageConfig, StageLimits},
+    config::{Address, Config, StageConfig, StageLimits},
     error::error_chain,
     model::host::Compat,
 };
 
+pub use crate::model::layer::Layer;
+
 /// What a bundle's document may say: all else belongs to one host.
 const KEYS: [&str; 5] = ["address", "compat", "containers", "limits", "pipeline"];
-
-/// Whose word something is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Layer {
-    /// The organisation's, by its bundle.
-    Bundle,
-    /// This host's, by its file.
-    Host,
-}
-
-impl fmt::Display for Layer {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Self::Bundle => "bundle",
-            Self::Host => "host",
-        })
-    }
-}
 
 /// Why a bundle's document cannot be used; the same on every host.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -97,7 +80,7 @@ impl Document {
         bundle: &Bundle,
         place: impl Fn(&Digest) -> PathBuf,
     ) -> Result<Self, DocumentError> {
-        let syntax = |error: &dyn fmt::Display| DocumentError::Syntax(error.to_string());
+        let syntax = |error: &dyn std::fmt::Display| DocumentError::Syntax(error.to_string());
         let mut table: toml::Table = bundle.document.parse().map_err(|error| syntax(&error))?;
         if let Some(key) = table.keys().find(|key| !KEYS.contains(&key.as_str())) {
             return Err(DocumentError::Key(key.clone()));
@@ -118,18 +101,26 @@ impl Document {
     }
 
     /// Whether a daemon with these rules can hold what the bundle says. They count from a
-    /// process's start on.
+    /// process's start on. A bundle that says nothing wants those that hold by themselves:
+    /// otherwise a host's flag would put other rules below it.
     ///
     /// # Errors
     ///
     /// The bundle asks for others; the words say which.
     pub fn fits(&self, compat: Compat) -> Result<(), String> {
-        match self.config.compat {
-            Some(wanted) if wanted != compat => {
-                Err(format!("compat: the bundle wants {wanted} and this daemon runs with {compat}"))
-            }
-            _ => Ok(()),
+        let wanted = self.config.compat.unwrap_or(Compat::None);
+        if wanted == compat {
+            return Ok(());
         }
+        Err(format!("compat: the bundle wants {wanted} and this daemon runs with {compat}"))
+    }
+
+    /// The digests of the components by the names of their stages.
+    pub fn components(&self) -> impl Iterator<Item = (String, Digest)> {
+        self.config.pipeline.iter().filter_map(|stage| {
+            let hex = stage.file.as_ref()?.file_stem()?.to_str()?;
+            Some((stage.name.clone(), format!("sha256:{hex}").parse().ok()?))
+        })
     }
 
     /// Put the bundle above what a host's file says.
@@ -144,13 +135,19 @@ impl Document {
             overruled.push(format!("pipeline stage {:?}: {fault}", stage.name));
         }
         let fresh = Config::default();
+        let mut address = self.config.address.clone();
+        // What is true of one host a bundle cannot say. Without a family it has no meaning.
+        if address.family.is_some() {
+            (address.host_ipv4, address.host_ipv6) =
+                (host.address.host_ipv4, host.address.host_ipv6);
+        }
         for (key, said) in [
             ("limits", host.limits != fresh.limits && host.limits != self.config.limits),
             (
                 "containers",
                 self.says_containers && differs(&host.containers, &self.config.containers),
             ),
-            ("address", self.says_address && differs(&host.address, &self.config.address)),
+            ("address", self.says_address && differs(&shared(&host.address), &self.config.address)),
         ] {
             if said {
                 overruled.push(format!("{key}: the bundle says this"));
@@ -161,7 +158,7 @@ impl Document {
             config.containers = self.config.containers.clone();
         }
         if self.says_address {
-            config.address = self.config.address.clone();
+            config.address = address;
         }
         config.pipeline.clone_from(&self.config.pipeline);
         let mut stages: BTreeMap<_, _> =
@@ -199,6 +196,11 @@ fn own_stages(host: &Config) -> &[StageConfig] {
         [only] if *only == StageConfig::registrator() => &[],
         all => all,
     }
+}
+
+/// What a host says of addresses that a bundle could say, too.
+fn shared(address: &Address) -> Address {
+    Address { host_ipv4: None, host_ipv6: None, ..address.clone() }
 }
 
 /// Whether a host says something, and something else.

@@ -182,7 +182,8 @@ pub enum Turn {
 }
 
 /// Why it is not a host's turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
 pub enum Waits {
     /// An earlier wave is not done.
     #[error("wave {0} is not done")]

@@ -1,10 +1,12 @@
 //! How a host stands to its policy: what it has in force, what it has refused, and what it waits
 //! for. A value without I/O; whoever follows the policy changes it, and others watch it.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Digest, rollout::Waits};
 
 /// A bundle that is in force.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InForce {
     /// Its digest.
     pub digest: Digest,
@@ -17,7 +19,7 @@ pub struct InForce {
 }
 
 /// A bundle that was refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
     /// Its digest, as it was asked for.
     pub digest: Digest,
@@ -26,7 +28,7 @@ pub struct Refused {
 }
 
 /// How a host stands to its policy.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
     /// The bundle that is in force.
     pub in_force: Option<InForce>,

@@ -1,12 +1,17 @@
 //! Consul's key-value store, to read on behalf of stages that are granted it.
 
-use reqwest::{Method, StatusCode, Url};
+use std::time::Duration;
+
+use reqwest::{Method, Response, StatusCode, Url};
 
 use super::{Consul, ConsulConfig, ConsulError, RegistryError, consul::Call, consul_kv};
 use crate::stages::plugin::KvReader;
 
+/// The time for an answer beyond the one that it was asked to wait.
+const ANSWERS: Duration = Duration::from_secs(10);
+
 /// Reads single keys with the daemon's own access rights.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ConsulReader {
     consul: Consul,
 }
@@ -25,6 +30,80 @@ impl ConsulReader {
     }
 }
 
+/// What a key has, and how far the servers had counted changes of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyValue {
+    /// What a later read is to be compared with.
+    pub index: u64,
+    /// The value; none if there is no such key.
+    pub bytes: Option<Vec<u8>>,
+}
+
+impl ConsulReader {
+    /// What a key has, from any server that knows its leader. With an index, the answer comes
+    /// when it is another one, or after that time.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or the value has more bytes than `most`.
+    pub async fn value(
+        &self,
+        key: &str,
+        since: Option<(u64, Duration)>,
+        most: usize,
+    ) -> Result<KeyValue, RegistryError> {
+        let permission = format!("key {key:?} {{ policy = \"read\" }}");
+        let call = Call { attempt: "read the key", subject: key, permission: &permission };
+        let path: Vec<_> = ["v1", "kv"].into_iter().chain(key.split('/')).collect();
+        let (index, wait) = since.unwrap_or_default();
+        let (index, seconds) = (index.to_string(), format!("{}s", wait.as_secs()));
+        // Any server will do, so that hosts do not all ask the leader.
+        let mut query = vec![("raw", ""), ("stale", "")];
+        if since.is_some() {
+            query.extend([("index", index.as_str()), ("wait", seconds.as_str())]);
+        }
+        let request = self.consul.request(call, Method::GET, &path, &query)?;
+        // Consul adds up to a sixteenth of the time.
+        let response = request.timeout(wait + wait / 16 + ANSWERS).send().await;
+        let response = response.map_err(|error| call.unreachable(error))?;
+        let header = |name: &str| response.headers().get(name)?.to_str().ok();
+        let index = header("X-Consul-Index").and_then(|index| index.parse().ok()).unwrap_or(0);
+        // One that has lost its leader may be behind by any time.
+        let led = header("X-Consul-KnownLeader") != Some("false");
+        let status = response.status();
+        if (status.is_success() || status == StatusCode::NOT_FOUND) && !led {
+            return Err(call.unreachable("the server knows no leader"));
+        }
+        if status == StatusCode::NOT_FOUND {
+            return Ok(KeyValue { index, bytes: None });
+        }
+        let response = self.consul.answered(call, response).await?;
+        let bytes = content(response, most).await.map_err(|error| match error {
+            Content::Lost(error) => call.unreachable(error),
+            Content::Long => call.impossible(format!("the value has more than {most} bytes")),
+        })?;
+        Ok(KeyValue { index, bytes: Some(bytes) })
+    }
+}
+
+/// Why a value did not come.
+enum Content {
+    Lost(reqwest::Error),
+    Long,
+}
+
+/// The bytes of an answer, at most so many.
+async fn content(mut answer: Response, most: usize) -> Result<Vec<u8>, Content> {
+    let mut value = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(Content::Lost)? {
+        if value.len() + chunk.len() > most {
+            return Err(Content::Long);
+        }
+        value.extend_from_slice(&chunk);
+    }
+    Ok(value)
+}
+
 #[async_trait::async_trait]
 impl KvReader for ConsulReader {
     async fn get(&self, key: &str, most: usize) -> Result<Option<Vec<u8>>, String> {
@@ -39,19 +118,15 @@ impl KvReader for ConsulReader {
             }
             Err(_) => return Err(failed()),
         };
-        let mut answer = request.send().await.map_err(|_| failed())?;
+        let answer = request.send().await.map_err(|_| failed())?;
         match answer.status() {
             status if status.is_success() => {}
             StatusCode::NOT_FOUND => return Ok(None),
             status => return Err(format!("Consul says {status}")),
         }
-        let mut value = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|_| failed())? {
-            if value.len() + chunk.len() > most {
-                return Err(format!("the value has more than {most} bytes (limits.output)"));
-            }
-            value.extend_from_slice(&chunk);
-        }
-        Ok(Some(value))
+        content(answer, most).await.map(Some).map_err(|error| match error {
+            Content::Lost(_) => failed(),
+            Content::Long => format!("the value has more than {most} bytes (limits.output)"),
+        })
     }
 }

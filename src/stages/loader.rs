@@ -46,6 +46,18 @@ pub struct Loaded {
     pub broken: Vec<StageFault>,
 }
 
+impl Loaded {
+    /// The pipeline, if nothing is missing in it.
+    ///
+    /// # Errors
+    ///
+    /// [`BadConfig`] with every fault.
+    pub fn whole(self) -> anyhow::Result<Pipeline> {
+        let faults: Vec<_> = self.broken.iter().map(ToString::to_string).collect();
+        if faults.is_empty() { Ok(self.pipeline) } else { Err(bad(&faults)) }
+    }
+}
+
 /// Why a component is not used as a stage.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("stage {stage:?}: {reason}")]
@@ -92,9 +104,7 @@ impl Stages {
     ///
     /// [`BadConfig`] with every fault of every stage. Nothing has changed then.
     pub async fn load(&mut self, config: &Config) -> anyhow::Result<Pipeline> {
-        let Loaded { pipeline, broken } = self.load_with_gaps(config).await?;
-        let faults: Vec<_> = broken.iter().map(ToString::to_string).collect();
-        if faults.is_empty() { Ok(pipeline) } else { Err(bad(&faults)) }
+        self.load_with_gaps(config).await?.whole()
     }
 
     /// The same, with something that fails in the place of each component that cannot be

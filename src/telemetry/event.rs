@@ -71,6 +71,14 @@ kinds! {
     CONFIG_WHOLE "config-whole" ["file"] "What was refused before is right again, and in force.";
     CONFIG_UNCHANGED "config-unchanged" ["file"] "It was to be read again, and there is nothing new.";
     RESTART_NEEDED "restart-needed" ["file" "keys"] "Keys have changed that count from the next start on.";
+    POLICY_IN_FORCE "policy-in-force" ["policy" "sequence" "digest" "key"] "A policy is in force: taken over, or that of the last time at a start.";
+    POLICY_REFUSED "policy-refused" ["digest" "reason"] "A policy is refused; what was in force stays so.";
+    POLICY_LOST "policy-lost" ["file" "reason"] "The policy that was in force last cannot be used at this start.";
+    POLICY_AWAITED "policy-awaited" ["reason"] "There is no policy yet; until one is, containers keep what they have.";
+    POLICY_WAITS "policy-waits" ["digest" "reason"] "It is not this host's turn to take a policy.";
+    POLICY_OVERRULES "policy-overrules" ["file" "reason"] "The policy stands above a part of the host's file, which does not count.";
+    POLICY_SOURCE_FAILING "policy-source-failing" ["place" "reason"] "The source of the policy cannot be read; what is in force stays so.";
+    POLICY_SOURCE_READ "policy-source-read" ["place"] [ends POLICY_SOURCE_FAILING] "It answers again.";
     STAGE_LOADED "stage-loaded" ["stage" "mode" "plugin" "version" "digest"] "A stage of the pipeline.";
     STAGE_BROKEN "stage-broken" ["stage" "file" "mode" "on_error" "reason"] "A stage cannot be loaded.";
     STAGE_WHOLE "stage-whole" ["stage" "mode" "new"] [ends STAGE_BROKEN] "It can be loaded again.";

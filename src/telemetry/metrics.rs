@@ -21,6 +21,7 @@ use prometheus_client::{
 
 use crate::{
     pipeline::{StageHealth, Stats},
+    policy::standing::Standing,
     reconcile::{
         Answered, Became, COMMIT_BOUNDS, Connection, Operation, Reloaded, Seen, TroubleKind,
     },
@@ -36,6 +37,8 @@ pub struct Figures {
     pub seen: Seen,
     /// Decisions that were dropped.
     pub decisions_dropped: u64,
+    /// How the host stands to its policy, if it is to have one.
+    pub policy: Option<Standing>,
     /// Connections to the listener.
     pub connections: usize,
     /// Requests that the listener refused, by the reason.
@@ -241,7 +244,11 @@ impl Figures {
         to.one(names::FAILING, load.failing)?;
         to.one(names::RETRIES, counts.retries)?;
         to.one(names::DRIFT, counts.drift)?;
-        let troubles = [(TroubleKind::Reload, "reload"), (TroubleKind::Restart, "restart")];
+        let troubles = [
+            (TroubleKind::Reload, "reload"),
+            (TroubleKind::Policy, "policy"),
+            (TroubleKind::Restart, "restart"),
+        ];
         let there = |(kind, word)| (vec![word], overview.troubles.contains_key(&kind));
         to.all(names::TROUBLE, troubles.map(there))?;
         let reloads = [
@@ -252,7 +259,20 @@ impl Figures {
         let count =
             |(became, word)| (vec![word], counts.reloads.get(&became).copied().unwrap_or_default());
         to.all(names::RELOADS, reloads.map(count))?;
+        self.policy(to)?;
         to.one(names::DECISIONS_DROPPED, self.decisions_dropped)
+    }
+
+    /// Where there is to be a policy.
+    fn policy(&self, to: &mut Writer<'_>) -> fmt::Result {
+        let in_force = self.policy.as_ref().and_then(|policy| policy.in_force.as_ref());
+        let words = in_force.map(|one| (one.digest.to_string(), one.sequence.to_string(), one));
+        let labels = words.iter().map(|(digest, sequence, one)| {
+            (vec![one.name.as_str(), digest.as_str(), sequence.as_str()], true)
+        });
+        to.all(names::POLICY, labels)?;
+        let refused = self.policy.iter().map(|policy| (Vec::new(), policy.refused.is_some()));
+        to.all(names::POLICY_REFUSED, refused)
     }
 
     fn commits(&self, to: &mut Writer<'_>) -> fmt::Result {

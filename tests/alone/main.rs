@@ -13,6 +13,7 @@ mod decisions;
 mod field;
 mod fleet;
 mod gate;
+mod hosted;
 mod hostile;
 mod ignored;
 mod least;

@@ -8,6 +8,7 @@
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
 pub mod author;
+pub mod bundles;
 pub mod command_lines;
 pub mod consul;
 pub mod corpus;

@@ -11,6 +11,7 @@ mod gate;
 mod gone;
 mod grants;
 mod held;
+mod hosted;
 mod kept;
 mod keys;
 mod lab;

@@ -20,8 +20,8 @@ pub(super) struct Report {
     pub(super) file: String,
     /// The stages that the file names.
     pub(super) stage_names: Vec<String>,
-    /// Name, mode, plugin, version and digest of each stage that could be loaded.
-    stages: Vec<[String; 5]>,
+    /// Name, mode, plugin, version, digest and layer of each stage that could be loaded.
+    stages: Vec<[String; 6]>,
     /// Why the daemon would refuse it.
     pub(super) faults: Vec<String>,
     /// What works and may not be meant.
@@ -63,7 +63,8 @@ impl Report {
             let made = step.made().cloned().unwrap_or_default();
             let digest = if made.digest.is_empty() { "built-in".into() } else { made.digest };
             let mode = step.rules().mode.to_string();
-            [step.name().into(), mode, made.plugin, made.version, digest]
+            let layer = step.layer().map(|layer| layer.to_string()).unwrap_or_default();
+            [step.name().into(), mode, made.plugin, made.version, digest, layer]
         };
         self.stages = pipeline.steps().iter().map(cells).collect();
     }
@@ -77,7 +78,7 @@ impl Report {
 
     /// A line for each stage, and what is wrong with recorded containers.
     pub(super) fn text(&self) -> String {
-        let shown = |row: &[String; 5]| row.each_ref().map(|cell| text::shown(cell).into_owned());
+        let shown = |row: &[String; 6]| row.each_ref().map(|cell| text::shown(cell).into_owned());
         let rows: Vec<_> = self.stages.iter().map(shown).collect();
         let width = |n: usize| rows.iter().map(|row| row[n].chars().count()).max().unwrap_or(0);
         let widths = [width(0), width(1), width(2), width(3)];
@@ -85,7 +86,9 @@ impl Report {
             for (cell, width) in row.iter().zip(widths) {
                 let _ = write!(text, "{cell:width$}  ");
             }
-            text + &row[4] + "\n"
+            let layer = Some(&row[5]).filter(|layer| !layer.is_empty());
+            let layer = layer.map_or_else(String::new, |layer| format!("  {layer}"));
+            text + &row[4] + &layer + "\n"
         });
         let Some(count) = self.containers else { return printed };
         let containers = counted(count, "recorded container", "recorded containers");
@@ -102,12 +105,16 @@ impl Report {
 
     /// All of it.
     pub(super) fn json(&self) -> Value {
-        let stage = |[name, mode, plugin, version, digest]: &[String; 5]| {
+        let stage = |[name, mode, plugin, version, digest, layer]: &[String; 6]| {
             let digest = Some(digest).filter(|digest| *digest != "built-in");
-            json!({
+            let mut all = json!({
                 "name": name, "mode": mode, "plugin": plugin, "version": version,
                 "digest": digest,
-            })
+            });
+            if !layer.is_empty() {
+                all["layer"] = json!(layer);
+            }
+            all
         };
         let finding = |one: &Finding| json!({ "container": one.container, "message": one.words });
         json!({

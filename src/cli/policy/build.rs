@@ -18,6 +18,7 @@ use crate::{
     policy::{
         Bundle, Digest, archive,
         build::{Draft, Wanted},
+        layer::Document,
         lock::{self, Lock},
         store::Contents,
         transport::{Tags, Transport},
@@ -139,8 +140,9 @@ async fn loads(bundle: &Bundle, args: &BuildArgs) -> anyhow::Result<()> {
         let path = folder.path().join(digest.to_string());
         std::fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    let mut config = Config::parse(&bundle.document, &args.file, folder.path())
-        .map_err(|error| BadConfig(error.into()))?;
+    let document = Document::parse(bundle, |digest| folder.path().join(digest.to_string()))
+        .map_err(|error| BadConfig(anyhow!("{}: {error}", args.file.display())))?;
+    let mut config = document.over(&Config::default()).config;
     config.cache.dir.clone_from(&args.cache_dir);
     Stages::default().compiled_by_children().load(&config).await?;
     Ok(())

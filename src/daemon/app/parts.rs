@@ -11,6 +11,7 @@ use crate::daemon::app::{
 use crate::{
     cli::flags::{BadUsage, RunArgs},
     config::Config,
+    daemon::policy::at_hand,
     docker::{Docker, Recorded, Source},
     model::host::Host,
     pipeline::Pipeline,
@@ -68,7 +69,12 @@ impl Parts {
             None => Stages::default(),
         };
         let mut stages = stages.compiled_by_children();
-        let pipeline = stages.load(&config).await?;
+        let (hosting, folder) = at_hand(&config, host.compat).map_err(BadConfig)?;
+        let layered = hosting.over(&config);
+        let pipeline = hosting.load(&mut stages, &layered).await?.whole()?;
+        // Its components are loaded.
+        drop(folder);
+        let config = layered.config;
         let source: Arc<dyn Source> = if recorded {
             Arc::new(Recorded::read(&args.containers, &tags)?)
         } else {

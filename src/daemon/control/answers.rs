@@ -16,7 +16,7 @@ pub(super) async fn answer(request: Request, handle: &Handle, facts: &Facts) -> 
     let answer = match request {
         Request::Held => handle.held().await.map(Answer::Held),
         Request::Confirm => handle.confirm().await.map(Answer::Held),
-        Request::Status => status(handle).await.map(Answer::Status),
+        Request::Status => status(handle, facts).await.map(Answer::Status),
         Request::Explain(what) => return explain(&what, handle).await,
         Request::History { what, since } => {
             let history = handle.history().await;
@@ -36,8 +36,8 @@ pub(super) async fn answer(request: Request, handle: &Handle, facts: &Facts) -> 
     answer.unwrap_or_else(|error| Answer::Error(error.to_string()))
 }
 
-async fn status(handle: &Handle) -> Result<Status, Stopped> {
-    Ok(Status::of(&handle.seen().await?))
+async fn status(handle: &Handle, facts: &Facts) -> Result<Status, Stopped> {
+    Ok(Status::of(&handle.seen().await?, facts))
 }
 
 async fn explain(what: &str, handle: &Handle) -> Answer {

@@ -109,6 +109,7 @@ async fn metrics(State(inner): State<Arc<Inner>>, headers: HeaderMap) -> Respons
     let figures = Figures {
         seen: shot.seen.clone(),
         decisions_dropped: inner.decisions.as_ref().map_or(0, |decisions| decisions.dropped()),
+        policy: inner.facts.standing(),
         connections: inner.connections(),
         refused: refused.collect::<BTreeMap<_, _>>(),
         process: Process::now(),
@@ -138,7 +139,7 @@ async fn ready(State(inner): State<Arc<Inner>>, headers: HeaderMap) -> Response 
 
 async fn status(State(inner): State<Arc<Inner>>) -> Response {
     let shot = inner.view.shot().await;
-    shot.map_or_else(|silent| unheard(&silent), |shot| json_answer(shot.status()))
+    shot.map_or_else(|silent| unheard(&silent), |shot| json_answer(shot.status(&inner.facts)))
 }
 
 async fn containers(State(inner): State<Arc<Inner>>) -> Response {

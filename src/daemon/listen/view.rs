@@ -15,7 +15,7 @@ use tokio::{
 
 use super::shape::printed;
 use crate::{
-    daemon::control::Status,
+    daemon::control::{Facts, Status},
     reconcile::{Handle, Seen},
 };
 
@@ -67,8 +67,8 @@ impl View {
 
 impl Shot {
     /// What `wharfinger status --json` prints.
-    pub(super) fn status(&self) -> Bytes {
-        let status = || printed(&Status::of(&self.seen));
+    pub(super) fn status(&self, facts: &Facts) -> Bytes {
+        let status = || printed(&Status::of(&self.seen, facts));
         self.status.get_or_init(status).clone()
     }
 

@@ -130,8 +130,28 @@ fn the_rules_that_a_bundle_wants_are_held_against_the_daemons() {
     assert_eq!(pinned.fits(Compat::None), Ok(()));
     let fault = pinned.fits(Compat::Registrator).expect_err("another compat");
     assert!(fault.contains("wants none") && fault.contains("with registrator"), "{fault}");
+    // One that says nothing wants the rules that hold by themselves.
     let open = read("").expect("a document");
-    assert_eq!((open.fits(Compat::None), open.fits(Compat::Registrator)), (Ok(()), Ok(())));
+    assert_eq!(open.fits(Compat::None), Ok(()));
+    assert!(open.fits(Compat::Registrator).is_err());
+    let lenient = read("compat = 'registrator'\n").expect("a document");
+    assert!(lenient.fits(Compat::None).is_err() && lenient.fits(Compat::Registrator).is_ok());
+}
+
+/// What is true of this host alone no bundle says, so it is the host's beside the bundle's.
+#[test]
+fn a_hosts_own_addresses_stay_below_the_bundles_rules() {
+    let document = read(ENFORCED).expect("a document");
+    let own = host("[address]\nfamily = 'ipv4'\nhost-ipv4 = '192.0.2.1'\n");
+    let layered = document.over(&own);
+    assert_eq!(layered.config.address.host_ipv4, Some([192, 0, 2, 1].into()));
+    assert_eq!(layered.overruled, [""; 0]);
+    // Without the bundle's family they have no meaning, and must not be a fault of it.
+    let networks =
+        "[address]\nnetworks = ['front']\n[[pipeline]]\nname = 'r'\nbuiltin = 'registrator'\n";
+    let layered = read(networks).expect("a document").over(&own);
+    assert_eq!(layered.overruled, ["address: the bundle says this"]);
+    assert!(layered.config.address.rules().is_ok(), "{:?}", layered.config.address);
 }
 
 #[test]

@@ -83,6 +83,8 @@ pub struct Trouble {
 pub enum TroubleKind {
     /// The configuration file was not taken over, so that the next start would differ or fail.
     Reload,
+    /// The policy was not taken over, or its source does not answer.
+    Policy,
     /// Something has changed in the configuration file that takes effect with the next start.
     Restart,
 }

@@ -130,6 +130,15 @@ impl Consul {
         request: RequestBuilder,
     ) -> Result<Response, RegistryError> {
         let response = request.send().await.map_err(|error| call.unreachable(error))?;
+        self.answered(call, response).await
+    }
+
+    /// An answer that is none of an error.
+    pub(in crate::registry) async fn answered(
+        &self,
+        call: Call<'_>,
+        response: Response,
+    ) -> Result<Response, RegistryError> {
         let status = response.status();
         if status.is_success() {
             return Ok(response);

@@ -92,9 +92,13 @@ metrics! {
     DRIFT = Counter "wharfinger_drift_repaired_total" []
         "Services that somebody else had changed or removed, and that were put right.";
     TROUBLE = Gauge "wharfinger_trouble" ["kind"]
-        "Whether somebody should mend something (1): reload, a changed configuration that was refused; restart, one that waits for a restart.";
+        "Whether somebody should mend something (1): reload, a changed configuration that was refused; policy, one that was refused or whose source does not answer; restart, one that waits for a restart.";
     RELOADS = Counter "wharfinger_reloads_total" ["result"]
         "Configurations that were read again: ok, unchanged or refused.";
+    POLICY = Gauge "wharfinger_policy_info" ["name", "digest", "sequence"]
+        "Always 1; the labels say which policy is in force. There is none where none is.";
+    POLICY_REFUSED = Gauge "wharfinger_policy_refused" []
+        "Whether the policy that is asked for was refused (1) or not (0); only where there is to be one.";
     DECISIONS_DROPPED = Counter "wharfinger_decisions_dropped_total" []
         "Decisions that are not in the decision log, because its queue was full or it could not be written.";
     STAGE = Gauge "wharfinger_stage_info" ["stage", "plugin", "version", "digest", "mode"]

@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     model::{container::Container, host::Host, service::Service},
     pipeline::{Called, Made, Pipeline, Stage, StageError, Step},
+    policy::{Digest, standing::InForce},
     reconcile::{Commits, Counts, Load, Overview},
 };
 
@@ -23,6 +24,12 @@ impl Stage for Busy {
     async fn process(&self, _: &Container, _: &Host, _: &[Service]) -> Called {
         Called { result: Err(StageError::Guest("no".into())), messages: Vec::new() }
     }
+}
+
+fn standing() -> Standing {
+    let digest = Digest::of(b"bundle");
+    let in_force = InForce { digest, name: "prod".into(), sequence: 7, key: "ops".into() };
+    Standing { in_force: Some(in_force), ..Standing::default() }
 }
 
 async fn figures() -> Figures {
@@ -66,6 +73,7 @@ async fn figures() -> Figures {
     Figures {
         seen,
         decisions_dropped: 5,
+        policy: Some(standing()),
         connections: 6,
         refused: [("host", 8)].into(),
         process: Process::now(),

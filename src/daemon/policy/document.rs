@@ -1,0 +1,230 @@
+//! A policy by the document of a rollout in Consul's KV.
+//!
+//! The key is watched by blocking queries, on a task of its own; what the document says is weighed
+//! when it changes, and every few seconds while it is not this host's turn, by what the fleet tells
+//! then. A document or a fleet that cannot be read whole is no turn: what is in force stays.
+
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
+use tracing::info;
+
+use super::{Follower, one_line};
+use crate::{
+    error::error_chain,
+    policy::{
+        Bundle, Digest,
+        peers::Peers,
+        rollout::{Document, Fleet, Named, Observer, State, Turn, Waits},
+        source::{self, SourceError},
+        succession::Way,
+    },
+    registry::ConsulReader,
+    telemetry::event,
+};
+
+/// The most bytes of a document that are read; it has to be shorter.
+const MOST: usize = 512 << 10;
+/// How long a question waits for a change.
+const WAIT: Duration = Duration::from_secs(60);
+/// The least time between two answers that are not errors, so that a key that changes all the
+/// time is not asked for all the time.
+const REST: Duration = Duration::from_millis(500);
+/// The pauses after errors.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The time between two looks at the fleet while it is not this host's turn.
+const LOOK: Duration = Duration::from_secs(5);
+/// Downloads of the hosts of a fleet are spread over this time.
+const SPREAD: Duration = Duration::from_secs(10);
+
+/// What the key had last: a document, or why there is none.
+type News = Option<Result<Document, String>>;
+
+impl Follower {
+    /// Follow the document of a key.
+    pub(super) async fn follow_document(&mut self, key: &str, host: &str, peers: &dyn Peers) {
+        // There is one, by how the policy was made.
+        let Some(kv) = self.policy.kv.clone() else { return };
+        let (sender, mut news) = watch::channel(None);
+        let watching = tokio::spawn(watch_key(kv, key.to_string(), host.to_string(), sender));
+        let _watching = Aborted(watching);
+        let mut observer = Observer::default();
+        let mut document: Option<Document> = None;
+        loop {
+            tokio::select! {
+                changed = news.changed() => if changed.is_err() { return },
+                () = sleep(LOOK + spread(host, "look", LOOK / 4)), if document.is_some() => {}
+            }
+            let came = news.borrow_and_update().clone();
+            match came {
+                Some(Ok(said)) => {
+                    self.note_source(None).await;
+                    document = Some(said);
+                }
+                // What it said last counts for a host that waits: no leader is no new word.
+                Some(Err(reason)) => {
+                    self.note_source(Some(reason)).await;
+                    continue;
+                }
+                None => continue,
+            }
+            if let Some(document) = &document {
+                self.weigh(document, host, peers, &mut observer).await;
+            }
+        }
+    }
+
+    /// Do what a document asks of this host now.
+    async fn weigh(
+        &mut self,
+        document: &Document,
+        host: &str,
+        peers: &dyn Peers,
+        observer: &mut Observer,
+    ) {
+        let in_force = self.in_force();
+        let aborted = document.rollout.state == State::Aborted;
+        let settled = aborted || in_force == Some(document.bundle.digest);
+        // Whom nothing is asked of any more needs no look at the others.
+        let fleet = if settled { Ok(Fleet::new()) } else { peers.fleet().await };
+        let fleet = match fleet {
+            Ok(fleet) => fleet,
+            Err(reason) => {
+                return self.note_source(Some(format!("the fleet cannot be read: {reason}"))).await;
+            }
+        };
+        let turn = observer.turn(document, host, in_force.as_ref(), &fleet, Instant::now());
+        let shadow = document.rollout.monitor && !aborted;
+        let (named, waits) = match (&turn, &document.before) {
+            // Where all are only to look, there is nothing to wait for.
+            (Turn::Take, _) => (Some(&document.bundle), None),
+            (Turn::Stay(Waits::Wave(_) | Waits::Pause(_)), _) if shadow => {
+                (Some(&document.bundle), None)
+            }
+            (Turn::Before, before) => (before.as_ref(), None),
+            (Turn::Stay(waits), _) => (None, Some(*waits)),
+        };
+        if self.standing.borrow().waits != waits
+            && let Some(waits) = waits
+        {
+            let (digest, reason) = (document.bundle.digest.to_string(), waits.to_string());
+            info!(
+                event = event::POLICY_WAITS,
+                digest, reason, "it is not this host's turn to take the policy: {reason}"
+            );
+        }
+        // What nobody asks for any more is not refused any more.
+        let asked = [Some(&document.bundle), document.before.as_ref()];
+        let asked = |digest: Digest| asked.iter().flatten().any(|named| named.digest == digest);
+        self.change(|standing| {
+            standing.waits = waits;
+            standing.monitored &= shadow;
+            if standing.refused.as_ref().is_some_and(|refused| !asked(refused.digest)) {
+                standing.refused = None;
+            }
+        })
+        .await;
+        let Some(named) = named else { return };
+        let trial = shadow && turn != Turn::Before;
+        if self.waits_for(&named.digest) || trial && self.tried == Some(named.digest) {
+            return;
+        }
+        let back = self.policy.kept.as_ref().and_then(|kept| kept.before);
+        let way = if aborted { Way::Back(back.as_ref()) } else { Way::On };
+        if in_force == Some(named.digest) {
+            return self.change(|standing| standing.refused = None).await;
+        }
+        match self.had(named, host).await {
+            Ok(bundle) => self.consider(bundle, way, trial).await,
+            Err(SourceError::Bundle(error)) => self.refuse(named.digest, one_line(&error)).await,
+            Err(error) => {
+                let reason = format!("{} cannot be fetched: {}", named.digest, one_line(&error));
+                self.refuse(named.digest, reason).await;
+            }
+        }
+    }
+
+    /// The bundle that is named: from the store, or fetched.
+    async fn had(&self, named: &Named, host: &str) -> Result<Bundle, SourceError> {
+        if let Some(bundle) = self.policy.store.get(&named.digest) {
+            return Ok(bundle);
+        }
+        // A host without any policy is not kept waiting.
+        if self.in_force().is_some() && !named.from.starts_with("file://") {
+            sleep(spread(host, &named.from, SPREAD)).await;
+        }
+        let bundle = source::fetch(&named.from, self.policy.kv.as_ref()).await?;
+        if bundle.digest != named.digest {
+            let Bundle { digest, name, sequence, .. } = bundle;
+            return Err(SourceError::Place(format!(
+                "{} has {name} {sequence} {digest}, which is not what was asked for",
+                named.from
+            )));
+        }
+        Ok(bundle)
+    }
+}
+
+/// Ask for the key again and again.
+async fn watch_key(kv: ConsulReader, key: String, host: String, news: watch::Sender<News>) {
+    let (mut index, mut pause) = (0, FIRST_PAUSE);
+    loop {
+        let since = (index > 0).then_some((index, WAIT));
+        match kv.value(&key, since, MOST).await {
+            Ok(value) => {
+                pause = FIRST_PAUSE;
+                // One that goes back is of other servers, or of a restored snapshot.
+                let next = if value.index < index { 0 } else { value.index };
+                let changed = next != index || next == 0 || news.borrow().is_none();
+                let failing = matches!(&*news.borrow(), Some(Err(_)));
+                index = next;
+                if changed || failing {
+                    let said = match &value.bytes {
+                        Some(bytes) => Document::parse(bytes).map_err(|error| error_chain(&error)),
+                        None => Err(format!("there is no key {key:?}")),
+                    };
+                    news.send_if_modified(|last| {
+                        let same = last.as_ref() == Some(&said);
+                        *last = Some(said);
+                        !same
+                    });
+                }
+                sleep(REST + spread(&host, &key, REST)).await;
+                if index == 0 {
+                    // Without an index nothing can be waited for.
+                    sleep(FIRST_PAUSE).await;
+                }
+            }
+            Err(error) => {
+                let said = Some(Err(error_chain(&error)));
+                news.send_if_modified(|last| std::mem::replace(last, said.clone()) != said);
+                index = 0;
+                sleep(pause + spread(&host, &key, pause)).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+        if news.is_closed() {
+            return;
+        }
+    }
+}
+
+/// A part of `most` that is a host's own, so that hosts do not do the same at the same moment.
+fn spread(host: &str, what: &str, most: Duration) -> Duration {
+    let hash = Sha256::new().chain_update(host).chain_update([0]).chain_update(what).finalize();
+    most * u32::from(hash[0]) / 256
+}
+
+/// A task that ends with whoever has started it.
+struct Aborted(tokio::task::JoinHandle<()>);
+
+impl Drop for Aborted {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,88 @@
+//! Where bundles come from: a file, a key of Consul's KV, or an OCI registry. What comes is whole
+//! or an error; whether it is wanted and trusted is judged by whoever asked.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    Bundle,
+    archive::{self, BundleError},
+};
+use crate::{
+    config::PolicySource,
+    error::error_chain,
+    registry::{ConsulReader, RegistryError},
+};
+
+/// The longest value that Consul takes for a key.
+pub const KEY_SIZE: usize = 512 << 10;
+
+/// Why a bundle did not come.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The place is none that is known.
+    #[error("{0}")]
+    Place(String),
+    /// It cannot be read now; it may be later.
+    #[error("{0}")]
+    Away(String),
+    /// What is there is no bundle.
+    #[error(transparent)]
+    Bundle(BundleError),
+}
+
+/// Fetch a bundle from where a document says that it is.
+///
+/// # Errors
+///
+/// See [`SourceError`].
+pub async fn fetch(from: &str, kv: Option<&ConsulReader>) -> Result<Bundle, SourceError> {
+    match PolicySource::parse(from).map_err(SourceError::Place)? {
+        PolicySource::File(path) => file(path).await,
+        PolicySource::ConsulKv(key) => match kv {
+            Some(kv) => of_key(kv, &key).await,
+            None => Err(SourceError::Place(format!("{from}: there is no Consul here"))),
+        },
+        PolicySource::Oci(reference) => oci(&reference).await,
+    }
+}
+
+/// The bundle of a file.
+///
+/// # Errors
+///
+/// See [`SourceError`].
+pub async fn file(path: PathBuf) -> Result<Bundle, SourceError> {
+    let read = tokio::task::spawn_blocking(move || file_now(&path)).await;
+    read.unwrap_or_else(|error| Err(SourceError::Away(error.to_string())))
+}
+
+/// The same, by whoever may wait for a disk.
+///
+/// # Errors
+///
+/// See [`SourceError`].
+pub fn file_now(path: &Path) -> Result<Bundle, SourceError> {
+    archive::read(path).map_err(|error| match error {
+        BundleError::Read { .. } => SourceError::Away(error.to_string()),
+        error => SourceError::Bundle(error),
+    })
+}
+
+async fn of_key(kv: &ConsulReader, key: &str) -> Result<Bundle, SourceError> {
+    let away = |error: RegistryError| SourceError::Away(error_chain(&error));
+    let value = kv.value(key, None, KEY_SIZE).await.map_err(away)?;
+    let name = format!("consul-kv://{key}");
+    let Some(bytes) = value.bytes else {
+        return Err(SourceError::Away(format!("{name}: there is no such key")));
+    };
+    archive::parse(&bytes, &name).map_err(SourceError::Bundle)
+}
+
+/// The bundle of an OCI registry.
+///
+/// # Errors
+///
+/// See [`SourceError`].
+pub async fn oci(reference: &str) -> Result<Bundle, SourceError> {
+    Err(SourceError::Place(format!("{reference}: OCI registries are not built in yet")))
+}
