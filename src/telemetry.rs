@@ -167,7 +167,8 @@ fn write_head(level: Level, writer: &mut Writer<'_>) -> fmt::Result {
 
 /// These are told each time: they answer somebody's act, or whoever tells them knows what
 /// was told.
-const ALWAYS: [&str; 7] = [
+const ALWAYS: [&str; 8] = [
+    event::POLICY_REFUSED,
     event::NOT_RELOADED,
     event::RESTART_NEEDED,
     event::STAGE_BROKEN,

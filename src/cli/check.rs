@@ -105,6 +105,10 @@ async fn examine(args: &CheckArgs) -> anyhow::Result<Report> {
         report.faults.push(format!("{error:#}"));
         (Hosting::Own, None)
     });
+    let (hosting, unknown) = match hosting {
+        Hosting::Awaited | Hosting::Optional => (Hosting::Optional, true),
+        known => (known, false),
+    };
     if config.policy.read_source().is_none() && file.is_some() {
         report.faults.extend(policy::left(&config));
     }
@@ -119,6 +123,10 @@ async fn examine(args: &CheckArgs) -> anyhow::Result<Report> {
     // What is refused need not be warned of.
     if report.faults.is_empty() {
         report.warnings = warnings::of(&flags, &config, &pipeline);
+        if unknown {
+            let words = "policy: no bundle is on this machine yet; the file was looked at alone";
+            report.warnings.push(words.into());
+        }
     }
     if report.faults.is_empty() && !flags.containers.is_empty() {
         tried(&flags, &config, pipeline, &mut report).await?;

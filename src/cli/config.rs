@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{Cli, Printed, RunArgs, go_flags};
 use crate::{
     config::{Config, LogFormat, When},
-    daemon::{app, policy},
+    daemon::{app, hosting::Hosting, policy},
     model::layer::Layer,
     policy::layer::Layered,
     secrets, text,
@@ -101,6 +101,11 @@ pub fn config(args: &ConfigArgs, words: Vec<OsString>) -> anyhow::Result<Printed
     }
     let compat = flags.offer.compat.unwrap_or_default();
     let (hosting, _folder) = policy::at_hand(&file, compat).map_err(app::BadConfig)?;
+    let hosting = match hosting {
+        // It is the file that is shown.
+        Hosting::Awaited => Hosting::Optional,
+        known => known,
+    };
     let layered = hosting.over(&file);
     let bundle = of_bundle(&file, &layered);
     let mut effective = serde_json::to_value(effective(&flags, layered.config.clone()))?;

@@ -2,7 +2,7 @@
 //! no Consul, no leader or no sensible document, and loses nothing from the catalog when it is
 //! killed while it takes one over; and nobody who can only write to KV brings an old policy back.
 
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -75,12 +75,21 @@ impl Host {
     }
 
     async fn say(&self, state: &str, bundle: &Value, before: Option<&Value>) {
+        self.put(state, bundle, before, false).await;
+    }
+
+    async fn shadow(&self, bundle: &Value, before: &Value) {
+        self.put("running", bundle, Some(before), true).await;
+    }
+
+    async fn put(&self, state: &str, bundle: &Value, before: Option<&Value>, monitor: bool) {
         let mut document = json!({
             "version": 1,
             "bundle": bundle,
             "rollout": {
                 "id": format!("{state} {}", bundle["digest"]),
                 "waves": "100%", "pause": "0s", "halt-when": "refused > 0", "state": state,
+                "monitor": monitor,
                 "started": "2026-01-01T00:00:00Z", "by": "ann",
             },
         });
@@ -113,6 +122,14 @@ impl Host {
         let time = Duration::from_secs(2);
         holds(time, "what is in force stays", async || self.state(Some(tag)).await).await;
     }
+}
+
+/// What `wharfinger status` prints.
+fn status(daemon: &Daemon) -> String {
+    let socket = daemon.dir().join("control.sock");
+    let mut command = Command::new(Daemon::binary());
+    let output = command.arg("status").arg("--control").arg(socket).output();
+    String::from_utf8_lossy(&output.expect("the program runs").stdout).into_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -172,6 +189,14 @@ async fn a_document_brings_a_policy_and_takes_it_back_and_no_older_one() {
     let seen = daemon.lines();
     host.say("aborted", &of_six, Some(&of_five)).await;
     daemon.wait_for_log_after(seen, "not what this host had before", SOON).await;
+    host.stays("v6").await;
+    // A shadow is tried out and told of, and nothing more.
+    host.shadow(&of_eight, &of_six).await;
+    until(SOON, "it is tried out", async || {
+        let said = status(&daemon);
+        if said.contains("was tried out and would do") { Ok(()) } else { Err(said) }
+    })
+    .await;
     host.stays("v6").await;
     host.say("running", &of_eight, Some(&of_six)).await;
     host.tagged("v8").await;

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What stands above a host's file by what is on this machine: the bundle that is in force by the
-/// store, else that of a source that is a file. Without any, the host's file is looked at alone.
+/// store, else that of a source that is a file.
 /// The folder has the components; it has to be there until they are loaded.
 ///
 /// # Errors
@@ -29,6 +29,7 @@ pub fn at_hand(config: &Config, compat: Compat) -> anyhow::Result<(Hosting, Opti
         (None, PolicySource::File(path)) => {
             source::file_now(path).with_context(|| format!("policy.source: {source}"))?
         }
+        (None, _) if config.policy.required => return Ok((Hosting::Awaited, None)),
         (None, _) => return Ok((Hosting::Optional, None)),
     };
     let key = match trust.verify(&bundle, SystemTime::now()) {

@@ -64,6 +64,10 @@ impl Follower {
             match came {
                 Some(Ok(said)) => {
                     self.note_source(None).await;
+                    if document.as_ref() != Some(&said) {
+                        // A new word is followed at once.
+                        self.again = None;
+                    }
                     document = Some(said);
                 }
                 // What it said last counts for a host that waits: no leader is no new word.
