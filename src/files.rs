@@ -57,8 +57,12 @@ fn is_kernels(system: u64) -> bool {
 pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let file = open(path)?;
     let mut bytes = Vec::new();
-    file.take(most + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > most {
+    // A length that is known takes no memory; the file may grow nonetheless.
+    let long = file.metadata()?.len() > most;
+    if !long {
+        file.take(most + 1).read_to_end(&mut bytes)?;
+    }
+    if long || bytes.len() as u64 > most {
         let words = format!("it has more than {}", bytesize::ByteSize(most));
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, words));
     }

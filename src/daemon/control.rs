@@ -120,7 +120,7 @@ pub struct Status {
     pub held: Option<Held>,
     /// How the host stands to its policy, if it is to have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub policy: Option<Standing>,
+    pub policy: Option<Box<Standing>>,
     /// How the loop fares.
     #[serde(flatten)]
     pub overview: Overview,
@@ -134,7 +134,7 @@ impl Status {
             pid: std::process::id(),
             stages: seen.stages.clone(),
             held: seen.held.clone(),
-            policy: facts.standing(),
+            policy: facts.standing().map(Box::new),
             overview: seen.overview.clone(),
         }
     }

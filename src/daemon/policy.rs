@@ -9,6 +9,7 @@ mod document;
 mod file;
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -62,6 +63,8 @@ pub struct Policy {
     poll: Duration,
     compat: Compat,
     kept: Option<Kept>,
+    /// The components of what is in force.
+    components: BTreeSet<Digest>,
     kv: Option<ConsulReader>,
     standing: Standing,
 }
@@ -109,8 +112,18 @@ impl Policy {
         }
         let poll = config.policy.poll;
         let standing = Standing::default();
-        let mut policy =
-            Self { source, trust, store, folder, poll, compat, kept: None, kv, standing };
+        let mut policy = Self {
+            source,
+            trust,
+            store,
+            folder,
+            poll,
+            compat,
+            kept: None,
+            components: BTreeSet::new(),
+            kv,
+            standing,
+        };
         let hosting = match policy.last_good() {
             Some(hosted) => Hosting::Below(Arc::new(hosted), Some(policy.store.clone())),
             None if config.policy.required => {
@@ -149,6 +162,7 @@ impl Policy {
         match used {
             Ok(hosted) => {
                 say_in_force(&hosted);
+                self.components = hosted.digests();
                 self.standing.in_force = Some(hosted.in_force().clone());
                 Some(hosted)
             }
@@ -232,11 +246,7 @@ impl Follower {
             }
             Err(reason) => self.refuse(digest, reason).await,
         }
-        let kept = self.policy.kept.as_ref().and_then(|kept| self.policy.store.get(&kept.digest));
-        let keep = kept.map(|bundle| bundle.components.keys().copied().collect());
-        if let Some(keep) = keep {
-            hosted::prune(&components(&self.policy.folder), &keep);
-        }
+        hosted::prune(&components(&self.policy.folder), &self.policy.components);
     }
 
     async fn take(
@@ -246,7 +256,13 @@ impl Follower {
         trial: bool,
     ) -> Result<Arc<Hosted>, String> {
         let Policy { trust, store, folder, compat, kept, .. } = &self.policy;
-        let key = trust.verify(&bundle, SystemTime::now()).map_err(|error| error.to_string())?;
+        let returns = matches!(way, Way::Back(Some(before)) if *before == bundle.digest);
+        let key = match trust.verify(&bundle, SystemTime::now()) {
+            Ok(key) => key,
+            // The way back is not closed by the end of a key.
+            Err(TrustError::Expired { key, .. }) if returns => key,
+            Err(error) => return Err(error.to_string()),
+        };
         let known = kept.as_ref().map(Kept::in_force);
         may_follow(known.as_ref(), &bundle, way).map_err(|error| error.to_string())?;
         let hosted = Hosted::new(&bundle, key, *compat, &components(folder));
@@ -266,15 +282,21 @@ impl Follower {
         became.await.map_err(|_| stopping)??;
         if !trial {
             self.policy.kept = Some(now);
+            self.policy.components = hosted.digests();
         }
         Ok(hosted)
     }
 
-    /// What is asked for is not taken.
-    async fn refuse(&mut self, digest: Digest, reason: String) {
+    /// Try a bundle again after a pause, longer each time.
+    fn put_off(&mut self, digest: Digest) {
         let before = self.again.take().filter(|(refused, ..)| *refused == digest);
         let pause = before.map_or(FIRST_PAUSE, |(_, _, pause)| (pause * 2).min(LONGEST_PAUSE));
         self.again = Some((digest, Instant::now() + pause, pause));
+    }
+
+    /// What is asked for is not taken.
+    async fn refuse(&mut self, digest: Digest, reason: String) {
+        self.put_off(digest);
         let refused = Refused { digest, reason: reason.clone() };
         let news = self.standing.borrow().refused.as_ref() != Some(&refused);
         if news {

@@ -4,7 +4,7 @@
 //! when it changes, and every few seconds while it is not this host's turn, by what the fleet tells
 //! then. A document or a fleet that cannot be read whole is no turn: what is in force stays.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use sha2::{Digest as _, Sha256};
 use tokio::{
@@ -63,7 +63,6 @@ impl Follower {
             let came = news.borrow_and_update().clone();
             match came {
                 Some(Ok(said)) => {
-                    self.note_source(None).await;
                     if document.as_ref() != Some(&said) {
                         // A new word is followed at once.
                         self.again = None;
@@ -78,41 +77,34 @@ impl Follower {
                 None => continue,
             }
             if let Some(document) = &document {
-                self.weigh(document, host, peers, &mut observer).await;
+                match self.weigh(document, host, peers, &mut observer).await {
+                    Ok(true) => self.note_source(None).await,
+                    // A bundle that did not come is waited for.
+                    Ok(false) => {}
+                    Err(reason) => self.note_source(Some(reason)).await,
+                }
             }
         }
     }
 
-    /// Do what a document asks of this host now.
+    /// Do what a document asks of this host now; false if that waits for its time. The error is
+    /// what could not be read. It is nobody's refusal.
     async fn weigh(
         &mut self,
         document: &Document,
         host: &str,
         peers: &dyn Peers,
         observer: &mut Observer,
-    ) {
+    ) -> Result<bool, String> {
         let in_force = self.in_force();
         let aborted = document.rollout.state == State::Aborted;
         let settled = aborted || in_force == Some(document.bundle.digest);
         // Whom nothing is asked of any more needs no look at the others.
         let fleet = if settled { Ok(Fleet::new()) } else { peers.fleet().await };
-        let fleet = match fleet {
-            Ok(fleet) => fleet,
-            Err(reason) => {
-                return self.note_source(Some(format!("the fleet cannot be read: {reason}"))).await;
-            }
-        };
+        let fleet = fleet.map_err(|reason| format!("the fleet cannot be read: {reason}"))?;
         let turn = observer.turn(document, host, in_force.as_ref(), &fleet, Instant::now());
         let shadow = document.rollout.monitor && !aborted;
-        let (named, waits) = match (&turn, &document.before) {
-            // Where all are only to look, there is nothing to wait for.
-            (Turn::Take, _) => (Some(&document.bundle), None),
-            (Turn::Stay(Waits::Wave(_) | Waits::Pause(_)), _) if shadow => {
-                (Some(&document.bundle), None)
-            }
-            (Turn::Before, before) => (before.as_ref(), None),
-            (Turn::Stay(waits), _) => (None, Some(*waits)),
-        };
+        let (named, waits) = wanted(document, turn, in_force.is_some());
         if self.standing.borrow().waits != waits
             && let Some(waits) = waits
         {
@@ -133,36 +125,48 @@ impl Follower {
             }
         })
         .await;
-        let Some(named) = named else { return };
-        let trial = shadow && turn != Turn::Before;
-        if self.waits_for(&named.digest) || trial && self.tried == Some(named.digest) {
-            return;
+        let Some(named) = named else { return Ok(true) };
+        if in_force == Some(named.digest) {
+            self.change(|standing| standing.refused = None).await;
+            return Ok(true);
+        }
+        let trial = shadow && named.digest == document.bundle.digest;
+        if trial && self.tried == Some(named.digest) {
+            return Ok(true);
+        }
+        if self.waits_for(&named.digest) {
+            return Ok(false);
         }
         let back = self.policy.kept.as_ref().and_then(|kept| kept.before);
         let way = if aborted { Way::Back(back.as_ref()) } else { Way::On };
-        if in_force == Some(named.digest) {
-            return self.change(|standing| standing.refused = None).await;
-        }
         match self.had(named, host).await {
             Ok(bundle) => self.consider(bundle, way, trial).await,
-            Err(SourceError::Bundle(error)) => self.refuse(named.digest, one_line(&error)).await,
-            Err(error) => {
-                let reason = format!("{} cannot be fetched: {}", named.digest, one_line(&error));
-                self.refuse(named.digest, reason).await;
+            Err(SourceError::Away(reason)) => {
+                self.put_off(named.digest);
+                return Err(format!("{} cannot be fetched: {reason}", named.digest));
             }
+            Err(error) => self.refuse(named.digest, one_line(&error)).await,
         }
+        Ok(true)
     }
 
     /// The bundle that is named: from the store, or fetched.
     async fn had(&self, named: &Named, host: &str) -> Result<Bundle, SourceError> {
-        if let Some(bundle) = self.policy.store.get(&named.digest) {
-            return Ok(bundle);
-        }
+        let stored = self.policy.store.get(&named.digest);
+        let trusted = |bundle: &Bundle| self.policy.trust.verify(bundle, SystemTime::now()).is_ok();
+        let stored = match stored {
+            Some(bundle) if trusted(&bundle) => return Ok(bundle),
+            // It may have been signed by another key since.
+            stored => stored,
+        };
         // A host without any policy is not kept waiting.
         if self.in_force().is_some() && !named.from.starts_with("file://") {
             sleep(spread(host, &named.from, SPREAD)).await;
         }
-        let bundle = source::fetch(&named.from, self.policy.kv.as_ref()).await?;
+        let bundle = match (source::fetch(&named.from, self.policy.kv.as_ref()).await, stored) {
+            (Err(_), Some(stored)) => stored,
+            (fetched, _) => fetched?,
+        };
         if bundle.digest != named.digest {
             let Bundle { digest, name, sequence, .. } = bundle;
             return Err(SourceError::Place(format!(
@@ -171,6 +175,21 @@ impl Follower {
             )));
         }
         Ok(bundle)
+    }
+}
+
+/// The bundle that a host is to have, or to try out, at its turn; or what it waits for.
+fn wanted(document: &Document, turn: Turn, has_policy: bool) -> (Option<&Named>, Option<Waits>) {
+    let (bundle, before) = (Some(&document.bundle), document.before.as_ref());
+    let shadow = document.rollout.monitor && document.rollout.state != State::Aborted;
+    match turn {
+        // One that has no policy has the one before while another is only tried out.
+        Turn::Take if shadow && !has_policy && before.is_some() => (before, None),
+        Turn::Take => (bundle, None),
+        // Where all are only to look, there is nothing to wait for.
+        Turn::Stay(Waits::Wave(_) | Waits::Pause(_)) if shadow => (bundle, None),
+        Turn::Before => (before, None),
+        Turn::Stay(waits) => (None, Some(waits)),
     }
 }
 
@@ -230,5 +249,63 @@ struct Aborted(tokio::task::JoinHandle<()>);
 impl Drop for Aborted {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_host_wants_what_its_turn_says_and_a_shadow_waits_for_nobody() {
+        let named =
+            |text: &str| json!({ "digest": Digest::of(text.as_bytes()), "from": "file:///b" });
+        let document = |state: &str, monitor: bool, with_before: bool| -> Document {
+            let mut document = json!({
+                "version": 1, "bundle": named("new"),
+                "rollout": {
+                    "id": "a", "waves": "1,100%", "pause": "1m", "halt-when": "refused > 0",
+                    "state": state, "monitor": monitor, "started": "", "by": "",
+                },
+            });
+            if with_before {
+                document["before"] = named("old");
+            }
+            serde_json::from_value(document).expect("a document")
+        };
+        let (wave, halted) = (Waits::Wave(0), Waits::HaltWhen);
+        for (state, monitor, before, turn, has_policy, expected) in [
+            ("running", false, true, Turn::Take, true, Ok("new")),
+            ("running", false, true, Turn::Take, false, Ok("new")),
+            ("running", false, true, Turn::Before, false, Ok("old")),
+            ("running", false, true, Turn::Stay(wave), true, Err(wave)),
+            ("aborted", false, true, Turn::Before, true, Ok("old")),
+            ("running", true, true, Turn::Take, true, Ok("new")),
+            ("running", true, true, Turn::Take, false, Ok("old")),
+            ("running", true, false, Turn::Take, false, Ok("new")),
+            ("running", true, true, Turn::Stay(wave), true, Ok("new")),
+            // What has stopped is not tried out either.
+            ("running", true, true, Turn::Stay(halted), true, Err(halted)),
+            ("aborted", true, true, Turn::Before, true, Ok("old")),
+            ("aborted", true, true, Turn::Stay(wave), true, Err(wave)),
+        ] {
+            let case = format!("{state} {monitor} {before} {turn:?} {has_policy}");
+            let document = document(state, monitor, before);
+            let (found, waits) = wanted(&document, turn, has_policy);
+            let digest = expected.ok().map(|text| Digest::of(text.as_bytes()));
+            assert_eq!(found.map(|named| named.digest), digest, "{case}");
+            assert_eq!(waits, expected.err(), "{case}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_spread_and_each_has_its_place() {
+        let most = Duration::from_secs(10);
+        let places: std::collections::BTreeSet<_> =
+            (0..200).map(|n| spread(&format!("host-{n}"), "x", most)).collect();
+        assert!(places.len() > 80 && places.iter().all(|place| *place < most), "{places:?}");
+        assert_eq!(spread("a", "x", most), spread("a", "x", most));
     }
 }

@@ -15,8 +15,8 @@ use crate::{
     },
 };
 
-/// The most of a file of which a digest is made to name it.
-const NAMED: u64 = 1 << 30;
+/// The most that a file may have of which a digest is made to name it.
+const NAMED: u64 = 64 << 20;
 
 impl Follower {
     /// Look at a file again and again.
@@ -42,7 +42,10 @@ impl Follower {
                 // It was written anew.
                 self.again = None;
             }
-            let named = || files::read(path, NAMED).map(|bytes| Digest::of(&bytes)).ok();
+            let named = || match files::read(path, NAMED) {
+                Ok(bytes) => Digest::of(&bytes),
+                Err(_) => Digest::of(path.as_os_str().as_encoded_bytes()),
+            };
             self.came(read, named).await;
         }
     }
@@ -54,16 +57,12 @@ impl Follower {
         loop {
             clock.tick().await;
             let read = source::oci(reference).await;
-            self.came(read, || Some(Digest::of(reference.as_bytes()))).await;
+            self.came(read, || Digest::of(reference.as_bytes())).await;
         }
     }
 
     /// Something came of a source, or nothing did.
-    async fn came(
-        &mut self,
-        read: Result<Bundle, SourceError>,
-        named: impl FnOnce() -> Option<Digest>,
-    ) {
+    async fn came(&mut self, read: Result<Bundle, SourceError>, named: impl FnOnce() -> Digest) {
         match read {
             Ok(bundle) => {
                 self.note_source(None).await;
@@ -73,10 +72,7 @@ impl Follower {
             }
             Err(SourceError::Bundle(error)) => {
                 self.note_source(None).await;
-                match named() {
-                    Some(digest) => self.refuse(digest, one_line(&error)).await,
-                    None => self.note_source(Some(one_line(&error))).await,
-                }
+                self.refuse(named(), one_line(&error)).await;
             }
             Err(error) => self.note_source(Some(one_line(&error))).await,
         }
