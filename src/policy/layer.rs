@@ -16,6 +16,7 @@ use crate::{
     config::{Address, Config, StageConfig, StageLimits},
     error::error_chain,
     model::host::Compat,
+    pipeline::{Mode, REGISTRATOR},
 };
 
 pub use crate::model::layer::Layer;
@@ -175,11 +176,19 @@ impl Document {
 
     /// Why a stage of a host cannot stand in the bundle's slot.
     fn fault_of(&self, stage: &StageConfig) -> Option<String> {
-        if self.slot.is_none() {
+        let Some(slot) = self.slot else {
             return Some("the bundle has no slot for a host's stages".into());
-        }
+        };
         if self.config.pipeline.iter().any(|other| other.name == stage.name) {
             return Some("a stage of the bundle has this name".into());
+        }
+        // What one of the bundle's stages has let pass, or vetoed, nobody may change behind its back.
+        let before = self.config.pipeline.iter().take(slot);
+        let judges = |one: &StageConfig| {
+            one.mode == Mode::Enforce && one.builtin.as_deref() != Some(REGISTRATOR)
+        };
+        if !stage.validate_only && before.into_iter().any(judges) {
+            return Some("behind the bundle's stages it needs validate-only = true".into());
         }
         // Some of a stage's limits are limits for all that containers may ask for.
         let own = stage.timeout.is_some()

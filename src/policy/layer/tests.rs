@@ -124,6 +124,31 @@ fn without_a_slot_a_hosts_stages_are_left_out_by_name() {
     assert_eq!(layered.overruled, ["limits: the bundle says this"]);
 }
 
+/// A stage behind a gate could name anew what the gate let pass, or add what it vetoed.
+#[test]
+fn behind_the_bundles_gates_a_hosts_stages_may_only_keep_and_veto() {
+    let own = "[[pipeline]]\nname = 'own'\nfile = 'own.wasm'\n";
+    let document = |mode: &str, before: &str| {
+        let text = format!(
+            "[[pipeline]]\nname = 'r'\nbuiltin = {before:?}\n[[pipeline]]\nname = 'gate'\nfile = \
+             'CODE'\nmode = '{mode}'\n[[pipeline]]\nslot = 'host'\n"
+        );
+        read(&text).expect("a document")
+    };
+    let gated = document("enforce", "registrator");
+    let layered = gated.over(&host(own));
+    assert_eq!(names(&layered), ["r", "gate"]);
+    assert_eq!(
+        layered.overruled,
+        ["pipeline stage \"own\": behind the bundle's stages it needs validate-only = true"]
+    );
+    let layered = gated.over(&host(&format!("{own}validate-only = true\n")));
+    assert_eq!((names(&layered).len(), layered.overruled.len()), (3, 0));
+    // A stage whose word does not count is none to go behind.
+    let layered = document("monitor", "registrator").over(&host(own));
+    assert_eq!((names(&layered).len(), layered.overruled.len()), (3, 0));
+}
+
 #[test]
 fn the_rules_that_a_bundle_wants_are_held_against_the_daemons() {
     let pinned = read("compat = 'none'\n").expect("a document");

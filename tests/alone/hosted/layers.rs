@@ -69,6 +69,24 @@ async fn no_file_variable_or_flag_of_a_host_weakens_a_stage_of_the_bundle() {
     }
 }
 
+/// What would change behind a gate what the gate has judged is left out.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_hosts_stands_behind_a_gate_that_could_change_what_it_judged() {
+    let host = Host::new().await;
+    let bundles = &host.bundles;
+    let (slot, gate) = ("[[pipeline]]\nslot = 'host'\n", document("tag = 'v7'"));
+    let behind = gate.replace(slot, "") + slot;
+    bundles.offer_bundle(&bundles.make("prod", 7, &behind, Some("ops")));
+    // It would add a tag.
+    let own = format!("[[pipeline]]\nname = 'own'\nfile = {:?}\n", plugin("minimal"));
+    let file = bundles.host_of_file("", &own);
+    let mut daemon = host.daemon(&file, &[], &[]);
+    daemon.wait_for_log("needs validate-only = true", SOON).await;
+    host.tagged(&["v7"]).await;
+    host.was_vetoed_for_ever();
+    assert!(daemon.terminate().await.success());
+}
+
 /// Files that change below a policy that is in force, and rules of another kind.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_change_of_the_file_and_no_other_rules_leave_the_policy() {
