@@ -11,6 +11,7 @@ mod config;
 mod decisions;
 mod dispatch;
 mod explain;
+mod fleet;
 pub(crate) mod flags;
 mod go_flags;
 mod health;
@@ -20,6 +21,7 @@ mod output;
 mod plan;
 mod plugin;
 mod policy;
+mod rollout;
 mod status;
 mod record;
 mod replay;
@@ -39,6 +41,7 @@ pub use decisions::{DecisionsArgs, decisions};
 pub use dispatch::run;
 pub use explain::{ExplainArgs, ExplainOutput, explain};
 pub use flags::{BadUsage, OfferArgs, RunArgs};
+pub use fleet::{FleetArgs, fleet};
 pub use health::{HealthArgs, health};
 pub use output::{CHANGES, Color, ColorArgs, Printed, print, stdout, width};
 pub use plan::{PlanArgs, PlanOutput, plan};
@@ -46,6 +49,7 @@ pub use plugin::{Done, PluginArgs, plugin};
 pub use policy::{PolicyArgs, policy};
 pub use record::{RecordArgs, record};
 pub use replay::{ReplayArgs, ReplayOutput, replay};
+pub use rollout::{RolloutArgs, rollout};
 pub use socket::SocketArgs;
 pub use status::{StatusArgs, status};
 pub use usage::UsageError;
@@ -102,6 +106,10 @@ pub enum Invocation {
     Plugin(Box<PluginArgs>),
     /// Make, look at, compare, sign, verify, push and pull bundles of a policy.
     Policy(PolicyArgs),
+    /// Bring a policy to all hosts of a fleet, wave by wave.
+    Rollout(Box<RolloutArgs>),
+    /// Show the daemons of a datacenter, and what they say of a service.
+    Fleet(Box<FleetArgs>),
     /// Print a script by which a shell completes the words of this program.
     Completions(CompletionsArgs),
     /// Compile a component from the standard input to the standard output; the

@@ -13,6 +13,7 @@ mod host;
 mod limits;
 mod listen;
 mod policy;
+mod member;
 mod registrator;
 mod stage;
 
@@ -40,6 +41,7 @@ pub use grant::Grant;
 pub use host::HostConfig;
 pub use limits::{DefaultLimits, StageLimits};
 pub use listen::{Listen, ListenConfig};
+pub use member::FleetConfig;
 pub use policy::{KeyConfig, PolicyConfig, PolicySource, TrustConfig};
 pub use registrator::{Registrator, When};
 pub use stage::StageConfig;
@@ -62,6 +64,8 @@ pub struct Config {
     pub daemon: DaemonConfig,
     /// Where it is looked at over HTTP.
     pub listen: ListenConfig,
+    /// Whether the daemon registers itself.
+    pub fleet: FleetConfig,
     /// Where what is decided is written down.
     pub decisions: DecisionsConfig,
     /// From where this host takes its policy.
@@ -93,6 +97,7 @@ impl Default for Config {
             registrator: Registrator::default(),
             daemon: DaemonConfig::default(),
             listen: ListenConfig::default(),
+            fleet: FleetConfig::default(),
             decisions: DecisionsConfig::default(),
             policy: PolicyConfig::default(),
             limits: DefaultLimits::default(),
@@ -229,6 +234,7 @@ impl Config {
         faults.extend(self.listen.faults());
         faults.extend(self.decisions.faults());
         faults.extend(self.policy.faults());
+        faults.extend(self.fleet.fault());
         let mut fault = |place: &str, text: String| faults.push(format!("{place}: {text}"));
         for (key, text) in self.limits.faults() {
             fault(&format!("limits.{key}"), text);

@@ -5,6 +5,8 @@ pub mod control;
 pub mod decisions;
 pub mod hosting;
 pub mod listen;
+pub mod peers;
 pub mod policy;
+pub mod member;
 pub mod reload;
 pub mod supervisor;

@@ -1,7 +1,7 @@
 //! The sink: a registry of services, and what is registered in it.
 
 mod capabilities;
-mod consul;
+pub mod consul;
 mod consul_kv;
 mod consul_reader;
 mod memory;

@@ -40,6 +40,8 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<u8> {
         }
         Invocation::Plugin(args) => Ok(super::plugin(&args).await.print()),
         Invocation::Policy(args) => show(&super::policy(&args).await?, Color::Auto),
+        Invocation::Rollout(args) => show(&super::rollout(&args).await?, Color::Auto),
+        Invocation::Fleet(args) => show(&super::fleet(&args).await?, Color::Auto),
         Invocation::Completions(args) => {
             print!("{}", super::completions(&args));
             Ok(0)

@@ -98,11 +98,7 @@ fn signed(args: &SignArgs) -> anyhow::Result<Printed> {
 }
 
 fn verify(args: &VerifyArgs) -> anyhow::Result<Printed> {
-    let keys = args.key.iter().map(|path| {
-        let name = path.display().to_string();
-        Ok(TrustedKey { name, key: text(path)?, until: None })
-    });
-    let trust = Trust::new(keys.collect::<anyhow::Result<_>>()?)?;
+    let trust = trust(&args.key)?;
     let bundle = archive::read(&args.file)?;
     let key = trust
         .verify(&bundle, SystemTime::now())
@@ -110,8 +106,17 @@ fn verify(args: &VerifyArgs) -> anyhow::Result<Printed> {
     Ok(good(format!("{} is signed by {key}\n", title(&bundle))))
 }
 
+/// Trust in the keys of these files.
+pub(super) fn trust(files: &[PathBuf]) -> anyhow::Result<Trust> {
+    let keys = files.iter().map(|path| {
+        let name = path.display().to_string();
+        Ok(TrustedKey { name, key: text(path)?, until: None })
+    });
+    Ok(Trust::new(keys.collect::<anyhow::Result<_>>()?)?)
+}
+
 /// What a bundle is called for people.
-fn title(bundle: &Bundle) -> String {
+pub(super) fn title(bundle: &Bundle) -> String {
     format!("{} {} {}", bundle.name, bundle.sequence, bundle.digest)
 }
 

@@ -221,7 +221,7 @@ fn every_command_is_in_the_readme() {
         .filter(|command| !command.is_hide_set())
         .map(|command| command.get_name().to_string())
         .collect();
-    assert_eq!(names.len(), 14, "{names:?}");
+    assert_eq!(names.len(), 16, "{names:?}");
     for name in names {
         let named = [format!("wharfinger {name}"), format!("`{name}`")];
         assert!(named.iter().any(|named| readme.contains(named)), "{name}");

@@ -12,7 +12,7 @@ const OF_THE_DAEMON: u8 = 2;
 /// sysexits(3).
 const OF_COMMANDS: u8 = 64;
 /// The commands that look at a daemon or what it would do.
-const LOOKING: [&str; 11] = [
+const LOOKING: [&str; 13] = [
     "plan",
     "explain",
     "record",
@@ -24,6 +24,8 @@ const LOOKING: [&str; 11] = [
     "decisions",
     "config",
     "policy",
+    "rollout",
+    "fleet",
 ];
 
 /// A command line that cannot be used.
@@ -69,7 +71,7 @@ impl Invocation {
             Self::Plan(_) | Self::Explain(_) | Self::Record(_) | Self::Replay(_) => OF_COMMANDS,
             Self::Apply(_) | Self::Status(_) | Self::Check(_) => OF_COMMANDS,
             Self::Health(_) | Self::Decisions(_) | Self::Config(_) => OF_COMMANDS,
-            Self::Policy(_) => OF_COMMANDS,
+            Self::Policy(_) | Self::Rollout(_) | Self::Fleet(_) => OF_COMMANDS,
             _ => OF_THE_DAEMON,
         }
     }

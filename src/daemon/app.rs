@@ -24,6 +24,8 @@ use crate::{
         decisions::Log,
         hosting::Hosting,
         listen,
+        member::Member,
+        peers::Members,
         policy::Policy,
         reload::{self, Reload, Watched},
         supervisor,
@@ -31,7 +33,8 @@ use crate::{
     docker::{Docker, HttpGet, Recorded, Source, Tags},
     model::host::{Compat, Host},
     pipeline::{Pipeline, host_address},
-    policy::peers::Alone,
+    policy::peers::{Alone, Peers},
+    policy::standing::Standing,
     reconcile::{Deregister, GuardLimits, Lifecycle, OnExit, Options, Reconciler},
     telemetry::event,
     text,
@@ -43,7 +46,7 @@ pub use crate::stages::loader::{BadConfig, Loaded, StageFault, Stages, choosing}
 pub use fits::Asked;
 pub use parts::Parts;
 pub use registries::start_faults;
-use registries::{reach, registry};
+use registries::{agent, reach, registry};
 
 /// Run the daemon until it is told to stop.
 ///
@@ -122,8 +125,12 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     };
     let on_exit = config.lifecycle.on_exit;
     let hostname = host.hostname.clone();
+    // A policy is rolled out by what the hosts tell of themselves.
+    let agent = if config.fleet.registers(policy.is_some()) { agent(&place)? } else { None };
     let standing = policy.as_ref().map(|policy| watch::channel(policy.standing()));
     let (standing, stands) = standing.unzip();
+    // Without a policy there is nothing to stand to.
+    let stance = stands.clone().unwrap_or_else(|| watch::channel(Standing::default()).1);
     let facts = Facts { uri, host: hostname.clone(), policy: stands };
     let log = Log::start(&config.decisions, &stop)?;
     let decisions = log.as_ref().map(Log::decisions);
@@ -131,14 +138,29 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let reconciler = reconciler.telling(decisions.clone());
     let control = control(args.control.as_deref(), &reconciler, facts.clone(), &stop).await;
     let handle = reconciler.handle();
+    let (bound_at, listens_at) = watch::channel(None);
+    let (handle_of_listener, stop_listening) = (handle.clone(), stop.clone());
     let listening = listen.map(|listen| {
-        tokio::spawn(listen::serve(listen, handle.clone(), facts, decisions, stop.clone()))
+        let handle = handle_of_listener;
+        tokio::spawn(listen::serve(listen, handle, facts, decisions, bound_at, stop_listening))
+    });
+    let peers: Box<dyn Peers> = match &agent {
+        Some(agent) => {
+            let service = config.fleet.service.clone();
+            Box::new(Members { consul: agent.clone(), service, host: hostname.clone() })
+        }
+        None => Box::new(Alone),
+    };
+    let member = agent.map(|agent| {
+        let names = (hostname.clone(), config.fleet.service.clone());
+        let member = Member::new(agent, names, handle.clone(), listens_at, stance);
+        tokio::spawn(member.run(stop.clone()))
     });
     let supervised = supervisor::is_there();
     let told = supervised.then(|| tokio::spawn(supervisor::report(handle.clone(), stop.clone())));
     let (sender, takes) = mpsc::channel(1);
     let following = policy.zip(standing).map(|(policy, standing)| {
-        let (peers, handle, stop) = (Box::new(Alone), handle.clone(), stop.clone());
+        let (handle, stop) = (handle.clone(), stop.clone());
         tokio::spawn(policy.follow(hostname, peers, standing, sender, handle, stop))
     });
     let reload = args.offer.config.map(|path| Reload {
@@ -159,6 +181,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         let reason = error.to_string();
         error!(event = event::ENDED_BADLY, reason, "the policy is not followed any more");
     }
+    drop(unless_none(member).await);
     if let Err(error) = reloading.await {
         let reason = error.to_string();
         error!(event = event::ENDED_BADLY, reason, "the configuration is not watched any more");

@@ -40,7 +40,7 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Mutex, OwnedSemaphorePermit, Semaphore},
+    sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch},
     time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -122,6 +122,7 @@ pub async fn serve(
     handle: Handle,
     facts: Facts,
     decisions: Option<Arc<Decisions>>,
+    bound_at: watch::Sender<Option<SocketAddr>>,
     stop: CancellationToken,
 ) {
     let access = match Access::of(&listen) {
@@ -153,6 +154,8 @@ pub async fn serve(
     let connections = TaskTracker::new();
     let accept = async {
         let listener = bound(listen.address).await;
+        // That nobody wants to know is no fault.
+        let _ = bound_at.send(listener.local_addr().ok());
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {

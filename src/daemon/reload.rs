@@ -409,6 +409,7 @@ fn restart_keys(started: &Config, new: &Config) -> String {
         ("registrator", started.registrator != new.registrator),
         ("daemon", started.daemon != new.daemon),
         ("listen", started.listen != new.listen),
+        ("fleet", started.fleet != new.fleet),
         ("decisions", started.decisions != new.decisions),
         ("policy", started.policy != new.policy),
     ];

@@ -21,6 +21,10 @@ pub const META_ENGINE: &str = "wharfinger-engine";
 /// in RFC 3339.
 pub const META_RETIRE: &str = "wharfinger-retire-at";
 
+/// Meta key: the name of the host whose daemon has registered itself. What carries it belongs to
+/// no container.
+pub const META_MEMBER: &str = "wharfinger-member";
+
 /// Whose a registered service is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Owner {
@@ -32,9 +36,15 @@ pub(crate) enum Owner {
     OtherEngine(ContainerId),
     /// That of another host's daemon.
     OtherHost(String),
+    /// It is the daemon of this host itself.
+    Member(String),
     /// It carries no mark.
     Unmarked,
 }
+
+/// What no service of a container has but from the daemon.
+const FORGEABLE: [&str; 6] =
+    [META_HOST, META_CONTAINER, META_DIGEST, META_ENGINE, META_RETIRE, META_MEMBER];
 
 /// How services are marked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +71,7 @@ impl Provenance {
     /// The service with the marks, as it is to be registered. What looks like a
     /// mark and is none would say that the service is somebody else's.
     pub fn stamp(&self, container: &ContainerId, mut service: Service) -> Service {
-        for forged in [META_HOST, META_CONTAINER, META_DIGEST, META_ENGINE, META_RETIRE] {
+        for forged in FORGEABLE {
             service.meta.remove(forged);
         }
         if self.enabled {
@@ -100,6 +110,9 @@ impl Provenance {
     }
 
     pub(crate) fn owner(&self, registered: &Registered) -> Owner {
+        if let Some(host) = registered.meta.get(META_MEMBER) {
+            return Owner::Member(host.clone());
+        }
         match (registered.meta.get(META_HOST), registered.meta.get(META_CONTAINER)) {
             (Some(host), Some(container)) if *host == self.host => {
                 Owner::Ours(ContainerId(container.clone()))

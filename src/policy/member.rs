@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Digest, rollout::Member};
+use super::{Digest, rollout::Member, standing::Standing};
 
 /// The most bytes of a value of a service's metadata.
 const MOST: usize = 512;
@@ -21,9 +21,46 @@ pub struct Told {
     pub held: u32,
     /// The stages that are unhealthy.
     pub unhealthy: Vec<String>,
+    /// Why the bundle that is asked for is not taken yet.
+    pub waits: Option<String>,
+    /// Whether the bundle's stages are monitored only.
+    pub monitored: bool,
+    /// What keeps the policy's source from being read.
+    pub source_failing: Option<String>,
+    /// How many containers and services there are; none as long as nothing was read.
+    pub counts: Option<(usize, usize)>,
+}
+
+/// The keys of what changes all the time on a busy host.
+const COUNTS: [&str; 2] = ["containers", "services"];
+
+/// Whether two states differ in no more than how many containers and services there are, which
+/// both of them tell or neither.
+#[must_use]
+pub fn differ_in_counts(one: &BTreeMap<String, String>, other: &BTreeMap<String, String>) -> bool {
+    let rest = |meta: &BTreeMap<String, String>| -> Vec<_> {
+        let all = meta.iter().filter(|(key, _)| !COUNTS.contains(&key.as_str()));
+        all.map(|(key, value)| (key.clone(), value.clone())).collect()
+    };
+    let tells = |meta: &BTreeMap<String, String>| COUNTS.iter().any(|key| meta.contains_key(*key));
+    rest(one) == rest(other) && tells(one) == tells(other)
 }
 
 impl Told {
+    /// The same with how the host stands to its policy.
+    #[must_use]
+    pub fn standing(self, standing: &Standing) -> Self {
+        let Standing { in_force, refused, waits, monitored, source_failing } = standing.clone();
+        Self {
+            bundle: in_force.map(|one| (one.digest, one.name, one.sequence)),
+            refused: refused.map(|one| (one.digest, one.reason)),
+            waits: waits.map(|waits| waits.to_string()),
+            monitored,
+            source_failing,
+            ..self
+        }
+    }
+
     /// As a service's metadata. What is not there is left out, so that equal states are equal
     /// texts and nothing is written for them.
     #[must_use]
@@ -48,6 +85,13 @@ impl Told {
             put("held", &self.held.to_string());
         }
         put("unhealthy", &self.unhealthy.join(","));
+        put("waits", self.waits.as_deref().unwrap_or_default());
+        put("monitored", if self.monitored { "true" } else { "" });
+        put("source-failing", self.source_failing.as_deref().unwrap_or_default());
+        if let Some((containers, services)) = self.counts {
+            put("containers", &containers.to_string());
+            put("services", &services.to_string());
+        }
         meta
     }
 }
@@ -77,6 +121,10 @@ fn within(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::{
+        rollout::Waits,
+        standing::{InForce, Refused},
+    };
 
     #[test]
     fn what_is_told_is_understood_and_fits() {
@@ -87,6 +135,7 @@ mod tests {
             refused: Some((Digest::of(b"other"), "é".repeat(1000))),
             held: 3,
             unhealthy: vec!["gate".into(), "x".repeat(600)],
+            ..Told::default()
         };
         let meta = told.meta();
         let key = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
@@ -100,6 +149,46 @@ mod tests {
             lost: false,
         };
         assert_eq!(Member::of(&meta, false), member);
+    }
+
+    #[test]
+    fn all_of_a_standing_is_told() {
+        let standing = Standing {
+            in_force: Some(InForce {
+                digest: Digest::of(b"bundle"),
+                name: "prod".into(),
+                sequence: 7,
+                key: "ops".into(),
+            }),
+            refused: Some(Refused { digest: Digest::of(b"other"), reason: "it fails".into() }),
+            waits: Some(Waits::Wave(1)),
+            monitored: true,
+            source_failing: Some("no answer".into()),
+        };
+        let meta = Told::default().standing(&standing).meta();
+        for (key, value) in [
+            ("policy", "prod"),
+            ("sequence", "7"),
+            ("bundle", &*Digest::of(b"bundle").to_string()),
+            ("refused", &*Digest::of(b"other").to_string()),
+            ("reason", "it fails"),
+            ("waits", "wave 1 is not done"),
+            ("monitored", "true"),
+            ("source-failing", "no answer"),
+        ] {
+            assert_eq!(meta.get(key).map(String::as_str), Some(value), "{key}");
+        }
+        assert_eq!(meta.len(), 8, "{meta:?}");
+    }
+
+    #[test]
+    fn counts_alone_are_a_small_difference() {
+        let told = |held, counts| Told { held, counts, ..Told::default() }.meta();
+        let one = told(1, Some((3, 4)));
+        assert!(differ_in_counts(&one, &told(1, Some((5, 6)))));
+        assert!(!differ_in_counts(&one, &told(1, None)));
+        assert!(!differ_in_counts(&one, &told(2, Some((3, 4)))));
+        assert!(!differ_in_counts(&one, &told(0, Some((3, 4)))));
     }
 
     #[test]

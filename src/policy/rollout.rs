@@ -8,7 +8,10 @@
 //! Whoever can write to the key can ask for a bundle, and no more: what is asked for still has to be
 //! signed and to be one that may follow what the host has.
 
-use std::{collections::BTreeMap, time::Duration};
+pub mod operate;
+pub mod progress;
+
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -18,6 +21,7 @@ use super::{
     halt::{Figures, HaltWhen},
     wave::Waves,
 };
+use operate::Deed;
 
 /// The form of the document that this program reads and writes.
 pub const VERSION: u32 = 1;
@@ -75,6 +79,9 @@ pub struct Rollout {
     pub started: String,
     /// By whom, for people.
     pub by: String,
+    /// What was done to it last, since it was started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<Deed>,
 }
 
 /// What the operator wants of a rollout.
@@ -87,6 +94,16 @@ pub enum State {
     Halted,
     /// Every host goes back to the bundle before.
     Aborted,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Running => "running",
+            Self::Halted => "halted",
+            Self::Aborted => "aborted",
+        })
+    }
 }
 
 /// Why a document cannot be used. Whatever is in force stays so.

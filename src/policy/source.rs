@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{
     Bundle,
     archive::{self, BundleError},
+    oci::{self, OciError, Reference},
 };
 use crate::{
     config::PolicySource,
@@ -42,7 +43,7 @@ pub async fn fetch(from: &str, kv: Option<&ConsulReader>) -> Result<Bundle, Sour
             Some(kv) => of_key(kv, &key).await,
             None => Err(SourceError::Place(format!("{from}: there is no Consul here"))),
         },
-        PolicySource::Oci(reference) => oci(&reference).await,
+        PolicySource::Oci(reference) => pulled(&reference).await,
     }
 }
 
@@ -83,6 +84,12 @@ async fn of_key(kv: &ConsulReader, key: &str) -> Result<Bundle, SourceError> {
 /// # Errors
 ///
 /// See [`SourceError`].
-pub async fn oci(reference: &str) -> Result<Bundle, SourceError> {
-    Err(SourceError::Place(format!("{reference}: OCI registries are not built in yet")))
+pub async fn pulled(reference: &str) -> Result<Bundle, SourceError> {
+    let place: Reference =
+        reference.parse().map_err(|error| SourceError::Place(format!("{error}")))?;
+    let pulled = oci::pull(&place, &oci::Options::default(), oci::Limits::default()).await;
+    pulled.map_err(|error| match error {
+        OciError::Bundle(error) => SourceError::Bundle(error),
+        error => SourceError::Away(error_chain(&error)),
+    })
 }

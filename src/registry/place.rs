@@ -143,6 +143,25 @@ impl Place {
         })
     }
 
+    /// The Consul agent through which the registry is reached; none if it is no Consul. Nothing is
+    /// sent yet.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be reached as the URI and the environment say.
+    pub fn agent(
+        &self,
+        env: impl Fn(&str) -> Option<String>,
+    ) -> Result<Option<Consul>, PlaceError> {
+        match self.kind {
+            Kind::Memory => Ok(None),
+            Kind::Consul | Kind::ConsulKv => {
+                let agent = consul_kv::agent(&self.url);
+                Ok(Some(Consul::new(ConsulConfig::new(&agent, env)?)?))
+            }
+        }
+    }
+
     /// The store of keys and values beside the registry, to read for stages; none if there is
     /// none. Nothing is sent yet.
     ///

@@ -26,6 +26,8 @@ pub struct Asked<'a> {
     pub deregister: Deregister,
     /// Whether a stage is granted a part of the key-value store, by its name.
     pub reads_keys: Option<&'a str>,
+    /// Whether the daemon registers itself.
+    pub registers_itself: bool,
     /// Whose rules hold.
     pub compat: Compat,
 }
@@ -40,6 +42,7 @@ impl<'a> Asked<'a> {
             provenance: *provenance,
             deregister: *deregister,
             reads_keys: reads.map(|stage| stage.name.as_str()),
+            registers_itself: config.fleet.registers(false),
             compat,
         }
     }
@@ -55,6 +58,12 @@ impl<'a> Asked<'a> {
                 faults
                     .push(format!("lifecycle.{key}: the registry {adapter} knows no maintenance"));
             }
+        }
+        if self.registers_itself && !can.key_values {
+            faults.push(format!(
+                "fleet.register: there is no Consul behind the registry {adapter} in which the \
+                 daemon could register itself"
+            ));
         }
         if let Rename::Overlap(_) = rename {
             if !self.provenance {

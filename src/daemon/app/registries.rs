@@ -11,7 +11,7 @@ use crate::{
     error::error_chain,
     model::host::{Compat, Host},
     pipeline::host_address,
-    registry::{Place, PlaceError, Registry},
+    registry::{Consul, Place, PlaceError, Registry},
     telemetry::event,
 };
 
@@ -77,6 +77,11 @@ pub(super) fn registry(uri: &str, host: &Host) -> anyhow::Result<(Place, Arc<dyn
     let env = |name: &str| std::env::var(name).ok();
     let registry = place.open(env, &host.hostname, original).map_err(with_code)?;
     Ok((place, registry))
+}
+
+/// The Consul agent of a registry, for the daemon itself.
+pub(super) fn agent(place: &Place) -> anyhow::Result<Option<Consul>> {
+    Ok(place.agent(|name| std::env::var(name).ok())?)
 }
 
 /// Wait until the registry is there, as often as the flags say.

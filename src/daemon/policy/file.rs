@@ -56,7 +56,7 @@ impl Follower {
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             clock.tick().await;
-            let read = source::oci(reference).await;
+            let read = source::pulled(reference).await;
             self.came(read, || Digest::of(reference.as_bytes())).await;
         }
     }

@@ -364,6 +364,9 @@ fn decide(catalog: &Catalog, id: &str) -> Decision {
         }
         (Some(service), Some(registered)) => match catalog.owner(registered) {
             Owner::OtherHost(host) => Decision::Conflict(format!("the daemon of host {host}")),
+            Owner::Member(host) => {
+                Decision::Conflict(format!("the daemon of host {host}, which registers itself"))
+            }
             Owner::Ours(_) => update(service, &differences(service, registered)),
             Owner::OtherEngine(_) if catalog.takes_place(service, registered) => {
                 update(service, &differences(service, registered))

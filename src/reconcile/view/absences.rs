@@ -149,6 +149,9 @@ impl Explainer {
             Owner::OtherHost(host) => {
                 (AbsenceKind::Foreign, format!("it was registered by the daemon of host {host}"))
             }
+            Owner::Member(host) => {
+                (AbsenceKind::Foreign, format!("it is the daemon of host {host} itself"))
+            }
             Owner::Unmarked => (
                 AbsenceKind::Foreign,
                 "it carries no mark: somebody else registered it, or a registrator did".into(),

@@ -69,7 +69,7 @@ impl Catalog {
         let entry = slot.entry.as_ref()?;
         match self.owner(&entry.registered) {
             Owner::Ours(container) | Owner::OtherEngine(container) => Some(container),
-            Owner::OtherHost(_) => None,
+            Owner::OtherHost(_) | Owner::Member(_) => None,
             Owner::Host | Owner::Unmarked => {
                 entry.written.as_ref().map(|written| written.container.clone())
             }

@@ -189,7 +189,7 @@ impl Catalog {
                 let same = engine.is_some() && engine == self.provenance.engine.as_ref();
                 same.then(|| ContainerId(container.clone()))
             }
-            Owner::Host | Owner::Unmarked => None,
+            Owner::Host | Owner::Unmarked | Owner::Member(_) => None,
         }
     }
 

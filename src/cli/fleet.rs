@@ -1,0 +1,39 @@
+//! `wharfinger fleet`: the daemons of a datacenter, by what they tell of themselves in Consul,
+//! and what they say of a service. (Recorded fleets are another thing: `crate::fleet`.)
+
+mod explain;
+mod host;
+mod status;
+
+use clap::{Args, Subcommand};
+
+use super::Printed;
+
+/// The flags of `fleet` and its commands.
+#[derive(Debug, Clone, Args)]
+pub struct FleetArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum Command {
+    /// Show the hosts with their bundles and waves; the exit code is 2 if one refuses, holds, is
+    /// lost or has an unhealthy stage.
+    Status(status::StatusArgs),
+    /// Say of every instance of a service which host and container it is of, under which bundle,
+    /// and, where the host listens, which stage made its name.
+    Explain(explain::ExplainArgs),
+}
+
+/// Carry out a command.
+///
+/// # Errors
+///
+/// Consul does not answer, or shows no daemon.
+pub async fn fleet(args: &FleetArgs) -> anyhow::Result<Printed> {
+    match &args.command {
+        Command::Status(args) => status::status(args).await,
+        Command::Explain(args) => explain::explain(args).await,
+    }
+}
