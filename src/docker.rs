@@ -16,6 +16,7 @@ mod odd;
 mod podman;
 mod ports;
 mod recorded;
+mod setup;
 mod signal;
 mod template;
 
@@ -28,9 +29,14 @@ use std::{
 use bollard::{errors::Error, query_parameters::EventsOptionsBuilder};
 use futures_util::{StreamExt as _, future, stream::BoxStream};
 
-use crate::model::{
-    container::{Container, ContainerId},
-    summary::Listed,
+use crate::{
+    fresh::Fresh,
+    model::{
+        container::{Container, ContainerId},
+        host::Engine,
+        setup::ImageFacts,
+        summary::Listed,
+    },
 };
 use about::concerned;
 use calls::{PING_LIMIT, within};
@@ -67,6 +73,26 @@ pub trait Source: Send + Sync {
     ///
     /// It is not known whether there is such a container, or what it is like.
     async fn inspect(&self, id: &ContainerId) -> Result<Option<Container>, SourceError>;
+
+    /// What is known of an image, by its identifier; none if the engine does not have it, or may
+    /// not be asked for it.
+    ///
+    /// # Errors
+    ///
+    /// It could not be asked.
+    async fn image(&self, id: &str) -> Result<Option<ImageFacts>, SourceError> {
+        let _ = id;
+        Ok(None)
+    }
+
+    /// What the engine is; none if there is none. The answer may be a minute old.
+    ///
+    /// # Errors
+    ///
+    /// It could not be asked, and never was.
+    async fn about(&self) -> Result<Option<Engine>, SourceError> {
+        Ok(None)
+    }
 
     /// Containers to be looked at again, from `since` on, or from the moment of
     /// the call on. The stream ends when the connection does. It may go silent
@@ -191,6 +217,8 @@ pub enum SourceError {
 pub struct Docker {
     client: client::Client,
     tags: Tags,
+    /// What the engine says of itself.
+    known: Fresh<Option<Engine>>,
 }
 
 impl Docker {
@@ -202,7 +230,8 @@ impl Docker {
     ///
     /// There is nothing to connect to, or it does not answer.
     pub async fn connect(host: Option<&str>, tags: Tags) -> Result<Self, ConnectError> {
-        Ok(Self { client: connect::connect(host).await?, tags })
+        let client = connect::connect(host).await?;
+        Ok(Self { client, tags, known: Fresh::default() })
     }
 }
 
@@ -232,6 +261,14 @@ impl Source for Docker {
             peer.through = through;
         }
         Ok(Some(container))
+    }
+
+    async fn image(&self, id: &str) -> Result<Option<ImageFacts>, SourceError> {
+        self.image_facts(id).await
+    }
+
+    async fn about(&self) -> Result<Option<Engine>, SourceError> {
+        self.known.get(async { self.engine_facts().await.map(Some) }).await
     }
 
     fn events(&self, since: Option<Moment>) -> BoxStream<'static, Result<Event, SourceError>> {

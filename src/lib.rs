@@ -13,6 +13,7 @@ mod entries;
 pub mod error;
 pub mod proxy;
 pub mod files;
+mod fresh;
 pub mod secrets;
 pub mod text;
 // The values that all of it is about.

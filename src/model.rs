@@ -6,4 +6,5 @@ pub mod layer;
 pub mod marks;
 pub mod registered;
 pub mod service;
+pub mod setup;
 pub mod summary;

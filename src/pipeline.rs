@@ -22,6 +22,7 @@ mod judge;
 mod lint;
 mod memory;
 mod outcome;
+mod remark;
 mod run;
 mod step;
 mod survey;
@@ -59,6 +60,8 @@ pub use health::{LastError, StageHealth};
 pub use labels::LabelFault;
 pub use lint::{Lint, lint};
 pub use outcome::{Change, Failure, Outcome, Trace, Veto};
+pub use remark::Remark;
+pub(crate) use remark::veto_code;
 pub(crate) use step::REGISTRATOR;
 pub use step::{Made, Mode, OnError, Rules, Selects, StageNote, Step};
 pub use survey::{Finding, Survey};
@@ -96,6 +99,12 @@ pub trait Stage: Send + Sync {
     /// it goes on there, so that it changes threads once for all stages of the same threads.
     fn threads(&self) -> Option<&Handle> {
         None
+    }
+
+    /// Whether it is shown what has to be asked for beyond the container itself: its image, the
+    /// registry's agent and the container engine.
+    fn wants_facts(&self) -> bool {
+        false
     }
 
     /// What its calls took, if that is measured.
@@ -156,6 +165,8 @@ pub struct Decision {
     pub verdicts: Vec<Verdict>,
     /// Services that the stage adds.
     pub added: Vec<Service>,
+    /// What it says of its verdicts beyond them: one for each, or none at all.
+    pub remarks: Vec<Remark>,
 }
 
 /// Why a stage gave no usable answer. Whatever it is, the container keeps the
@@ -383,6 +394,11 @@ impl Pipeline {
     /// pipelines of one digest decide alike, but for what lies outside of their stages.
     pub fn digest(&self) -> String {
         digest::of_steps(&self.steps)
+    }
+
+    /// Whether some stage is shown what has to be asked for; see [`Stage::wants_facts`].
+    pub fn wants_facts(&self) -> bool {
+        self.steps.iter().any(|step| step.stage().wants_facts())
     }
 
     /// How each stage has fared, in their order.

@@ -24,6 +24,7 @@ mod rehearse;
 mod retire;
 mod seen;
 mod state;
+mod surroundings;
 mod view;
 
 #[cfg(test)]
@@ -51,4 +52,5 @@ pub use state::{
     plan::{Action, Conflict, Plan, Reason, Removal, Successor},
     roster::{Row, Vetoed},
 };
+pub use surroundings::{Unknown, surroundings};
 pub use view::{Explained, Explainer, Explanation, Meant, Standing};

@@ -13,7 +13,10 @@ use std::{
     sync::Arc,
 };
 
-use crate::model::service::{CheckStatus, Service};
+use crate::model::{
+    host::Agent,
+    service::{CheckStatus, Service},
+};
 
 pub use crate::model::registered::Registered;
 pub use capabilities::{Capabilities, Marks};
@@ -46,6 +49,16 @@ pub trait Registry: Send + Sync {
     ///
     /// It could not be read whole; a failed read is never taken as empty.
     async fn read(&self) -> Result<BTreeMap<String, Registered>, RegistryError>;
+
+    /// The agent behind it; none if there is none, or it may not be asked. The answer may be a
+    /// minute old.
+    ///
+    /// # Errors
+    ///
+    /// It could not be asked, and never was.
+    async fn agent(&self) -> Result<Option<Agent>, RegistryError> {
+        Ok(None)
+    }
 
     /// Register a service, in the place of what has its ID.
     ///

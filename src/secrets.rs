@@ -91,6 +91,12 @@ pub fn container(mut container: Container, keep: impl Fn(&str) -> bool) -> (Cont
         hide(key, held);
     }
     container.labels.iter_mut().for_each(|(key, held)| hide(key, held));
+    if let Some(image) = &mut container.image_facts {
+        image.labels.iter_mut().for_each(|(key, held)| hide(key, held));
+    }
+    if let Some(check) = container.setup.as_mut().and_then(|setup| setup.health_check.as_mut()) {
+        hidden += command(&mut check.test);
+    }
     // What the daemon has found out of it, such as tags by a template.
     for held in container.attributes.values_mut() {
         if let Cow::Owned(shown) = known.hide(held) {
@@ -98,6 +104,21 @@ pub fn container(mut container: Container, keep: impl Fn(&str) -> bool) -> (Cont
         }
     }
     (container, hidden)
+}
+
+/// Hide what is secret in the words of a command, and say in how many of them.
+fn command(words: &mut [String]) -> usize {
+    let mut shown = Value::from(words.to_vec());
+    json(&mut shown);
+    let shown = shown.as_array().cloned().unwrap_or_default();
+    let mut hidden = 0;
+    for (word, shown) in words.iter_mut().zip(&shown) {
+        if let Some(shown) = shown.as_str().filter(|shown| shown != word) {
+            *word = shown.to_string();
+            hidden += 1;
+        }
+    }
+    hidden
 }
 
 /// The secrets of a container, to be found in the words of a stage that has seen them.
@@ -108,8 +129,13 @@ impl Known {
     /// Those of its variables and labels.
     pub fn of(container: &Container) -> Self {
         let env = container.env.iter().map(|(key, value)| (key, value));
+        let image = container.image_facts.iter().flat_map(|image| &image.labels);
+        // A command's words have no names.
+        let nameless = String::new();
+        let check = container.setup.iter().filter_map(|setup| setup.health_check.as_ref());
+        let check = check.flat_map(|check| &check.test).map(|word| (&nameless, word));
         let mut all: Vec<String> = Vec::new();
-        for (key, value) in env.chain(&container.labels) {
+        for (key, value) in env.chain(&container.labels).chain(image).chain(check) {
             let whole = Some(&**value).filter(|value| by_name(key, value));
             let found = whole.into_iter().chain(parts(value));
             all.extend(found.filter(|one| one.len() >= TELLING).map(String::from));
@@ -145,6 +171,25 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_is_known_of_image_and_setup_is_cleared_as_well() {
+        use crate::model::setup::{HealthCheck, ImageFacts, Setup};
+        let words = ["CMD", "probe", "--password", "hunter2hunter2"].map(String::from).to_vec();
+        let check = HealthCheck { test: words, ..HealthCheck::default() };
+        let labels = [("db.password", "correct-horse"), ("team", "shop")];
+        let labels = labels.map(|(key, value)| (key.to_string(), value.to_string())).into();
+        let mut one = crate::pipeline::tests::container();
+        one.setup = Some(Setup { health_check: Some(check), ..Setup::default() });
+        one.image_facts = Some(ImageFacts { labels, ..ImageFacts::default() });
+        let known = Known::of(&one);
+        assert_eq!(known.hide("it has correct-horse"), format!("it has {HIDDEN}"));
+        let (shown, hidden) = container(one, |_| false);
+        let text = serde_json::to_string(&shown).expect("JSON");
+        assert!(!text.contains("hunter2") && !text.contains("correct-horse"), "{text}");
+        assert!(text.contains("probe") && text.contains("shop"), "{text}");
+        assert_eq!(hidden, 2);
+    }
 
     #[test]
     fn json_stays_json_without_its_secrets() {

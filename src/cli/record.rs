@@ -18,6 +18,7 @@ use crate::{
     config::Config,
     daemon::app::Parts,
     fleet::{Line, Recordable},
+    reconcile::surroundings,
     secrets,
     text::counted,
 };
@@ -60,13 +61,15 @@ pub async fn record(args: &RecordArgs) -> anyhow::Result<()> {
     let ids = parts.source.list().await?;
     let bar = progress(ids.len() as u64, "containers");
     let (source, pipeline, host) = (&parts.source, &parts.pipeline, &parts.host);
+    let registry = parts.registry.as_deref();
     let granted = granted.as_ref();
     let lines = stream::iter(ids).map(|id| async move {
-        let Some(container) = source.inspect(&id).await? else { return Ok(None) };
+        let Some(mut container) = source.inspect(&id).await? else { return Ok(None) };
         if !container.state.is_running() {
             return Ok(None);
         }
-        anyhow::Ok(Some(Line::record(pipeline, host, container, granted).await))
+        let host = surroundings(&**source, registry, pipeline, host, &mut container).await?;
+        anyhow::Ok(Some(Line::record(pipeline, &host, container, granted).await))
     });
     let mut lines = lines.buffered(AT_ONCE);
     let mut out = Out::create(&args.out)?;

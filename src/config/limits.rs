@@ -215,7 +215,10 @@ mod tests {
             let add = |n| Service { id: format!("added-{n}"), tags: tags.clone(), ..like.clone() };
             let verdicts = vec![Verdict::Veto("no".into()); services.len()];
             let added = (0..self.0).map(add).collect();
-            Called { result: Ok(Decision { verdicts, added }), messages: Vec::new() }
+            Called {
+                result: Ok(Decision { verdicts, added, remarks: Vec::new() }),
+                messages: Vec::new(),
+            }
         }
     }
 

@@ -374,6 +374,8 @@ pub async fn host(args: &OfferArgs) -> anyhow::Result<Host> {
         address_label: args.use_ip_from_label.clone().filter(|label| !label.is_empty()),
         compat,
         flags,
+        agent: None,
+        engine: None,
     })
 }
 

@@ -10,8 +10,9 @@ use bollard::{
 use super::{
     Docker, Inspected, SourceError, client, inspect, odd,
     podman::{self, Removal},
+    setup,
 };
-use crate::model::{container::ContainerId, summary::Listed};
+use crate::model::{container::ContainerId, host::Engine, setup::ImageFacts, summary::Listed};
 
 impl Docker {
     pub(super) async fn listed(&self, summaries: bool) -> Result<Vec<Listed>, SourceError> {
@@ -52,6 +53,31 @@ impl Docker {
             return Ok(None);
         }
         Err(SourceError::Docker { attempt, source })
+    }
+
+    /// What is known of an image; none if the engine does not have it any more, or a proxy before
+    /// it answers for containers only.
+    pub(super) async fn image_facts(&self, id: &str) -> Result<Option<ImageFacts>, SourceError> {
+        if id.is_empty() {
+            return Ok(None);
+        }
+        let attempt = || format!("inspect image {id}");
+        match self.ask("", attempt, || self.client.inspect_image(id)).await {
+            Ok(image) => Ok(Some(setup::image(image))),
+            Err(SourceError::Docker {
+                source: Error::DockerResponseServerError { status_code: 401 | 403 | 404, .. },
+                ..
+            }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Which engine it is, and of which version.
+    pub(super) async fn engine_facts(&self) -> Result<Engine, SourceError> {
+        let version = self.client.version();
+        let version = within(PING_LIMIT, || "ask Docker for its version".into(), version).await?;
+        let kind = if podman::made(&version) { "podman" } else { "docker" };
+        Ok(Engine { kind: kind.into(), version: version.version.unwrap_or_default() })
     }
 
     /// The answer to a call, within the limit; it is made again where Podman has

@@ -31,7 +31,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::inspected::Inspected;
+use super::inspected::{Inspected, InspectedImage};
 use crate::{files, model::summary::Listed};
 
 use events::Feed;
@@ -149,6 +149,12 @@ impl Client {
         let inspected: Inspected = parse(&body)?;
         let whole = whole.then(|| String::from_utf8_lossy(&body).into_owned());
         Ok(Inspected { whole, ..inspected })
+    }
+
+    /// What Docker prints of an image.
+    pub(super) async fn inspect_image(&self, id: &str) -> Result<InspectedImage, Error> {
+        let path = format!("/images/{}/json", utf8_percent_encode(id, PLAIN));
+        self.json(&path, NOTHING, CONTAINER).await
     }
 
     /// The containers of a kind, whole or not at all.

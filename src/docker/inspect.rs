@@ -8,6 +8,7 @@ use super::{
     inspected::{ContainerConfig, ContainerState, EndpointSettings, Inspected},
     life::{life, network_mode},
     ports::{exposed, pending, published},
+    setup,
     signal::{self, SIGTERM},
     template::{self, HttpGet, Template, TemplateError},
 };
@@ -139,6 +140,8 @@ pub fn container(
         created_at: response.created.clone().unwrap_or_default(),
         started_at: started_at(state),
         attributes,
+        setup: (!response.obscure).then(|| setup::of(response)),
+        image_facts: None,
     })
 }
 

@@ -25,6 +25,10 @@ pub struct Inspected {
     pub(super) config: Option<ContainerConfig>,
     pub(super) host_config: Option<HostConfig>,
     pub(super) network_settings: Option<NetworkSettings>,
+    pub(super) mounts: Option<Vec<MountPoint>>,
+    /// Something of how it was set up is there that cannot be read.
+    #[serde(skip)]
+    pub(super) obscure: bool,
     /// All of the answer, where a template is to be rendered over it.
     #[serde(skip)]
     pub(super) whole: Option<String>,
@@ -60,6 +64,7 @@ pub(super) struct ContainerConfig {
     pub(super) exposed_ports: Option<Vec<String>>,
     pub(super) healthcheck: Option<HealthCheck>,
     pub(super) stop_signal: Option<String>,
+    pub(super) user: Option<String>,
 }
 
 /// Its health check.
@@ -67,6 +72,10 @@ pub(super) struct ContainerConfig {
 #[serde(rename_all = "PascalCase")]
 pub(super) struct HealthCheck {
     pub(super) test: Option<Vec<String>>,
+    pub(super) interval: Option<i64>,
+    pub(super) timeout: Option<i64>,
+    pub(super) start_period: Option<i64>,
+    pub(super) retries: Option<i64>,
 }
 
 /// What it was started with.
@@ -76,6 +85,54 @@ pub(super) struct HostConfig {
     pub(super) network_mode: Option<String>,
     pub(super) port_bindings: Option<PortMap>,
     pub(super) publish_all_ports: Option<bool>,
+    pub(super) privileged: Option<bool>,
+    pub(super) cap_add: Option<Vec<String>>,
+    pub(super) cap_drop: Option<Vec<String>>,
+    pub(super) readonly_rootfs: Option<bool>,
+    pub(super) tmpfs: Option<HashMap<String, String>>,
+    pub(super) restart_policy: Option<Restarts>,
+    pub(super) memory: Option<i64>,
+    pub(super) nano_cpus: Option<i64>,
+    pub(super) cpu_quota: Option<i64>,
+    pub(super) cpu_period: Option<i64>,
+    pub(super) pids_limit: Option<i64>,
+}
+
+/// When it is started again.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Restarts {
+    pub(super) name: Option<String>,
+    pub(super) maximum_retry_count: Option<i64>,
+}
+
+/// A part of its files that is not of its image.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct MountPoint {
+    #[serde(rename = "Type")]
+    pub(super) kind: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) source: Option<String>,
+    pub(super) destination: Option<String>,
+    #[serde(rename = "RW")]
+    pub(super) writable: Option<bool>,
+}
+
+/// An answer about an image.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct InspectedImage {
+    pub(super) id: Option<String>,
+    pub(super) repo_digests: Option<Vec<String>>,
+    pub(super) config: Option<ImageConfig>,
+}
+
+/// What an image says of the containers that are made of it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ImageConfig {
+    pub(super) labels: Option<HashMap<String, String>>,
 }
 
 /// Where it is reached.

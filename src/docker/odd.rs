@@ -24,6 +24,24 @@ const WHOLE: [&str; 9] = [
     "/NetworkSettings/Ports",
     "/State",
 ];
+/// How a container was set up. What a policy asks about must not be taken for harmless where it
+/// was said in another form: then nothing of it is known.
+const SETUP: [&str; 14] = [
+    "/Config/User",
+    "/Config/Healthcheck",
+    "/HostConfig/Privileged",
+    "/HostConfig/CapAdd",
+    "/HostConfig/CapDrop",
+    "/HostConfig/ReadonlyRootfs",
+    "/HostConfig/Tmpfs",
+    "/HostConfig/RestartPolicy",
+    "/HostConfig/Memory",
+    "/HostConfig/NanoCpus",
+    "/HostConfig/CpuQuota",
+    "/HostConfig/CpuPeriod",
+    "/HostConfig/PidsLimit",
+    "/Mounts",
+];
 const STATUS: &str = "/State/Status";
 
 /// A container as `docker inspect` prints it, as far as it can be read, with all of the answer
@@ -55,7 +73,14 @@ fn readable(answer: &Value) -> Result<Inspected, InspectFault> {
     if lost(&STATUS) && !tells {
         return Err(InspectFault::Unreadable(STATUS));
     }
-    Inspected::deserialize(&mended).map_err(|_| InspectFault::Missing("Config"))
+    let differs = |place: &str| {
+        let (said, read) = (answer.pointer(place), mended.pointer(place));
+        said.is_some_and(|value| !is_blank(value)) && said != read
+    };
+    let obscure = SETUP.iter().any(|place| differs(place));
+    let inspected = Inspected::deserialize(&mended);
+    let inspected = inspected.map_err(|_| InspectFault::Missing("Config"))?;
+    Ok(Inspected { obscure, ..inspected })
 }
 
 /// The identifiers of a list of containers, as far as each of them has one; none

@@ -10,12 +10,17 @@ use futures_util::{StreamExt as _, stream, stream::BoxStream};
 use serde_json::{Map, Value};
 
 use super::{
-    Event, InspectFault, Moment, Source, SourceError, Tags, container, inspect::owner,
-    inspected::Inspected, odd,
+    Event, InspectFault, Moment, Source, SourceError, Tags, container,
+    inspect::owner,
+    inspected::{Inspected, InspectedImage},
+    odd, setup,
 };
 use crate::{
     files,
-    model::container::{Container, ContainerId},
+    model::{
+        container::{Container, ContainerId},
+        setup::ImageFacts,
+    },
 };
 
 /// Recorded containers, which never change.
@@ -44,21 +49,26 @@ pub enum RecordedError {
 
 impl Recorded {
     /// Read files with what `docker inspect` prints. A container that shares
-    /// another's network finds it in any of them.
+    /// another's network finds it in any of them, and so it does its image, which
+    /// `docker inspect` prints as well.
     ///
     /// # Errors
     ///
     /// See [`RecordedError`].
     pub fn read(files: &[PathBuf], tags: &Tags) -> Result<Self, RecordedError> {
-        let mut responses = Vec::new();
+        let (mut responses, mut images) = (Vec::new(), Images::new());
         for file in files {
-            responses.extend(parse(file, tags)?);
+            let read = parse(file)?;
+            images.extend(read.images);
+            for one in read.containers {
+                responses.push(inspected(one, tags)?);
+            }
         }
         let mut containers = BTreeMap::new();
         for response in &responses {
             let name = || response.name.clone().unwrap_or_default();
             let running = response.state.as_ref().and_then(|state| state.running);
-            match (read(response, &responses, tags), &response.id) {
+            match (read(response, &responses, &images, tags), &response.id) {
                 (Ok(container), _) => {
                     containers.insert(container.id.clone(), Ok(container));
                 }
@@ -86,10 +96,11 @@ impl Recorded {
             Some(b'{') => vec![serde_json::from_slice(text).map_err(wrong)?],
             _ => serde_json::from_slice(text).map_err(wrong)?,
         };
-        let all: Vec<_> =
-            all.into_iter().map(|one| inspected(one, tags)).collect::<Result<_, _>>()?;
+        let Entries { containers, images } = Entries::of(all);
+        let all = containers.into_iter().map(|one| inspected(one, tags));
+        let all: Vec<_> = all.collect::<Result<_, _>>()?;
         let first = all.first().ok_or_else(|| RecordedError::Empty(file.into()))?;
-        read(first, &all, tags).map_err(|fault| {
+        read(first, &all, &images, tags).map_err(|fault| {
             RecordedError::Container(first.name.clone().unwrap_or_default(), fault)
         })
     }
@@ -108,22 +119,52 @@ impl Recorded {
     }
 }
 
+/// Images by their identifiers.
+type Images = BTreeMap<String, ImageFacts>;
+
+/// What is in a recording.
+struct Entries {
+    containers: Vec<Map<String, Value>>,
+    images: Images,
+}
+
+impl Entries {
+    /// `docker inspect` prints containers and images into one list. Of an image that cannot be
+    /// read nothing is known.
+    fn of(all: Vec<Map<String, Value>>) -> Self {
+        let is_image = |one: &Map<String, Value>| {
+            one.contains_key("RepoDigests") && !one.contains_key("State")
+        };
+        let (images, containers): (Vec<_>, Vec<_>) = all.into_iter().partition(is_image);
+        let image = |one| {
+            let image: InspectedImage = serde_json::from_value(Value::Object(one)).ok()?;
+            Some((image.id.clone()?, setup::image(image)))
+        };
+        Self { containers, images: images.into_iter().filter_map(image).collect() }
+    }
+}
+
 /// Read a container; the one whose network it shares is among all.
-fn read(response: &Inspected, all: &[Inspected], tags: &Tags) -> Result<Container, InspectFault> {
+fn read(
+    response: &Inspected,
+    all: &[Inspected],
+    images: &Images,
+    tags: &Tags,
+) -> Result<Container, InspectFault> {
     let (peer, through) = owner(response, all).unzip();
     let mut container = container(response, peer, tags)?;
     if let (Some(peer), Some(through)) = (&mut container.network_peer, through) {
         peer.through = through;
     }
+    container.image_facts = images.get(&container.image_id).cloned();
     Ok(container)
 }
 
-fn parse(file: &Path, tags: &Tags) -> Result<Vec<Inspected>, RecordedError> {
+fn parse(file: &Path) -> Result<Entries, RecordedError> {
     let text = files::read(file, files::RECORDED)
         .map_err(|error| RecordedError::Read(file.into(), error))?;
     let all: Result<Vec<Map<String, Value>>, _> = serde_json::from_slice(&text);
-    let all = all.map_err(|error| RecordedError::Parse(file.into(), error))?;
-    all.into_iter().map(|one| inspected(one, tags)).collect()
+    Ok(Entries::of(all.map_err(|error| RecordedError::Parse(file.into(), error))?))
 }
 
 /// One container of a recording.

@@ -9,6 +9,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::setup::{ImageFacts, Setup};
+
 /// The full identifier of a container, 64 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -193,6 +195,12 @@ pub struct Container {
     pub started_at: Option<String>,
     /// Further facts for the stages, by their documented keys.
     pub attributes: BTreeMap<String, String>,
+    /// How it was set up; none if that is not known, or not all of it can be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub setup: Option<Setup>,
+    /// What is known of its image; none if nobody has asked, or the engine does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_facts: Option<ImageFacts>,
 }
 
 impl Container {
@@ -219,6 +227,8 @@ impl Container {
             created_at: String::new(),
             started_at: None,
             attributes: BTreeMap::new(),
+            setup: None,
+            image_facts: None,
         }
     }
 

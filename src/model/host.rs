@@ -55,6 +55,34 @@ pub struct Host {
     pub compat: Compat,
     /// The flags that have a value, by their long names, for the stages.
     pub flags: BTreeMap<String, String>,
+    /// The agent of the registry; none if there is none, or nobody has asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Agent>,
+    /// The container engine; none if nobody has asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<Engine>,
+}
+
+/// What a Consul agent says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agent {
+    /// The name of its node.
+    pub node: String,
+    /// Its datacenter.
+    pub datacenter: String,
+    /// Its version.
+    pub version: String,
+    /// The metadata of its node.
+    pub node_meta: BTreeMap<String, String>,
+}
+
+/// What a container engine says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Engine {
+    /// `docker`, `podman` or another name in small letters.
+    pub kind: String,
+    /// Its version.
+    pub version: String,
 }
 
 impl Host {

@@ -76,6 +76,7 @@ mod tests {
             stage: stage.into(),
             changes: changes.into_iter().map(|(id, change)| (id.to_string(), change)).collect(),
             would_be: Vec::new(),
+            remarks: Vec::new(),
             skipped: false,
             failure: None,
             messages: Vec::new(),

@@ -5,7 +5,12 @@ use std::{collections::BTreeMap, time::Duration};
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
-use super::{Change, Mode, StageError, Step};
+use super::{Change, Mode, Remark, StageError, Step};
+
+/// The codes of one stage that are counted apart: a stage may make them of what containers say.
+const MOST_CODES: usize = 20;
+/// What further codes are counted as.
+const OTHER: &str = "other";
 
 /// What is counted of a stage since the daemon's start. What it says is counted
 /// when it says it, and when a remembered answer counts under another mode for the first time.
@@ -23,6 +28,10 @@ pub struct StageFigures {
     pub failures: BTreeMap<String, u64>,
     /// Services that it vetoed.
     pub vetoes: u64,
+    /// Services that it vetoed with a code, by the code, of which there are few; those with others
+    /// count as `other`.
+    #[serde(default)]
+    pub veto_codes: BTreeMap<String, u64>,
     /// Services that it changed.
     pub changes: u64,
     /// Services that it added.
@@ -80,7 +89,45 @@ impl StageFigures {
         }
     }
 
+    /// Count the codes of vetoes that count.
+    pub(super) fn count_codes(&mut self, step: &Step, remarks: &[(String, Remark)]) {
+        if step.rules().mode == Mode::Monitor {
+            return;
+        }
+        for code in remarks.iter().filter_map(|(_, remark)| remark.code.as_deref()) {
+            let known = self.veto_codes.contains_key(code) || self.veto_codes.len() < MOST_CODES;
+            let code = if known { code } else { OTHER };
+            *self.veto_codes.entry(code.into()).or_default() += 1;
+        }
+    }
+
     pub(super) fn count_failure(&mut self, error: &StageError) {
         *self.failures.entry(error.kind().into()).or_default() += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::pipeline::{Rules, Unloaded};
+
+    #[test]
+    fn codes_are_counted_and_bounded() {
+        let step = Step::new(Arc::new(Unloaded::new("s", "it is not there")));
+        let remarks: Vec<_> = (0..50)
+            .map(|n| (String::new(), Remark::new(Some(format!("code-{n}")), Vec::new())))
+            .collect();
+        let mut figures = StageFigures::default();
+        figures.count_codes(&step, &remarks);
+        figures.count_codes(&step, &remarks[..1]);
+        assert_eq!(figures.veto_codes.len(), MOST_CODES + 1);
+        assert_eq!(figures.veto_codes["code-0"], 2);
+        assert_eq!(figures.veto_codes.values().sum::<u64>(), 51);
+        let monitored = step.with(Rules { mode: Mode::Monitor, ..Rules::default() });
+        let mut figures = StageFigures::default();
+        figures.count_codes(&monitored, &remarks);
+        assert!(figures.veto_codes.is_empty());
     }
 }

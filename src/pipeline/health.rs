@@ -15,7 +15,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
-use super::{Change, Made, Mode, StageError, StageFigures, Stats, Step};
+use super::{Change, Made, Mode, Remark, StageError, StageFigures, Stats, Step};
 use crate::model::{container::ContainerId, layer::Layer};
 use crate::telemetry::event;
 
@@ -88,6 +88,13 @@ struct Seen {
     at: Instant,
 }
 
+/// What a stage said that is counted.
+#[derive(Clone, Copy)]
+pub(super) struct Said<'a> {
+    pub(super) changes: &'a [(String, Change)],
+    pub(super) remarks: &'a [(String, Remark)],
+}
+
 impl Record {
     /// A call has ended.
     pub(super) fn called(&self, time: Duration, could_be_remembered: bool) {
@@ -105,20 +112,18 @@ impl Record {
     }
 
     /// A call had a valid answer with these changes.
-    pub(super) fn answered(
-        &self,
-        step: &Step,
-        container: &ContainerId,
-        changes: &[(String, Change)],
-    ) {
+    pub(super) fn answered(&self, step: &Step, container: &ContainerId, said: Said<'_>) {
         let mut state = self.lock();
-        state.figures.count(step, changes);
+        state.figures.count(step, said.changes);
+        state.figures.count_codes(step, said.remarks);
         state.note(step.name(), container, false);
     }
 
     /// An answer that was remembered counts for what it does under another mode.
-    pub(super) fn counted_anew(&self, step: &Step, changes: &[(String, Change)]) {
-        self.lock().figures.count(step, changes);
+    pub(super) fn counted_anew(&self, step: &Step, said: Said<'_>) {
+        let mut state = self.lock();
+        state.figures.count(step, said.changes);
+        state.figures.count_codes(step, said.remarks);
     }
 
     /// There was no valid answer.

@@ -35,6 +35,7 @@ impl<'a> Hush<'a> {
         let mut judged = answer.map_err(|error| self.error(error))?;
         self.all(&mut judged.warnings);
         judged.vetoed.iter_mut().for_each(|veto| self.hide(&mut veto.reason));
+        judged.remarks.iter_mut().for_each(|(_, remark)| self.all(&mut remark.notes));
         for (_, change) in &mut judged.changes {
             if let Change::Vetoed(reason) = change {
                 self.hide(reason);

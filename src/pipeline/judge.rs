@@ -3,7 +3,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Bounds, Change, Decision, Gate, StageError, Step, Verdict, Veto, diff, validate};
+use super::{
+    Bounds, Change, Decision, Gate, Remark, StageError, Step, Verdict, Veto, diff, health::Said,
+    validate,
+};
 use crate::model::{container::Container, host::Host, service::Service};
 
 /// A decision that may be used, carried out on the services it was made for.
@@ -13,8 +16,17 @@ pub(super) struct Judged {
     pub(super) vetoed: Vec<Veto>,
     /// What differs, by the IDs that the services had before.
     pub(super) changes: Vec<(String, Change)>,
+    /// What the stage says of its verdicts beyond them, likewise.
+    pub(super) remarks: Vec<(String, Remark)>,
     /// What of the container's own words was mended or left out.
     pub(super) warnings: Vec<String>,
+}
+
+impl Judged {
+    /// What of it is counted.
+    pub(super) fn said(&self) -> Said<'_> {
+        Said { changes: &self.changes, remarks: &self.remarks }
+    }
 }
 
 /// What a decision is held against.
@@ -30,7 +42,7 @@ pub(super) struct Judge<'a> {
 impl Judge<'_> {
     /// Hold a decision against the rules, and carry it out.
     pub(super) fn judge(&self, decision: Decision) -> Result<Judged, StageError> {
-        let Decision { verdicts, added } = decision;
+        let Decision { verdicts, added, remarks } = decision;
         if verdicts.len() != self.services.len() {
             return invalid(format!(
                 "{} verdicts for {} services",
@@ -49,6 +61,7 @@ impl Judge<'_> {
             services: Vec::with_capacity(verdicts.len() + added.len()),
             vetoed: Vec::new(),
             changes: Vec::new(),
+            remarks: Vec::new(),
             warnings: Vec::new(),
         };
         // A stage of the daemon's own hands on what a container says: a bad word costs that word
@@ -60,6 +73,8 @@ impl Judge<'_> {
         for (before, verdict) in self.services.iter().zip(verdicts) {
             self.verdict(&mut judged, before, verdict)?;
         }
+        let ids = self.services.iter().map(|before| before.id.clone());
+        judged.remarks = ids.zip(remarks).filter(|(_, remark)| !remark.is_empty()).collect();
         let added_from = judged.services.len();
         for service in added {
             self.added(&mut judged, service)?;

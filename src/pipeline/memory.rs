@@ -15,7 +15,7 @@ use std::{
 use lru::LruCache;
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Message, Mode, Verdict, digest::Digest};
+use super::{Decision, Message, Mode, Remark, Verdict, digest::Digest};
 use crate::model::service::Service;
 use patch::Patch;
 
@@ -43,6 +43,7 @@ pub(super) struct Packed(Vec<u8>);
 struct Kept<'a> {
     verdicts: Vec<KeptVerdict<'a>>,
     added: Cow<'a, [Service]>,
+    remarks: Cow<'a, [Remark]>,
     messages: Cow<'a, [Message]>,
     counted: Mode,
 }
@@ -123,18 +124,26 @@ pub(super) fn pack(
         Verdict::Veto(reason) => KeptVerdict::Veto(Cow::Borrowed(reason)),
     });
     let (verdicts, added) = (kept.collect(), decision.added.as_slice().into());
-    let kept = Kept { verdicts, added, messages: messages.into(), counted };
+    // Mostly nothing is said.
+    let silent = decision.remarks.iter().all(Remark::is_empty);
+    let remarks = if silent { &[][..] } else { &decision.remarks };
+    let (remarks, messages) = (remarks.into(), messages.into());
+    let kept = Kept { verdicts, added, remarks, messages, counted };
     Packed(postcard::to_allocvec(&kept).expect("all its lists have a length"))
 }
 
 fn restored(kept: Kept<'_>, services: &[Service]) -> Answer {
-    let Kept { verdicts, added, messages, counted } = kept;
+    let Kept { verdicts, added, remarks, messages, counted } = kept;
     let verdicts = verdicts.into_iter().zip(services).map(|(kept, before)| match kept {
         KeptVerdict::Keep => Verdict::Keep,
         KeptVerdict::Replace(patch) => Verdict::Replace(Box::new(patch.applied_to(before))),
         KeptVerdict::Veto(reason) => Verdict::Veto(reason.into_owned()),
     });
-    let decision = Decision { verdicts: verdicts.collect(), added: added.into_owned() };
+    let decision = Decision {
+        verdicts: verdicts.collect(),
+        added: added.into_owned(),
+        remarks: remarks.into_owned(),
+    };
     Answer { decision, messages: messages.into_owned(), counted }
 }
 
@@ -150,7 +159,7 @@ mod tests {
 
     fn answer(bytes: usize) -> Answer {
         let verdicts = vec![Verdict::Veto("x".repeat(bytes))];
-        let decision = Decision { verdicts, added: Vec::new() };
+        let decision = Decision { verdicts, added: Vec::new(), remarks: Vec::new() };
         Answer { decision, messages: Vec::new(), counted: Mode::Enforce }
     }
 
@@ -206,7 +215,7 @@ mod tests {
         let mut after = before[0].clone();
         after.tags.push("blessed".into());
         let verdicts = vec![Verdict::Replace(Box::new(after)), Verdict::Keep];
-        let decision = Decision { verdicts, added: before.clone() };
+        let decision = Decision { verdicts, added: before.clone(), remarks: Vec::new() };
         let answer = Answer { decision, messages: Vec::new(), counted: Mode::Monitor };
         let kept = pack(&before, &answer.decision, &answer.messages, answer.counted);
         let added = postcard::to_allocvec(&before).expect("bytes").len();

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FieldChange, Message, Mode, OnError, StageError, Step, judge::Judged};
+use super::{FieldChange, Message, Mode, OnError, Remark, StageError, Step, judge::Judged};
 use crate::model::service::Service;
 
 /// A service that a stage vetoed.
@@ -50,6 +50,9 @@ pub struct Trace {
     /// What a monitored stage would have changed if it were enforced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub would_be: Vec<(String, Change)>,
+    /// What the stage says of its verdicts beyond them, by the same IDs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<(String, Remark)>,
     /// Whether the container is not among those that the stage is for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub skipped: bool,
@@ -111,6 +114,7 @@ impl Trace {
             stage: step.name().to_string(),
             changes: Vec::new(),
             would_be: Vec::new(),
+            remarks: Vec::new(),
             skipped: false,
             failure: None,
             messages: Vec::new(),
@@ -148,6 +152,9 @@ impl Outcome {
     ) -> Result<Then, StageError> {
         let rules = step.rules();
         let mut end = Ok(Then::GoOn);
+        if let Ok(judged) = &answer {
+            trace.remarks.clone_from(&judged.remarks);
+        }
         match (rules.mode, answer) {
             (Mode::Enforce, Ok(judged)) => {
                 self.services = judged.services;

@@ -169,7 +169,7 @@ impl Pipeline {
         let answer = result.and_then(|decision| judge.judge(decision));
         step.record().called(began.elapsed(), key.is_some());
         let judged = answer?;
-        step.record().answered(step, &container.id, &judged.changes);
+        step.record().answered(step, &container.id, judged.said());
         if let (Some(memory), Some(key), Some(packed)) = (&self.memory, key, packed) {
             memory.put(key, packed);
         }
@@ -190,7 +190,7 @@ impl Pipeline {
         // What it only would have done before it does now, or the other way round.
         if let (Some(memory), Some(key)) = (&self.memory, key.filter(|_| known.counted != counted))
         {
-            step.record().counted_anew(step, &judged.changes);
+            step.record().counted_anew(step, judged.said());
             memory
                 .put(key, memory::pack(judge.services, &known.decision, &known.messages, counted));
         }

@@ -59,6 +59,8 @@ pub(crate) fn container() -> Container {
         created_at: String::new(),
         started_at: None,
         attributes: BTreeMap::new(),
+        setup: None,
+        image_facts: None,
     }
 }
 
@@ -72,6 +74,8 @@ pub(crate) fn host() -> Host {
         address_label: None,
         compat: Compat::None,
         flags: BTreeMap::new(),
+        agent: None,
+        engine: None,
     }
 }
 
@@ -91,16 +95,24 @@ async fn run(answers: &[(&'static str, Answer)]) -> (Result<Outcome, PipelineErr
 fn veto_first(services: &[Service]) -> Result<Decision, StageError> {
     let mut verdicts = vec![Verdict::Keep; services.len()];
     verdicts[0] = Verdict::Veto("no".into());
-    Ok(Decision { verdicts, added: Vec::new() })
+    Ok(Decision { verdicts, added: Vec::new(), remarks: Vec::new() })
 }
 
 fn keep(services: &[Service]) -> Result<Decision, StageError> {
-    Ok(Decision { verdicts: vec![Verdict::Keep; services.len()], added: Vec::new() })
+    Ok(Decision {
+        verdicts: vec![Verdict::Keep; services.len()],
+        added: Vec::new(),
+        remarks: Vec::new(),
+    })
 }
 
 fn add_one(services: &[Service]) -> Result<Decision, StageError> {
     let added = Service { id: "made-up".into(), ..services[0].clone() };
-    Ok(Decision { verdicts: vec![Verdict::Keep; services.len()], added: vec![added] })
+    Ok(Decision {
+        verdicts: vec![Verdict::Keep; services.len()],
+        added: vec![added],
+        remarks: Vec::new(),
+    })
 }
 
 fn rename(services: &[Service]) -> Result<Decision, StageError> {
@@ -108,7 +120,11 @@ fn rename(services: &[Service]) -> Result<Decision, StageError> {
         let tags = vec!["t".to_string()];
         Verdict::Replace(Box::new(Service { name: "x".into(), tags, ..service.clone() }))
     };
-    Ok(Decision { verdicts: services.iter().map(renamed).collect(), added: Vec::new() })
+    Ok(Decision {
+        verdicts: services.iter().map(renamed).collect(),
+        added: Vec::new(),
+        remarks: Vec::new(),
+    })
 }
 
 fn fail(_: &[Service]) -> Result<Decision, StageError> {

@@ -17,6 +17,7 @@ mod tell;
 mod verify;
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -30,6 +31,7 @@ use super::{
     job::{Job, JobError, Next, looks},
     options::{Options, Rules},
     state::{Offer, Planned, State, Wanted, history::ChangeKind, overview::Became, plan::Plan},
+    surroundings::{Unknown, surroundings},
 };
 use crate::{
     docker::{Moment, Source},
@@ -203,6 +205,16 @@ impl Shared {
             self.state().note_settled(container, observed.asked);
         }
         Ok(next)
+    }
+
+    /// What the pipeline's stages are shown beside the container itself.
+    pub(super) async fn surroundings(
+        &self,
+        pipeline: &Pipeline,
+        container: &mut Container,
+    ) -> Result<Cow<'_, Host>, Unknown> {
+        let (source, registry) = (&*self.source, &*self.registry);
+        surroundings(source, Some(registry), pipeline, &self.rules.host, container).await
     }
 
     /// Do what follows from what was found out about a container.

@@ -95,10 +95,24 @@ pub struct StageDecision {
     pub changes: Vec<Effect>,
     /// What a monitored stage would have done.
     pub would_be: Vec<Effect>,
+    /// What it says of its verdicts beyond them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<RemarkTold>,
     /// Whether the container is not among those that it is for.
     pub skipped: bool,
     /// How it failed, if that did not end the run.
     pub failure: Option<String>,
+}
+
+/// What a stage says of its verdict on one service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemarkTold {
+    /// The service's ID before.
+    pub service: String,
+    /// A word for the kind of the veto.
+    pub code: Option<String>,
+    /// For people.
+    pub notes: Vec<String>,
 }
 
 /// What a stage did to one service.

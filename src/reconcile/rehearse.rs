@@ -248,7 +248,8 @@ impl Run<'_> {
         let (shared, id) = (&self.rehearsal.shared, observed.id.clone());
         forecast.had = !shared.state().catalog.had(&id).is_empty();
         if let (Some(container), Some(outcome)) = (observed.running(), &observed.outcome) {
-            let (pipeline, host) = (shared.pipeline(), &shared.rules.host);
+            let host = observed.host.as_ref().unwrap_or(&shared.rules.host);
+            let pipeline = shared.pipeline();
             forecast.unsettled = pipeline.run_again(container, host, outcome).await;
             forecast.gate = shared.rules.lifecycle.gate(container);
             self.survey.note(container, &outcome.services);

@@ -16,6 +16,7 @@ use super::{
     cycle::Shared,
     difference::differences,
     state::plan::conflict,
+    surroundings::Unknown,
 };
 use crate::model::marks::Owner;
 use crate::{
@@ -25,7 +26,7 @@ use crate::{
         registered::Registered,
         service::Service,
     },
-    pipeline::{Lint, Outcome, PipelineError, StageNote, Survey, lint},
+    pipeline::{Lint, Outcome, PipelineError, StageError, StageNote, Survey, lint},
     registry::body,
 };
 
@@ -130,10 +131,10 @@ impl Explainer {
 
     async fn container(
         &self,
-        container: Container,
+        mut container: Container,
         registered: &BTreeMap<String, Registered>,
     ) -> Explanation {
-        let (pipeline, host) = (self.shared.pipeline(), &self.shared.rules.host);
+        let pipeline = self.shared.pipeline();
         let mut explanation = Explanation {
             container: None,
             hidden: 0,
@@ -145,9 +146,15 @@ impl Explainer {
             warnings: Vec::new(),
         };
         let mut failure: Option<PipelineError> = None;
+        let host = self.shared.surroundings(&pipeline, &mut container).await;
         if container.state.is_running() {
-            match pipeline.evaluate(&container, host).await {
+            let evaluated = match &host {
+                Ok(host) => pipeline.evaluate(&container, host).await,
+                Err(unknown) => Err(unknown_to(&container, unknown)),
+            };
+            match evaluated {
                 Ok(outcome) => {
+                    let host = host.as_deref().unwrap_or(&self.shared.rules.host);
                     let again = pipeline.run_again(&container, host, &outcome).await;
                     explanation.warnings.extend(again.iter().map(ToString::to_string));
                     explanation.services = self.services(&container, &outcome, registered).await;
@@ -264,5 +271,15 @@ impl Explainer {
     /// Whether an ended container keeps its services by the operator's word.
     fn keeps(&self, container: &Container) -> bool {
         self.shared.rules.keeps(container)
+    }
+}
+/// That nothing is decided on a container, since what its stages are shown cannot be asked for.
+fn unknown_to(container: &Container, unknown: &Unknown) -> PipelineError {
+    PipelineError {
+        stage: "facts".into(),
+        container: container.id.clone(),
+        name: container.name.clone(),
+        source: StageError::Host(unknown.words()),
+        so_far: Box::default(),
     }
 }

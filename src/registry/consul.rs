@@ -1,6 +1,7 @@
 //! Consul's agent API: `PUT /v1/agent/service/register` and
 //! `…/deregister/<id>`, and reads of `/v1/agent/services`.
 
+mod about;
 mod acl;
 pub mod body;
 mod call;
@@ -24,6 +25,8 @@ use std::{
 use reqwest::{Method, Url, redirect};
 
 use super::{Capabilities, Marks, Part, Registry, RegistryError, Sent};
+use crate::fresh::Fresh;
+use crate::model::host::Agent;
 use crate::model::registered::Registered;
 use crate::model::service::{CheckStatus, Service};
 
@@ -50,6 +53,8 @@ pub struct Consul {
     config: ConsulConfig,
     original: bool,
     taken: Arc<Taken>,
+    /// What the agent says of itself.
+    known: Fresh<Option<Agent>>,
 }
 
 impl Consul {
@@ -79,7 +84,14 @@ impl Consul {
             .user_agent(concat!("wharfinger/", env!("CARGO_PKG_VERSION")));
         let (builder, base) = config.apply(builder)?;
         let client = builder.build().map_err(ConsulError::Client)?;
-        Ok(Self { client, base, config, original: false, taken: Arc::default() })
+        Ok(Self {
+            client,
+            base,
+            config,
+            original: false,
+            taken: Arc::default(),
+            known: Fresh::default(),
+        })
     }
 
     /// Send what registrator would send, even what the agent will refuse.
@@ -169,6 +181,10 @@ impl Registry for Consul {
             permission: "service_prefix \"\" { policy = \"read\" }",
         };
         self.services(call, &[]).await
+    }
+
+    async fn agent(&self) -> Result<Option<Agent>, RegistryError> {
+        self.about().await
     }
 
     async fn ids(&self) -> Result<BTreeSet<String>, RegistryError> {

@@ -37,7 +37,10 @@ use super::{
 use crate::model::registered::Registered;
 use crate::{
     entries::BadList,
-    model::service::{Service, addressable, in_path},
+    model::{
+        host::Agent,
+        service::{Service, addressable, in_path},
+    },
     telemetry::event,
     text,
 };
@@ -290,6 +293,10 @@ impl Registry for ConsulKv {
     async fn probe(&self) -> Result<String, RegistryError> {
         let leader = self.consul.leader().await?;
         Ok(format!("consulkv: current leader  {leader}"))
+    }
+
+    async fn agent(&self) -> Result<Option<Agent>, RegistryError> {
+        self.consul.about().await
     }
 
     async fn read(&self) -> Result<BTreeMap<String, Registered>, RegistryError> {

@@ -1,7 +1,7 @@
 //! What became of a container in the pipeline, stage by stage.
 
 use super::{Text, Tone, Tree, fields, fields_of};
-use crate::pipeline::{Change, Level, Message, Outcome, StageNote, Trace};
+use crate::pipeline::{Change, Level, Message, Outcome, Remark, StageNote, Trace};
 
 /// The candidates, and what each stage did to them. `stages` says what the stages
 /// are made of; one that it does not know is shown by its name.
@@ -45,6 +45,9 @@ pub fn stage(trace: &Trace, note: Option<&StageNote>) -> Tree {
     for (service, one) in &trace.would_be {
         tree.push(monitored(service, one));
     }
+    for (service, remark) in &trace.remarks {
+        remark_lines(service, remark).into_iter().for_each(|line| tree.push(line));
+    }
     if let Some(failure) = &trace.failure {
         tree.push(Text::of(Tone::Removed, format!("failed: {}", failure.error)));
     }
@@ -84,6 +87,16 @@ pub(super) fn monitored(service: &str, change: &Change) -> Tree {
         Change::Vetoed(reason) => head(Tone::Removed, "✗ ", format!(" would be vetoed: {reason}")),
         Change::Added => head(Tone::Added, "+ ", " would be added".into()),
     }
+}
+
+/// What a stage says of its verdict on one service, a line each.
+fn remark_lines(service: &str, remark: &Remark) -> Vec<Text> {
+    let line = |word: &str, words: &str| {
+        let head = Text::of(Tone::Faint, format!("{word} on "));
+        head.and(Tone::Strong, service).and(Tone::Plain, format!(": {words}"))
+    };
+    let code = remark.code.iter().map(|code| line("code", code));
+    code.chain(remark.notes.iter().map(|note| line("note", note))).collect()
 }
 
 fn said(message: &Message) -> Text {

@@ -9,7 +9,8 @@ use crate::{
     pipeline::{Called, Level, Message, REGISTRATOR, Stage, StageError},
 };
 
-crate::stages::contract::adapter!(contract, wharfinger_plugin);
+crate::stages::contract::adapter!(contract, [wharfinger_plugin]);
+crate::stages::contract::plain_decision!(contract, [wharfinger_plugin]);
 
 /// The messages of one call, and the bytes of each: a container can be wrong in many ways,
 /// at length.
@@ -83,10 +84,7 @@ impl Stage for Builtin {
             let text = format!("{more} more messages are left out");
             messages.push(Message { level: Level::Warn, text });
         }
-        Called {
-            result: called.result.map(contract::decision).map_err(StageError::Guest),
-            messages,
-        }
+        Called { result: called.result.map(decision).map_err(StageError::Guest), messages }
     }
 }
 

@@ -1,24 +1,32 @@
 //! The adapter between the daemon's own types and those that are generated
 //! from the contract.
 //!
-//! The types are generated twice, for the host of components and for stages
-//! that are linked natively, with the same names and fields. The macro writes
-//! the adapter for either, so that there is one place that knows the contract's
-//! records.
+//! The types are generated for each version of the contract, and for stages that
+//! are linked natively, with the same names and fields. The macro writes the adapter for
+//! each of them, so that there is one place that knows the contract's records. What a later
+//! version has beyond the first one is said where the macro is used.
 
 /// Define the module `$module` with the adapter to the generated types of
-/// `$types`, which must have `types`'s records and `logging::Level`.
+/// `$types`, which must have `types`'s records and `logging::Level`. Further fields of the
+/// container and the host are filled by the functions that are named with them.
 macro_rules! adapter {
-    ($module:ident, $($types:tt)+) => {
+    ($module:ident, [$($types:tt)+]) => {
+        $crate::stages::contract::adapter!($module, [$($types)+], container {}, host {});
+    };
+    (
+        $module:ident, [$($types:tt)+],
+        container { $($of_container:ident: $from_container:path),* $(,)? },
+        host { $($of_host:ident: $from_host:path),* $(,)? }
+    ) => {
         mod $module {
             use $($types)+ as t;
 
             use crate::{
                 model::{container as c, host::Host, service as s},
-                pipeline::{Decision, Level, Verdict, veto_reason},
+                pipeline::Level,
             };
 
-            fn attributes<'a, K: AsRef<str> + 'a, V: AsRef<str> + 'a>(
+            pub(in super::super) fn attributes<'a, K: AsRef<str> + 'a, V: AsRef<str> + 'a>(
                 map: impl IntoIterator<Item = (K, V)>,
             ) -> Vec<t::Attribute> {
                 map.into_iter()
@@ -120,6 +128,7 @@ macro_rules! adapter {
                     },
                     created_at: container.created_at.clone(),
                     started_at: container.started_at.clone(),
+                    $($of_container: $from_container(container),)*
                     attributes: attributes(&container.attributes),
                 }
             }
@@ -129,6 +138,7 @@ macro_rules! adapter {
                     hostname: host.hostname.clone(),
                     address: host.address().map(String::from),
                     flags: attributes(&host.flags),
+                    $($of_host: $from_host(host),)*
                     attributes: Vec::new(),
                 }
             }
@@ -257,25 +267,8 @@ macro_rules! adapter {
                 }
             }
 
-            pub(in super::super) fn decision(outcome: t::Outcome) -> Decision {
-                Decision {
-                    verdicts: outcome
-                        .verdicts
-                        .into_iter()
-                        .map(|verdict| match verdict {
-                            t::Verdict::Keep => Verdict::Keep,
-                            t::Verdict::Replace(service) => {
-                                Verdict::Replace(Box::new(service_back(service)))
-                            }
-                            t::Verdict::Veto(reason) => Verdict::Veto(veto_reason(&reason)),
-                        })
-                        .collect(),
-                    added: outcome.added.into_iter().map(service_back).collect(),
-                }
-            }
-
             /// The service without its origin, which is not the stage's to say.
-            fn service_back(service: t::Service) -> s::Service {
+            pub(in super::super) fn service_back(service: t::Service) -> s::Service {
                 let t::Service {
                     id,
                     name,
@@ -396,4 +389,27 @@ macro_rules! adapter {
     };
 }
 
-pub(crate) use adapter;
+/// Define the function `decision` for a version of which a veto is a reason and nothing else,
+/// beside the module `$module` of [`adapter`].
+macro_rules! plain_decision {
+    ($module:ident, [$($types:tt)+]) => {
+        fn decision(outcome: $($types)+::Outcome) -> $crate::pipeline::Decision {
+            use $($types)+::Verdict as Said;
+            use $crate::pipeline::{Decision, Verdict, veto_reason};
+            let verdict = |said| match said {
+                Said::Keep => Verdict::Keep,
+                Said::Replace(service) => {
+                    Verdict::Replace(Box::new($module::service_back(service)))
+                }
+                Said::Veto(reason) => Verdict::Veto(veto_reason(&reason)),
+            };
+            Decision {
+                verdicts: outcome.verdicts.into_iter().map(verdict).collect(),
+                added: outcome.added.into_iter().map($module::service_back).collect(),
+                remarks: Vec::new(),
+            }
+        }
+    };
+}
+
+pub(crate) use {adapter, plain_decision};

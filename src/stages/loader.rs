@@ -304,18 +304,18 @@ async fn component(
             file.display()
         );
     }
-    // What the operator grants bears on the answers.
-    let known = format!("{settings} {:?}", stage.grant);
     let loaded = plugins
         .load(ComponentSpec {
             name: stage.name.clone(),
             file: file.to_path_buf(),
-            settings,
+            settings: settings.clone(),
             limits: config.limits_of(stage),
             grants: stage.grant.grants().map_err(|faults| anyhow!(faults.join("; ")))?,
         })
         .await?;
     let identity = loaded.identity().clone();
+    // What the operator grants bears on the answers, and so does how it is asked.
+    let known = format!("{settings} {:?} {}", stage.grant, identity.contract);
     let made = Made {
         plugin: identity.name,
         version: identity.version,

@@ -6,6 +6,7 @@
 //! threads of its own, never on those that talk to Docker and Consul, and only
 //! so many calls run at once.
 
+mod adapter;
 mod allowance;
 mod artifact;
 mod cache;
@@ -29,6 +30,9 @@ mod said;
 mod share;
 mod stats;
 mod v0_1_0;
+mod v0_2_0;
+mod version;
+mod versions;
 mod wasi;
 
 use std::{
@@ -168,6 +172,8 @@ pub struct Identity {
     pub version: String,
     /// One line for people.
     pub summary: String,
+    /// The contract's version that it was built against.
+    pub contract: &'static str,
     /// SHA-256 of the file, in hexadecimal.
     pub digest: String,
     /// A JSON schema of its settings, as the component gives it.

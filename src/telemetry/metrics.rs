@@ -322,6 +322,11 @@ impl Figures {
         to.all(names::STAGE_MEMORY, of(|stats| stats.peak_memory.as_u64().into()))?;
         to.all(names::STAGE_REMEMBERED, figures(|stage| stage.figures.hits))?;
         to.all(names::STAGE_VETOES, figures(|stage| stage.figures.vetoes))?;
+        let codes = stages.iter().flat_map(|stage| {
+            let codes = stage.figures.veto_codes.iter();
+            codes.map(|(code, count)| (vec![&*stage.stage, code], *count))
+        });
+        to.all(names::STAGE_VETO_CODES, codes)?;
         to.all(names::STAGE_CHANGES, figures(|stage| stage.figures.changes))?;
         to.all(names::STAGE_ADDITIONS, figures(|stage| stage.figures.additions))?;
         to.all(names::STAGE_WOULD_VETO, figures(|stage| stage.figures.would_be_vetoes))?;

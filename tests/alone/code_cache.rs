@@ -233,7 +233,9 @@ async fn random_and_mutated_files_are_answered_with_an_error_or_a_stage() {
     let seed = setting("WHARFINGER_FUZZ_SEED").unwrap_or(20_260_701);
     println!("seed {seed}");
     let mut numbers = Numbers(seed.max(1));
-    let small = crate::common::guest::stage("(table 2 funcref)", crate::common::guest::KEEP);
+    let small = crate::common::guest::VERSIONS.map(|version| {
+        crate::common::guest::stage_of(version, "(table 2 funcref)", crate::common::guest::KEEP)
+    });
     let minimal = fs::read(crate::common::plugin("minimal")).expect("a component");
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("fuzzed.wasm");
@@ -248,7 +250,7 @@ async fn random_and_mutated_files_are_answered_with_an_error_or_a_stage() {
     };
     while more(tried) {
         // Most are small, since each that can be compiled is.
-        let seeds = if tried % 100 == 0 { &minimal } else { &small };
+        let seeds = if tried % 100 == 0 { &minimal } else { &small[tried % 2] };
         let bytes = numbers.file(std::slice::from_ref(seeds));
         fs::write(&file, &bytes).expect("it is written");
         let loaded = plugins.load(spec(file.clone(), "{}", limits)).await;

@@ -39,6 +39,8 @@ fn host(compat: Compat) -> Host {
         address_label: None,
         compat,
         flags: BTreeMap::from([("compat".into(), compat.to_string())]),
+        agent: None,
+        engine: None,
     }
 }
 

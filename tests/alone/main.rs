@@ -35,5 +35,6 @@ mod secrets;
 mod stories;
 mod strangers;
 mod supervisor;
+mod versions;
 mod words;
 mod work;

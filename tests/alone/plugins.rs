@@ -17,8 +17,8 @@ use wharfinger::{
     error::error_chain,
     model::host::Compat,
     pipeline::{
-        AddressRules, Called, Decision, Level, Outcome, Pipeline, Stage, StageError, Verdict,
-        candidates,
+        AddressRules, Called, Decision, Level, Message, Outcome, Pipeline, Stage, StageError,
+        Verdict, candidates,
     },
     stages::{
         builtin::Builtin,
@@ -169,8 +169,13 @@ async fn a_sleep_in_the_host_ends_at_the_deadline() {
     let limits = Limits { timeout: Duration::from_millis(100), ..AMPLE };
     let stage = load("wasi_probe", "null", limits).await;
     let (container, host, services) = container(&[("probe", "sleep")]);
-    let result = stage.process(&container, &host, &services).await.result;
+    let Called { result, messages } = stage.process(&container, &host, &services).await;
     assert!(matches!(result, Err(StageError::Timeout(_))), "{result:?}");
+    // Nobody would else find out why.
+    let why =
+        "it waited for a time to pass (a sleep, a timer), and the clock of a stage stands still";
+    let said = |message: &Message| message.level == Level::Error && message.text.starts_with(why);
+    assert!(messages.iter().any(said), "{messages:?}");
 }
 
 #[tokio::test]
@@ -182,7 +187,7 @@ async fn wasi_gives_nothing_away_and_is_the_same_each_time() {
         let Called { result, messages } = stage.process(&container, &host, &services).await;
         assert_eq!(
             result.expect("it answers"),
-            Decision { verdicts: vec![Verdict::Keep], added: vec![] }
+            Decision { verdicts: vec![Verdict::Keep], added: vec![], remarks: Vec::new() }
         );
         said.push(messages[0].text.clone());
     }
@@ -217,8 +222,8 @@ async fn a_file_that_is_no_stage_is_refused_with_its_name() {
         ("world.wasm", export("", "wasi:cli/run@0.2.0"), ["exports wasi:cli/run@0.2.0", wanted]),
         (
             "future.wasm",
-            export("", "wharfinger:pipeline/stage@0.2.0"),
-            ["of the contract's version 0.2.0", "this program knows 0.1.0"],
+            export("", "wharfinger:pipeline/stage@0.3.0"),
+            ["of the contract's version 0.3.0", "this program knows 0.1.0, 0.2.0"],
         ),
         ("socket.wasm", export(socket, stage), ["imports wasi:sockets/tcp@0.2.0", "no stage can"]),
         ("hollow.wasm", export("", stage), ["cannot link", "describe"]),

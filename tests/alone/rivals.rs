@@ -62,7 +62,10 @@ impl Stage for Ids {
             Some(id) => Verdict::Replace(Box::new(Service { id: id.into(), ..service.clone() })),
         };
         let verdicts = services.iter().map(verdict).collect();
-        Called { result: Ok(Decision { verdicts, added: Vec::new() }), messages: Vec::new() }
+        Called {
+            result: Ok(Decision { verdicts, added: Vec::new(), remarks: Vec::new() }),
+            messages: Vec::new(),
+        }
     }
 }
 

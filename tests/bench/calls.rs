@@ -210,6 +210,8 @@ fn facts() -> (Container, Host) {
         address_label: None,
         compat: Compat::None,
         flags: Default::default(),
+        agent: None,
+        engine: None,
     };
     (container, host)
 }

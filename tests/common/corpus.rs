@@ -111,6 +111,8 @@ impl Case {
             address_label: self.flag("-useIpFromLabel").map(String::from),
             compat,
             flags,
+            agent: None,
+            engine: None,
         }
     }
 

@@ -20,27 +20,45 @@ pub const KEEP: &str = "(i32.store (i32.const 516) (i32.const 1024))
     (i32.store (i32.const 520) (i32.const 1))
     (i32.const 512)";
 
+/// The versions of the contract that stages can be written against here.
+pub const VERSIONS: [&str; 2] = ["0.1.0", "0.2.0"];
+
 /// A stage whose `process` has this body, beside these other parts of its core
 /// module. The body returns the address of the result.
 pub fn stage(parts: &str, process: &str) -> Vec<u8> {
     stage_validating(parts, "(i32.const 1024)", process)
 }
 
+/// The same of this version of the contract.
+pub fn stage_of(version: &str, parts: &str, process: &str) -> Vec<u8> {
+    component(version, &module(parts, "(i32.const 1024)", process))
+}
+
 /// A stage whose `validate-settings`, too, has a body of its own.
 pub fn stage_validating(parts: &str, validate: &str, process: &str) -> Vec<u8> {
-    component(&format!(
+    component(VERSIONS[0], &module(parts, validate, process))
+}
+
+/// The core module of a stage of the first version.
+fn module(parts: &str, validate: &str, process: &str) -> String {
+    format!(
         r#"(core module $main {FRAME} {parts}
             (func (export "wharfinger:pipeline/stage@0.1.0#validate-settings")
                 (param i32 i32) (result i32) {validate})
             (func (export "wharfinger:pipeline/stage@0.1.0#process")
                 (param i32) (result i32) {process}))"#
-    ))
+    )
 }
 
-/// The component of a core module that is written against the contract.
-fn component(module: &str) -> Vec<u8> {
-    let frame = super::root().join("tests/fixtures/components/frame.wat");
+/// The component of a core module that is written against a version of the contract.
+fn component(version: &str, module: &str) -> Vec<u8> {
+    let frame = match version {
+        "0.1.0" => "frame.wat".to_string(),
+        _ => format!("frame-{version}.wat"),
+    };
+    let frame = super::root().join("tests/fixtures/components").join(frame);
     let frame = std::fs::read_to_string(frame).expect("the fixture is there");
-    wat::parse_str(frame.replace(";; The module stands here.", module))
+    let module = module.replace(VERSIONS[0], version);
+    wat::parse_str(frame.replace(";; The module stands here.", &module))
         .unwrap_or_else(|error| panic!("{error}"))
 }

@@ -9,6 +9,7 @@ mod adapters;
 mod addresses;
 mod e2e;
 mod explain;
+mod facts;
 mod faults;
 mod image;
 mod lifecycle;

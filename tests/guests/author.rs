@@ -93,7 +93,7 @@ fn what_is_no_stage_is_told_with_the_next_step() {
     write("empty.wasm", b"");
     write("cut.wasm", &whole[..whole.len() / 2]);
     write("world.wasm", &exporting("", "wasi:cli/run@0.2.0"));
-    write("future.wasm", &exporting("", "wharfinger:pipeline/stage@0.2.0"));
+    write("future.wasm", &exporting("", "wharfinger:pipeline/stage@0.3.0"));
     let socket = r#"(import "wasi:sockets/tcp@0.2.0" (instance))"#;
     write("socket.wasm", &exporting(socket, "wharfinger:pipeline/stage@0.1.0"));
     write("loop.wasm", &guest::stage("(start $s) (func $s (loop $l (br $l)))", guest::KEEP));
@@ -103,7 +103,7 @@ fn what_is_no_stage_is_told_with_the_next_step() {
         ("empty.wasm", ["an empty file", "build or fetch it again"]),
         ("cut.wasm", ["a damaged component", "build or fetch it again"]),
         ("world.wasm", ["exports wasi:cli/run@0.2.0", "plugin new"]),
-        ("future.wasm", ["version 0.2.0", "this program knows 0.1.0"]),
+        ("future.wasm", ["version 0.3.0", "this program knows 0.1.0"]),
         ("socket.wasm", ["wasi:sockets/tcp@0.2.0: no stage", "build it without"]),
         ("none.wasm", ["cannot read none.wasm", "plugin build"]),
     ] {

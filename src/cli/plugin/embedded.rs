@@ -65,6 +65,7 @@ mod tests {
         let has = |files: &[File], path: &str| files.iter().any(|file| file.path == path);
         assert!(has(&sdk(), "Cargo.toml") && has(&sdk(), "src/lib.rs"));
         assert!(has(&contract(), "v0.1.0/pipeline.wit"));
+        assert!(!has(&contract(), "v0.2.0/pipeline.wit"), "a draft is nothing to begin with");
         for file in FILES {
             let product = ["/target/", "/node_modules/", "/dist/", ".wasm"]
                 .iter()

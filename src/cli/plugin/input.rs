@@ -193,6 +193,8 @@ impl HostArgs {
             address_label: None,
             compat: Compat::None,
             flags: flags.into_iter().filter_map(flag).collect(),
+            agent: None,
+            engine: None,
         }
     }
 

@@ -35,7 +35,7 @@ const LIMITS: Limits = Limits {
 /// without anything beyond the contract.
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "\
-Keys of --json: file, size, digest, world, contract, instances, plugin (name, version, summary,
+Keys of --json: file, size, digest, world, contract, draft, instances, plugin (name, version, summary,
 attributes), imports (name, meaning: contract, inert, inert-unless-granted, needs-grant or refused,
 grant: the line), start_memory, settings_schema, configuration (text for the configuration file).")]
 pub(super) struct InspectArgs {
@@ -112,10 +112,14 @@ pub(super) fn schema(identity: &Identity) -> Result<Option<Value>, Failure> {
 
 fn text(file: &Path, looked: &Looked, schema: Option<&Value>) -> String {
     let Looked { outline, identity, start_memory } = looked;
+    let mut world = outline.world();
+    if outline.draft {
+        world += ", a draft: a later wharfinger may refuse it";
+    }
     let mut rows = vec![
         ("plugin", format!("{} {}", identity.name, identity.version)),
         ("summary", identity.summary.clone()),
-        ("world", outline.world()),
+        ("world", world),
         ("size", render::size(outline.size)),
         ("digest", format!("sha256:{}", outline.digest)),
         ("instances", over(outline.instances, Limits::DEFAULT.instances)),
@@ -213,6 +217,7 @@ fn json(file: &Path, looked: &Looked, schema: Option<Value>) -> Value {
         "digest": format!("sha256:{}", outline.digest),
         "world": outline.world(),
         "contract": outline.contract,
+        "draft": outline.draft,
         "instances": outline.instances,
         "plugin": {
             "name": identity.name,
@@ -233,8 +238,14 @@ mod tests {
     use crate::config::Config;
 
     fn looked(instances: u32, memory: ByteSize, imports: Vec<Import>) -> Looked {
-        let outline =
-            Outline { contract: "0.1.0", size: 1, digest: "00".into(), instances, imports };
+        let outline = Outline {
+            contract: "0.1.0",
+            draft: false,
+            size: 1,
+            digest: "00".into(),
+            instances,
+            imports,
+        };
         let identity = Identity { name: "a \"b\"".into(), ..Identity::default() };
         Looked { outline, identity, start_memory: memory }
     }

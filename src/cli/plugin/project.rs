@@ -13,6 +13,12 @@ use crate::files;
 /// The script by which a project says how it is built.
 pub(super) const SCRIPT: &str = "build.sh";
 
+/// Folders of a project that have nothing to do with what is in its component.
+const BESIDE: [&str; 8] =
+    ["build", "cases", "dist", "node_modules", "target", "test", "tests", "__pycache__"];
+/// Files of a project that are looked at.
+const MOST_SOURCES: usize = 10_000;
+
 /// A plugin's project.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Project {
@@ -55,6 +61,32 @@ impl Project {
             _ => Err(Failure::new(format!("there is no component {}", expected.display()))
                 .hint("run `wharfinger plugin build` first, or name the file with --component")),
         }
+    }
+
+    /// A source that was changed after a component was built, so that what is tested is not what is
+    /// written.
+    pub(super) fn newer_source(&self, component: &Path) -> Option<PathBuf> {
+        let built = fs::metadata(component).and_then(|file| file.modified()).ok()?;
+        let (mut folders, mut looked) = (vec![self.folder.clone()], 0);
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                looked += 1;
+                let name = entry.file_name();
+                let name = name.to_string_lossy();
+                let Ok(metadata) = entry.metadata() else { continue };
+                if looked > MOST_SOURCES {
+                    return None;
+                }
+                if metadata.is_dir() && !name.starts_with('.') && !BESIDE.contains(&&*name) {
+                    folders.push(entry.path());
+                }
+                let is_source = !name.starts_with('.') && !name.ends_with(".md");
+                if metadata.is_file() && is_source && metadata.modified().ok()? > built {
+                    return Some(entry.path());
+                }
+            }
+        }
+        None
     }
 
     /// The script that builds it.
@@ -100,7 +132,34 @@ fn module_name(manifest: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use super::*;
+
+    #[test]
+    fn a_source_that_was_changed_after_the_build_is_found() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let project = Project::open(folder.path()).expect("a project");
+        let write = |path: &str, age: u64| {
+            let path = project.folder.join(path);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+            fs::write(&path, "").expect("it is written");
+            let at = SystemTime::now() - Duration::from_secs(age);
+            let file = fs::File::options().write(true).open(&path).expect("it is there");
+            file.set_modified(at).expect("its time is set");
+            path
+        };
+        let component = write("dist/p.wasm", 100);
+        write("src/plugin.js", 200);
+        // What is beside the sources counts for nothing.
+        for beside in ["README.md", "cases/a/expected.json", "node_modules/x.js", ".venv/x", ".x"] {
+            write(beside, 0);
+        }
+        assert_eq!(project.newer_source(&component), None);
+        let source = write("src/deep/naming.js", 50);
+        assert_eq!(project.newer_source(&component), Some(source));
+        assert_eq!(project.newer_source(&project.folder.join("dist/none.wasm")), None);
+    }
 
     #[test]
     fn the_name_is_the_manifests_else_the_folders() {

@@ -38,7 +38,7 @@ internal, explicit and tags, [grant] as in a stage of the configuration file.
 
 Exit code: 0 if every case is as expected, 1 if one is not, 2 for a fault of the command line.
 
-Keys of --json: component, passed, updated, failed, cases (name, result: passed, updated, differs,
+Keys of --json: component, newer_source (a file that was changed after it was built), passed, updated, failed, cases (name, result: passed, updated, differs,
 unrecorded or broken, differences (path, expected, found), error, time_us, memory).")]
 pub(super) struct TestArgs {
     /// The project's folder, which has the folder cases/.
@@ -92,10 +92,12 @@ pub(super) async fn test(args: &TestArgs, cache: Option<&Path>) -> Result<Report
         fs::write(file, document)
             .map_err(|error| Failure::new(format!("cannot write {}: {error}", file.display())))?;
     }
-    Ok(report(component_file, &tried))
+    // One that is named may be of any sources.
+    let newer = args.component.is_none().then(|| project.newer_source(component_file)).flatten();
+    Ok(report(component_file, &tried, newer.as_deref()))
 }
 
-fn report(component: &Path, tried: &[Tried]) -> Report {
+fn report(component: &Path, tried: &[Tried], newer: Option<&Path>) -> Report {
     let count =
         |wanted: fn(&Verdict) -> bool| tried.iter().filter(|one| wanted(&one.verdict)).count();
     let passed = count(|verdict| matches!(verdict, Verdict::Passed));
@@ -111,7 +113,15 @@ fn report(component: &Path, tried: &[Tried]) -> Report {
         text +=
             "next: `wharfinger plugin test --update` writes expected.json where there is none\n";
     }
+    if let Some(source) = newer {
+        text += &format!(
+            "note: {} is newer than {}: `wharfinger plugin build` takes it over\n",
+            source.display(),
+            component.display()
+        );
+    }
     let json = json!({
+        "newer_source": newer.map(|source| source.display().to_string()),
         "component": component.display().to_string(),
         "passed": passed,
         "updated": updated,

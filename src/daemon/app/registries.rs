@@ -36,6 +36,8 @@ pub fn start_faults(args: &RunArgs, config: &Config) -> Vec<String> {
         address_label: None,
         compat,
         flags: BTreeMap::new(),
+        agent: None,
+        engine: None,
     };
     // So is the file's own address.
     let listen = args.listen.as_deref();

@@ -53,6 +53,8 @@ fn host(internal: bool) -> Host {
         address_label: None,
         compat: Compat::None,
         flags: BTreeMap::new(),
+        agent: None,
+        engine: None,
     }
 }
 

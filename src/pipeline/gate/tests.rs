@@ -30,6 +30,8 @@ async fn evaluate_as(
         resolved_address: Some("10.0.0.1".into()),
         compat,
         flags: BTreeMap::from([("compat".into(), compat.to_string())]),
+        agent: None,
+        engine: None,
         ..host()
     };
     let outcome = Pipeline::new(vec![Arc::new(stage)]).evaluate(container, &host).await;

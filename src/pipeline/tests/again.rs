@@ -8,7 +8,11 @@ fn each(services: &[Service], change: impl Fn(&mut Service)) -> Result<Decision,
         change(&mut service);
         Verdict::Replace(Box::new(service))
     };
-    Ok(Decision { verdicts: services.iter().map(verdict).collect(), added: Vec::new() })
+    Ok(Decision {
+        verdicts: services.iter().map(verdict).collect(),
+        added: Vec::new(),
+        remarks: Vec::new(),
+    })
 }
 
 fn tag(services: &[Service]) -> Result<Decision, StageError> {
@@ -36,7 +40,11 @@ fn veto_tagged(services: &[Service]) -> Result<Decision, StageError> {
         true => Verdict::Keep,
         false => Verdict::Veto("it has a tag".into()),
     };
-    Ok(Decision { verdicts: services.iter().map(verdict).collect(), added: Vec::new() })
+    Ok(Decision {
+        verdicts: services.iter().map(verdict).collect(),
+        added: Vec::new(),
+        remarks: Vec::new(),
+    })
 }
 
 fn new_id(services: &[Service]) -> Result<Decision, StageError> {

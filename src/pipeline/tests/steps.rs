@@ -86,19 +86,27 @@ fn invalid_name(services: &[Service]) -> Result<Decision, StageError> {
     let empty = Service { name: String::new(), ..services[0].clone() };
     let mut verdicts = vec![Verdict::Keep; services.len()];
     verdicts[0] = Verdict::Replace(Box::new(empty));
-    Ok(Decision { verdicts, added: Vec::new() })
+    Ok(Decision { verdicts, added: Vec::new(), remarks: Vec::new() })
 }
 
 fn same_id(services: &[Service]) -> Result<Decision, StageError> {
     let same = |service: &Service| {
         Verdict::Replace(Box::new(Service { id: "same".into(), ..service.clone() }))
     };
-    Ok(Decision { verdicts: services.iter().map(same).collect(), added: Vec::new() })
+    Ok(Decision {
+        verdicts: services.iter().map(same).collect(),
+        added: Vec::new(),
+        remarks: Vec::new(),
+    })
 }
 
 fn replace_by_itself(services: &[Service]) -> Result<Decision, StageError> {
     let itself = |service: &Service| Verdict::Replace(Box::new(service.clone()));
-    Ok(Decision { verdicts: services.iter().map(itself).collect(), added: Vec::new() })
+    Ok(Decision {
+        verdicts: services.iter().map(itself).collect(),
+        added: Vec::new(),
+        remarks: Vec::new(),
+    })
 }
 
 #[tokio::test]
@@ -286,7 +294,7 @@ async fn an_added_service_has_an_id_that_no_other_has() {
     fn twin(services: &[Service], first: Verdict) -> Result<Decision, StageError> {
         let mut verdicts = vec![Verdict::Keep; services.len()];
         verdicts[0] = first;
-        Ok(Decision { verdicts, added: vec![services[0].clone()] })
+        Ok(Decision { verdicts, added: vec![services[0].clone()], remarks: Vec::new() })
     }
     fn one_more(services: &[Service]) -> Result<Decision, StageError> {
         twin(services, Verdict::Keep)

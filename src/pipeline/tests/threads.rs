@@ -30,7 +30,11 @@ impl Stage for Noting {
 }
 
 fn keep(services: &[Service]) -> Result<Decision, StageError> {
-    Ok(Decision { verdicts: vec![Verdict::Keep; services.len()], added: Vec::new() })
+    Ok(Decision {
+        verdicts: vec![Verdict::Keep; services.len()],
+        added: Vec::new(),
+        remarks: Vec::new(),
+    })
 }
 
 fn fail(_: &[Service]) -> Result<Decision, StageError> {

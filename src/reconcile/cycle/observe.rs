@@ -1,10 +1,15 @@
 //! What is found out about a container, and what it tells.
 
+use std::borrow::Cow;
+
 use tokio::time::Instant;
 
 use super::Shared;
 use crate::{
-    model::container::{Container, ContainerId},
+    model::{
+        container::{Container, ContainerId},
+        host::Host,
+    },
     pipeline::{Outcome, Pipeline},
     reconcile::{
         job::JobError,
@@ -20,6 +25,8 @@ pub(in crate::reconcile) struct Observed {
     pub(in crate::reconcile) id: ContainerId,
     /// None if it is not there, or could not be read.
     pub(in crate::reconcile) container: Option<Container>,
+    /// The host's facts where they are more than those of the rules.
+    pub(in crate::reconcile) host: Option<Host>,
     /// What became of it in the pipeline, if it runs.
     pub(in crate::reconcile) outcome: Option<Outcome>,
     /// Why it could not be judged.
@@ -78,6 +85,7 @@ impl Shared {
         let mut observed = Observed {
             id: id.clone(),
             container: None,
+            host: None,
             outcome: None,
             failure: None,
             told: false,
@@ -97,8 +105,22 @@ impl Shared {
             }
         }
         self.state().note_container(&self.rules, id, observed.container.as_ref(), began);
+        if observed.running().is_none() {
+            return observed;
+        }
+        if let Some(container) = &mut observed.container {
+            match self.surroundings(&observed.pipeline, container).await {
+                Ok(Cow::Borrowed(_)) => {}
+                Ok(Cow::Owned(host)) => observed.host = Some(host),
+                Err(unknown) => {
+                    observed.failure = Some(unknown.into());
+                    return observed;
+                }
+            }
+        }
         if let Some(container) = observed.running() {
-            match observed.pipeline.evaluate(container, &self.rules.host).await {
+            let host = observed.host.as_ref().unwrap_or(&self.rules.host);
+            match observed.pipeline.evaluate(container, host).await {
                 Ok(outcome) => observed.outcome = Some(outcome),
                 Err(error) => observed.failure = Some(Box::new(error).into()),
             }

@@ -4,9 +4,9 @@ use super::{Observed, Record, Shared, agenda::JobResult, execute::nobody};
 use crate::{
     error::error_chain,
     model::{container::ContainerId, service::Service},
-    pipeline::{Change, Mode, Outcome, Pipeline, Trace},
+    pipeline::{Change, Mode, Outcome, Pipeline, Remark, Trace},
     reconcile::{
-        decision::{Candidate, Decision, Effect, StageDecision, Subject, WriteTold},
+        decision::{Candidate, Decision, Effect, RemarkTold, StageDecision, Subject, WriteTold},
         job::JobError,
         state::{
             meters::{Answered, Operation},
@@ -136,11 +136,17 @@ fn stages(outcome: &Outcome, pipeline: &Pipeline) -> Vec<StageDecision> {
         let own = pipeline.is_registrator(stage);
         changes.iter().map(|(service, change)| Effect::of(service, change, own)).collect()
     };
+    let remark = |(service, remark): &(String, Remark)| RemarkTold {
+        service: service.clone(),
+        code: remark.code.clone(),
+        notes: remark.notes.clone(),
+    };
     let stage = |trace: &Trace| StageDecision {
         stage: trace.stage.clone(),
         mode: mode(trace),
         changes: effects(&trace.stage, &trace.changes),
         would_be: effects(&trace.stage, &trace.would_be),
+        remarks: trace.remarks.iter().map(remark).collect(),
         skipped: trace.skipped,
         failure: trace.failure.as_ref().map(|failure| failure.error.clone()),
     };

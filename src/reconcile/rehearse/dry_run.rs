@@ -10,6 +10,7 @@ use std::{
 
 use crate::{
     model::{
+        host::Agent,
         registered::Registered,
         service::{Field, Service},
     },
@@ -93,6 +94,13 @@ impl Registry for DryRun {
 
     async fn probe(&self) -> Result<String, RegistryError> {
         Ok("nothing is written".into())
+    }
+
+    async fn agent(&self) -> Result<Option<Agent>, RegistryError> {
+        match &self.inner {
+            Some(inner) => inner.agent().await,
+            None => Ok(None),
+        }
     }
 
     async fn read(&self) -> Result<BTreeMap<String, Registered>, RegistryError> {

@@ -24,6 +24,8 @@ pub(super) fn host(internal: bool) -> Host {
         address_label: None,
         compat: Compat::None,
         flags: Default::default(),
+        agent: None,
+        engine: None,
     }
 }
 
@@ -47,7 +49,10 @@ pub(super) fn pipeline(ground: &Ground, incarnation: u32, rules: u8) -> Pipeline
 }
 
 fn called(verdicts: Vec<Verdict>) -> Called {
-    Called { result: Ok(Decision { verdicts, added: Vec::new() }), messages: Vec::new() }
+    Called {
+        result: Ok(Decision { verdicts, added: Vec::new(), remarks: Vec::new() }),
+        messages: Vec::new(),
+    }
 }
 
 /// How many sets of rules there are.

@@ -90,6 +90,8 @@ impl World {
             stop_signal: 15,
             pending_ports: Vec::new(),
             attributes: BTreeMap::new(),
+            setup: None,
+            image_facts: None,
         };
         let container = match self.owner(rng) {
             Some(owner) => Container {

@@ -226,6 +226,8 @@ mod tests {
             started_at: None,
             pending_ports: Vec::new(),
             attributes: BTreeMap::new(),
+            setup: None,
+            image_facts: None,
         }
     }
 

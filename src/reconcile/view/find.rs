@@ -164,7 +164,11 @@ impl Explainer {
         if !container.state.is_running() {
             return Vec::new();
         }
-        let evaluated = self.shared.pipeline().evaluate(container, &self.shared.rules.host).await;
+        let (pipeline, mut container) = (self.shared.pipeline(), container.clone());
+        let Ok(host) = self.shared.surroundings(&pipeline, &mut container).await else {
+            return Vec::new();
+        };
+        let evaluated = pipeline.evaluate(&container, &host).await;
         let Outcome { candidates, services, vetoed, .. } = match evaluated {
             Ok(outcome) => outcome,
             Err(error) => *error.so_far,

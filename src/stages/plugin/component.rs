@@ -8,15 +8,13 @@ use std::{
 };
 
 use bytesize::ByteSize;
-use futures_util::{FutureExt as _, future::BoxFuture};
+use futures_util::FutureExt as _;
 use tokio::{runtime::Handle, time::timeout};
-use wasmtime::{
-    Store,
-    component::{Component, Linker},
-};
+use wasmtime::component::{Component, Linker};
 
 use crate::stages::plugin::{
     ComponentSpec, GuestCall, Identity, LoadError, PluginHost,
+    adapter::{Adapter, Run},
     allowance::Allowance,
     failure::Phase,
     grants::Capability,
@@ -25,7 +23,7 @@ use crate::stages::plugin::{
     imports::Imports,
     link, one_line,
     stats::{self, Figures},
-    v0_1_0,
+    versions,
 };
 use crate::{
     model::{container::Container, host::Host, service::Service},
@@ -42,7 +40,7 @@ pub struct ComponentStage {
     host: Arc<PluginHost>,
     /// While it is here, the host knows the component as compiled.
     _component: Arc<Component>,
-    linked: v0_1_0::StageComponentPre<Guest>,
+    linked: Box<dyn Adapter>,
     /// What an instance takes that has only described itself, in bytes.
     start_memory: usize,
 }
@@ -66,7 +64,8 @@ impl ComponentStage {
         if wants(Capability::Kv) && kv.is_none() {
             return Err(failed("grant.kv: there is no Consul whose KV store could be read".into()));
         }
-        let identity = Identity { digest, ..Identity::default() };
+        let contract = imports.version.number();
+        let identity = Identity { digest, contract, ..Identity::default() };
         let mut stage = Self {
             name,
             settings: settings.into(),
@@ -84,8 +83,7 @@ impl ComponentStage {
 
     /// Ask the component what it is.
     async fn introduce(&mut self, file: &Path) -> Result<(), LoadError> {
-        let GuestCall { result, memory, .. } =
-            self.call(|store, guest| guest.call_describe(store).boxed()).await;
+        let GuestCall { result, memory, .. } = self.call(self.linked.describe()).await;
         let description = result.map_err(|source| LoadError::Call {
             file: file.into(),
             function: "describe",
@@ -95,13 +93,14 @@ impl ComponentStage {
         self.identity = Identity {
             name: one_line(&description.name),
             version: one_line(&description.version),
+            contract: self.identity.contract,
             summary: one_line(&description.summary),
             digest: std::mem::take(&mut self.identity.digest),
             settings_schema: description.settings_schema,
             attributes: description
                 .attributes
                 .iter()
-                .map(|attribute| (one_line(&attribute.key), one_line(&attribute.value)))
+                .map(|(key, value)| (one_line(key), one_line(value)))
                 .collect(),
         };
         Ok(())
@@ -109,21 +108,18 @@ impl ComponentStage {
 
     /// Let the component validate its settings.
     pub(super) async fn validate(&self, file: &Path) -> Result<(), LoadError> {
-        let settings = self.settings.clone();
-        self.call(|store, guest| {
-            async move { guest.call_validate_settings(store, &settings).await }.boxed()
-        })
-        .await
-        .result
-        .map_err(|source| LoadError::Call {
-            file: file.into(),
-            function: "validate-settings",
-            source,
-        })?
-        .map_err(|faults| {
-            let faults = faults.iter().map(|fault| one_line(fault)).collect();
-            LoadError::Settings { file: file.into(), faults }
-        })
+        self.call(self.linked.validate(self.settings.clone()))
+            .await
+            .result
+            .map_err(|source| LoadError::Call {
+                file: file.into(),
+                function: "validate-settings",
+                source,
+            })?
+            .map_err(|faults| {
+                let faults = faults.iter().map(|fault| one_line(fault)).collect();
+                LoadError::Settings { file: file.into(), faults }
+            })
     }
 
     /// From now on its figures are among those of the host.
@@ -161,16 +157,7 @@ impl ComponentStage {
     /// Call a function of a fresh instance, within the stage's limits, on the
     /// guests' own threads. Whatever comes of it, the instance is thrown away.
     /// Who is on such a thread already stays there.
-    async fn call<T, F>(&self, function: F) -> GuestCall<T>
-    where
-        T: Send + 'static,
-        F: for<'a> FnOnce(
-                &'a mut Store<Guest>,
-                &'a v0_1_0::Exports,
-            ) -> BoxFuture<'a, wasmtime::Result<T>>
-            + Send
-            + 'static,
-    {
+    async fn call<T: Send + 'static>(&self, run: Run<T>) -> GuestCall<T> {
         let failed = |error: String| GuestCall {
             result: Err(StageError::Host(error)),
             messages: Vec::new(),
@@ -182,18 +169,14 @@ impl ComponentStage {
             return failed("the plugin host is being closed".into());
         };
         let ticking = self.host.engine.run();
-        let (linked, stack) = (self.linked.clone(), self.host.stack);
+        let (engine, stack) = (self.host.engine.wasmtime().clone(), self.host.stack);
         let (allowance, figures) = (self.allowance.clone(), self.figures.clone());
         let call = async move {
             let (_permit, _ticking) = (permit, ticking);
             let began = Instant::now();
-            let mut store = Guest::store(linked.engine(), &allowance);
+            let mut store = Guest::store(&engine, &allowance);
             let mut phase = Phase::Instantiate;
-            let run = async {
-                let instance = linked.instantiate_async(&mut store).await?;
-                phase = Phase::Call;
-                function(&mut store, instance.wharfinger_pipeline_stage()).await
-            };
+            let run = run(&mut store, &mut phase);
             // The engine's clock interrupts code of the guest, this one time
             // that is spent in the host on its behalf.
             let result = match timeout(allowance.limits.timeout, run).await {
@@ -243,9 +226,9 @@ fn pre(
     host: &PluginHost,
     component: &Component,
     imports: &Imports,
-) -> wasmtime::Result<v0_1_0::StageComponentPre<Guest>> {
+) -> wasmtime::Result<Box<dyn Adapter>> {
     let mut linker = Linker::new(host.engine.wasmtime());
-    v0_1_0::link(&mut linker)?;
+    versions::link(imports.version, &mut linker)?;
     if imports.wasi {
         link::wasi(&mut linker)?;
     }
@@ -257,7 +240,7 @@ fn pre(
             Capability::Kv => link::kv(&mut linker)?,
         }
     }
-    v0_1_0::StageComponentPre::new(linker.instantiate_pre(component)?)
+    versions::adapter(imports.version, &linker, component)
 }
 
 #[async_trait::async_trait]
@@ -270,6 +253,10 @@ impl Stage for ComponentStage {
         self.capabilities().is_empty()
     }
 
+    fn wants_facts(&self) -> bool {
+        self.linked.wants_facts()
+    }
+
     fn threads(&self) -> Option<&Handle> {
         Some(self.host.runtime().handle())
     }
@@ -279,20 +266,15 @@ impl Stage for ComponentStage {
     }
 
     async fn process(&self, container: &Container, host: &Host, services: &[Service]) -> Called {
-        let container = v0_1_0::container(container, |key| self.allowance.grants.env.is_match(key));
-        let host = v0_1_0::host(host);
-        let proposed: Vec<_> = services.iter().map(v0_1_0::service).collect();
+        let visible = |key: &str| self.allowance.grants.env.is_match(key);
         let settings = self.settings.clone();
-        let GuestCall { result, messages, time, memory } = self
-            .call(|store, guest| {
-                async move {
-                    guest.call_process(store, &settings, &container, &host, &proposed).await
-                }
-                .boxed()
-            })
-            .await;
+        let run = match self.linked.process(settings, container, host, services, &visible) {
+            Ok(run) => run,
+            Err(error) => return Called { result: Err(error), messages: Vec::new() },
+        };
+        let GuestCall { result, messages, time, memory } = self.call(run).await;
         let result = match result {
-            Ok(Ok(outcome)) => self.within_limits(services, v0_1_0::decision(outcome)),
+            Ok(Ok(decision)) => self.within_limits(services, decision),
             Ok(Err(reason)) => Err(StageError::Guest(one_line(&reason))),
             Err(error) => Err(error),
         };

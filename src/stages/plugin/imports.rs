@@ -2,12 +2,14 @@
 
 mod parts;
 
-use crate::stages::plugin::grants::{Capability, Grants};
+use crate::stages::plugin::{
+    grants::{Capability, Grants},
+    version::Version,
+};
 use parts::outline;
 
-/// The contract's package, and the versions that have an adapter.
+/// The contract's package.
 const PACKAGE: &str = "wharfinger:pipeline/";
-pub(super) const VERSIONS: [&str; 1] = ["0.1.0"];
 
 /// Parts of WASI that every component of some toolchains imports, needed or
 /// not. They are linked to implementations that give nothing away and touch
@@ -18,6 +20,8 @@ const INERT: [&str; 5] =
 /// What a component needs to be linked with.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Imports {
+    /// The contract's version.
+    pub(super) version: Version,
     /// It imports parts of WASI.
     pub(super) wasi: bool,
     /// The capabilities that it imports and is granted.
@@ -66,7 +70,7 @@ pub enum ComponentFault {
     Unbounded,
     /// It exports a stage of another version of the contract.
     #[error("a stage of the contract's version {found}; this program knows {}: {}",
-        VERSIONS.join(", "), way_out(.found))]
+        known(), way_out(.found))]
     UnknownVersion {
         /// The version that it was built against.
         found: String,
@@ -106,7 +110,7 @@ pub enum Refused {
 
 /// What to do about a stage of a version that has no adapter.
 fn way_out(found: &str) -> &'static str {
-    let newest = VERSIONS.iter().filter_map(|version| numbers(version)).max();
+    let newest = Version::ALL.iter().filter_map(|version| numbers(version.number())).max();
     match numbers(found) {
         Some(numbers) if Some(numbers) > newest => {
             "it is of a version to come, so use a newer wharfinger, or build the stage against one of \
@@ -132,28 +136,39 @@ fn why_not(import: &str) -> String {
              wasm32-wasip2"
         );
     }
-    if name.starts_with(PACKAGE) && !VERSIONS.contains(&version) {
-        return format!(
-            ": it is of the contract's version {version}; this program knows {}",
-            VERSIONS.join(", ")
-        );
+    if name.starts_with(PACKAGE) {
+        return match Version::of(version) {
+            None => format!(
+                ": it is of the contract's version {version}; this program knows {}",
+                known()
+            ),
+            Some(_) => format!(
+                ": it is of the contract's version {version}, of which a stage of the same version \
+                 may import logging and types"
+            ),
+        };
     }
     String::new()
 }
 
 fn wanted() -> String {
     let exports: Vec<_> =
-        VERSIONS.iter().map(|version| format!("{PACKAGE}stage@{version}")).collect();
+        Version::ALL.iter().map(|it| format!("{PACKAGE}stage@{}", it.number())).collect();
     format!("wanted is a component that exports {}", exports.join(" or "))
+}
+
+/// The versions of the contract that there is an adapter for, for people.
+fn known() -> String {
+    Version::ALL.map(Version::number).join(", ")
 }
 
 /// Look at a file without compiling it.
 pub(super) fn inspect(bytes: &[u8], grants: &Grants) -> Result<Imports, ComponentFault> {
-    let Parts { imports, instances, tables, .. } = parts(bytes)?;
-    let mut found = Imports { instances, tables, ..Imports::default() };
+    let Parts { version, imports, instances, tables } = parts(bytes)?;
+    let mut found = Imports { version, instances, tables, ..Imports::default() };
     let mut refused = Vec::new();
     for name in imports {
-        match admit(&name, grants) {
+        match admit(&name, version, grants) {
             Ok(Admitted::Contract) => {}
             Ok(Admitted::Wasi(capability)) => {
                 found.wasi = true;
@@ -179,7 +194,7 @@ pub(super) fn parts(bytes: &[u8]) -> Result<Parts, ComponentFault> {
     match stages[..] {
         [] => {}
         [found] => {
-            return match VERSIONS.into_iter().find(|version| *version == found) {
+            return match Version::of(found) {
                 Some(version) => Ok(Parts { version, imports, instances, tables }),
                 None => Err(ComponentFault::UnknownVersion { found: shown(found) }),
             };
@@ -196,7 +211,7 @@ pub(super) fn parts(bytes: &[u8]) -> Result<Parts, ComponentFault> {
 /// What a stage is made of.
 pub(super) struct Parts {
     /// The contract's version.
-    pub(super) version: &'static str,
+    pub(super) version: Version,
     /// What it imports, in its own order.
     pub(super) imports: Vec<String>,
     /// The core instances that it is made of, those of its parts included.
@@ -239,12 +254,10 @@ pub(super) enum Admitted {
     Own(Capability),
 }
 
-/// What an import means, under these grants.
-pub(super) fn admit(name: &str, grants: &Grants) -> Result<Admitted, Refused> {
-    let contract = |version| {
-        ["logging", "types"].iter().any(|part| name == format!("{PACKAGE}{part}@{version}"))
-    };
-    if VERSIONS.iter().any(contract) {
+/// What an import of a stage of this version means, under these grants.
+pub(super) fn admit(name: &str, version: Version, grants: &Grants) -> Result<Admitted, Refused> {
+    let number = version.number();
+    if ["logging", "types"].iter().any(|part| name == format!("{PACKAGE}{part}@{number}")) {
         return Ok(Admitted::Contract);
     }
     if let Some(capability) = Capability::of_import(name) {

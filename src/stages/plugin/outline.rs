@@ -10,6 +10,7 @@ use crate::stages::plugin::{
     grants::{Capability, Grants},
     hex,
     imports::{self, Admitted, Refused},
+    version::Version,
 };
 
 /// What a component is, by its file alone.
@@ -17,6 +18,8 @@ use crate::stages::plugin::{
 pub struct Outline {
     /// The contract's version that it was built against.
     pub contract: &'static str,
+    /// Whether that version is not released, so that a later program may refuse the component.
+    pub draft: bool,
     /// The size of the file in bytes.
     pub size: u64,
     /// SHA-256 of the file, in hexadecimal.
@@ -62,9 +65,13 @@ impl Outline {
         let bytes = file::read(path)?;
         let parts =
             imports::parts(&bytes).map_err(|fault| LoadError::Invalid(path.into(), fault))?;
-        let import = |name: &String| Import { name: imports::shown(name), meaning: meaning(name) };
+        let import = |name: &String| Import {
+            name: imports::shown(name),
+            meaning: meaning(name, parts.version),
+        };
         Ok(Self {
-            contract: parts.version,
+            contract: parts.version.number(),
+            draft: parts.version.is_draft(),
             size: bytes.len() as u64,
             digest: hex(&Sha256::digest(&bytes)),
             instances: parts.instances,
@@ -78,9 +85,9 @@ impl Outline {
     }
 }
 
-fn meaning(name: &str) -> Meaning {
+fn meaning(name: &str, version: Version) -> Meaning {
     let capability = Capability::of_import(name);
-    match (imports::admit(name, &Grants::default()), capability) {
+    match (imports::admit(name, version, &Grants::default()), capability) {
         (Ok(Admitted::Contract), _) => Meaning::Contract,
         (Ok(_), Some(capability)) => Meaning::InertUnless(capability.line()),
         (Ok(_), None) => Meaning::Inert,
@@ -105,9 +112,9 @@ mod tests {
             ("wasi:sockets/tcp@0.2.0", Meaning::Refused),
             ("wharfinger:pipeline/logging@0.2.0", Meaning::Refused),
         ] {
-            assert_eq!(meaning(name), expected, "{name}");
+            assert_eq!(meaning(name, Version::V0_1_0), expected, "{name}");
         }
-        let http = meaning("wasi:http/outgoing-handler@0.2.0");
+        let http = meaning("wasi:http/outgoing-handler@0.2.0", Version::V0_2_0);
         assert!(matches!(http, Meaning::Needs(line) if line.starts_with("grant.http")), "{http:?}");
     }
 }

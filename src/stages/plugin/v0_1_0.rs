@@ -1,9 +1,19 @@
 //! Version 0.1.0 of the contract: the generated bindings, and the adapter to
 //! the daemon's own types.
 
-use wasmtime::component::{HasSelf, Linker};
+use std::sync::Arc;
 
-use crate::stages::plugin::guest::Guest;
+use wasmtime::component::{Component, HasSelf, Linker};
+
+use crate::stages::plugin::{
+    adapter::{Adapter, Description, Run, linked},
+    failure::Phase,
+    guest::Guest,
+};
+use crate::{
+    model::{container::Container, host::Host, service::Service},
+    pipeline::{Decision, StageError},
+};
 
 #[allow(missing_docs, unreachable_pub)]
 mod bindings {
@@ -14,10 +24,7 @@ mod bindings {
     });
 }
 
-use bindings::StageComponent;
-pub(super) use bindings::{
-    StageComponentPre, exports::wharfinger::pipeline::stage::Guest as Exports,
-};
+use bindings::{StageComponent, StageComponentPre};
 
 /// The generated types under one roof, as the adapter wants them.
 mod types {
@@ -27,19 +34,11 @@ mod types {
     };
 }
 
-crate::stages::contract::adapter!(contract, super::types);
+crate::stages::contract::adapter!(contract, [super::types]);
+crate::stages::contract::plain_decision!(contract, [types]);
+linked!(wants_facts: false, unknown: nothing);
 
-pub(super) use contract::{container, decision, host, service};
-
-impl bindings::wharfinger::pipeline::logging::Host for Guest {
-    fn log(&mut self, level: types::logging::Level, message: String) {
-        self.voice.log(contract::level(level), &message);
-    }
-}
-
-impl bindings::wharfinger::pipeline::types::Host for Guest {}
-
-/// Link what the contract lets a stage import.
-pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    StageComponent::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)
+/// All that is shown to a stage of this version is known of every container.
+fn nothing(_: &Container) -> Result<(), StageError> {
+    Ok(())
 }

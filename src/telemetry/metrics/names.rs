@@ -123,6 +123,8 @@ metrics! {
         "Answers of the stage that were remembered, so that it was not called.";
     STAGE_VETOES = Counter "wharfinger_stage_vetoes_total" ["stage"]
         "Services that the stage vetoed.";
+    STAGE_VETO_CODES = Counter "wharfinger_stage_veto_codes_total" ["stage", "code"]
+        "Services that the stage vetoed with a code, by the code; beyond 20 codes of a stage, other.";
     STAGE_CHANGES = Counter "wharfinger_stage_changes_total" ["stage"]
         "Services that the stage changed.";
     STAGE_ADDITIONS = Counter "wharfinger_stage_additions_total" ["stage"]

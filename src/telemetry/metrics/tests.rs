@@ -59,7 +59,8 @@ async fn figures() -> Figures {
         reloads: [(Reloaded::Refused, 1)].into(),
     };
     let load = Load { due: 1, later: 2, running: 3, failing: 4 };
-    let (held, stages, digest) = (None, pipeline.health(), pipeline.digest());
+    let (held, mut stages, digest) = (None, pipeline.health(), pipeline.digest());
+    stages[0].figures.veto_codes.insert("privileged".into(), 9);
     let seen = Seen {
         overview,
         held,
@@ -94,6 +95,7 @@ async fn every_metric_is_exported_once_and_well_formed() {
         "wharfinger_commit_duration_seconds_count 3",
         "wharfinger_commit_duration_seconds_sum 1.25",
         "wharfinger_stage_failures_total{stage=\"busy \\\"stage\\\"\\\\\\\\n\",kind=\"guest\"} 1",
+        "wharfinger_stage_veto_codes_total{stage=\"busy \\\"stage\\\"\\\\\\\\n\",code=\"privileged\"} 9",
         "wharfinger_listener_refused_total{reason=\"host\"} 8",
         "# TYPE wharfinger_writes_total counter",
     ] {

@@ -42,7 +42,7 @@ fn what_a_file_is_is_said() {
 
 #[test]
 fn a_stage_of_another_version_is_told_from_another_world() {
-    for version in ["0.1.1", "0.2.0", "1.0.0"] {
+    for version in ["0.1.1", "0.2.1", "0.2.0-rc.1", "0.3.0", "1.0.0"] {
         let expected = ComponentFault::UnknownVersion { found: version.into() };
         let words = expected.to_string();
         assert!(words.contains(version) && words.contains("knows 0.1.0"), "{words}");
@@ -53,10 +53,11 @@ fn a_stage_of_another_version_is_told_from_another_world() {
 #[test]
 fn a_version_to_come_is_told_from_one_that_never_was() {
     for (version, newer) in [
-        ("0.1.1", true),
-        ("0.2.0", true),
-        ("0.2.0-rc.1", true),
+        ("0.2.1", true),
+        ("0.3.0", true),
+        ("0.3.0-rc.1", true),
         ("1.0.0", true),
+        ("0.1.1", false),
         ("0.0.9", false),
         ("0.1", false),
         ("x", false),
@@ -90,6 +91,7 @@ fn what_is_of_another_version_says_so() {
         ("wasi:clocks/system-clock@0.3.0-rc-2025-09-16", "of WASI 0.3.0-rc"),
         ("wasi:http/handler@0.3.0", "of WASI 0.3.0"),
         ("wharfinger:pipeline/logging@0.2.0", "of the contract's version 0.2.0"),
+        ("wharfinger:pipeline/types@0.3.0", "version 0.3.0; this program knows 0.1.0, 0.2.0"),
     ] {
         let bytes = parse(&stage(&format!(r#"(import "{name}" (instance))"#)));
         let words = scan(&bytes).expect_err("it is refused").to_string();
@@ -97,6 +99,18 @@ fn what_is_of_another_version_says_so() {
     }
     let words = Refused::Ungrantable("wasi:sockets/tcp@0.2.3".into()).to_string();
     assert!(words.ends_with("which no stage can be granted"), "{words}");
+}
+
+#[test]
+fn a_stage_imports_what_is_of_its_own_version() {
+    for (version, found) in [("0.1.0", Version::V0_1_0), ("0.2.0", Version::V0_2_0)] {
+        let import = format!(r#"(import "wharfinger:pipeline/logging@{version}" (instance))"#);
+        let expected = Imports { version: found, ..Imports::default() };
+        check(&stage_of(version, &import), Ok(expected));
+        let other = if version == "0.1.0" { "0.2.0" } else { "0.1.0" };
+        let words = scan(&parse(&stage_of(other, &import))).expect_err("it is of another version");
+        assert!(words.to_string().contains("of which a stage of the same version"), "{words}");
+    }
 }
 
 #[test]

@@ -1,0 +1,153 @@
+//! What the host asks of a version of the contract: an adapter from its generated types to the
+//! daemon's own.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use wasmtime::Store;
+
+use crate::stages::plugin::{failure::Phase, guest::Guest};
+use crate::{
+    model::{container::Container, host::Host, service::Service},
+    pipeline::{Decision, StageError},
+};
+
+/// A call that is ready to be made in a store of its own. It says when the instance is made.
+pub(super) type Run<T> = Box<
+    dyn for<'a> FnOnce(&'a mut Store<Guest>, &'a mut Phase) -> BoxFuture<'a, wasmtime::Result<T>>
+        + Send,
+>;
+
+/// What a component says of itself.
+pub(super) struct Description {
+    pub(super) name: String,
+    pub(super) version: String,
+    pub(super) summary: String,
+    pub(super) settings_schema: Option<String>,
+    pub(super) attributes: Vec<(String, String)>,
+}
+
+/// A linked component, and how it is called in the daemon's own types.
+pub(super) trait Adapter: Send + Sync {
+    /// Whether it is shown what has to be asked for: the container's image, the agent and the
+    /// engine.
+    fn wants_facts(&self) -> bool;
+
+    /// Ask what it is.
+    fn describe(&self) -> Run<Description>;
+
+    /// Let it validate its settings.
+    fn validate(&self, settings: Arc<str>) -> Run<Result<(), Vec<String>>>;
+
+    /// Let it decide. Of the container's variables it sees those that `visible` admits.
+    ///
+    /// # Errors
+    ///
+    /// The container cannot be shown to it.
+    fn process(
+        &self,
+        settings: Arc<str>,
+        container: &Container,
+        host: &Host,
+        services: &[Service],
+        visible: &dyn Fn(&str) -> bool,
+    ) -> Result<Run<Result<Decision, String>>, StageError>;
+}
+
+/// Define `Linked`, the adapter of a version, from what its generated bindings and its module
+/// `contract` have; `$unknown` says why a container cannot be shown to it, if it cannot.
+macro_rules! linked {
+    (wants_facts: $wants_facts:literal, unknown: $unknown:path) => {
+        /// A component of this version.
+        pub(super) struct Linked(StageComponentPre<Guest>);
+
+        impl Linked {
+            /// Link a component.
+            pub(super) fn new(
+                linker: &Linker<Guest>,
+                component: &Component,
+            ) -> wasmtime::Result<Self> {
+                Ok(Self(StageComponentPre::new(linker.instantiate_pre(component)?)?))
+            }
+        }
+
+        impl Adapter for Linked {
+            fn wants_facts(&self) -> bool {
+                $wants_facts
+            }
+
+            fn describe(&self) -> Run<Description> {
+                let linked = self.0.clone();
+                Box::new(move |store, phase| {
+                    Box::pin(async move {
+                        let instance = linked.instantiate_async(&mut *store).await?;
+                        *phase = Phase::Call;
+                        let guest = instance.wharfinger_pipeline_stage();
+                        let said = guest.call_describe(store).await?;
+                        let pair = |one: types::Attribute| (one.key, one.value);
+                        Ok(Description {
+                            name: said.name,
+                            version: said.version,
+                            summary: said.summary,
+                            settings_schema: said.settings_schema,
+                            attributes: said.attributes.into_iter().map(pair).collect(),
+                        })
+                    })
+                })
+            }
+
+            fn validate(&self, settings: Arc<str>) -> Run<Result<(), Vec<String>>> {
+                let linked = self.0.clone();
+                Box::new(move |store, phase| {
+                    Box::pin(async move {
+                        let instance = linked.instantiate_async(&mut *store).await?;
+                        *phase = Phase::Call;
+                        let guest = instance.wharfinger_pipeline_stage();
+                        guest.call_validate_settings(store, &settings).await
+                    })
+                })
+            }
+
+            fn process(
+                &self,
+                settings: Arc<str>,
+                container: &Container,
+                host: &Host,
+                services: &[Service],
+                visible: &dyn Fn(&str) -> bool,
+            ) -> Result<Run<Result<Decision, String>>, StageError> {
+                $unknown(container)?;
+                let linked = self.0.clone();
+                let container = contract::container(container, visible);
+                let host = contract::host(host);
+                let proposed: Vec<_> = services.iter().map(contract::service).collect();
+                Ok(Box::new(move |store, phase| {
+                    Box::pin(async move {
+                        let instance = linked.instantiate_async(&mut *store).await?;
+                        *phase = Phase::Call;
+                        let guest = instance.wharfinger_pipeline_stage();
+                        let answer = guest
+                            .call_process(store, &settings, &container, &host, &proposed)
+                            .await?;
+                        Ok(answer.map(decision))
+                    })
+                }))
+            }
+        }
+
+        impl bindings::wharfinger::pipeline::logging::Host for Guest {
+            fn log(&mut self, level: types::logging::Level, message: String) {
+                self.voice.log(contract::level(level), &message);
+            }
+        }
+
+        impl bindings::wharfinger::pipeline::types::Host for Guest {}
+
+        /// Link what the contract lets a stage import.
+        pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+            StageComponent::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)
+        }
+    };
+}
+
+pub(super) use linked;
