@@ -4,7 +4,7 @@
 mod layers;
 mod start;
 
-use std::{fs, process::Command, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fs, process::Command, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use tar::{Builder, EntryType, Header};
@@ -59,9 +59,16 @@ impl Host {
         Daemon::start(&[&args[..], flags, &[&uri]].concat(), &[&own[..], env].concat())
     }
 
+    /// What is registered for containers: the daemon registers itself, too.
+    fn services(&self) -> BTreeMap<String, Value> {
+        let mut services = self.consul.services();
+        services.remove("wharfinger-testhost");
+        services
+    }
+
     /// The tag of every service, if exactly those are there that have an owner.
     fn tags(&self) -> Result<Value, String> {
-        let services = self.consul.services();
+        let services = self.services();
         let ids: Vec<_> = services.keys().cloned().collect();
         let wanted: Vec<_> = (0..COUNT).map(|n| format!("testhost:c{n}:80")).collect();
         if ids != wanted {

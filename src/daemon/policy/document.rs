@@ -67,6 +67,12 @@ impl Follower {
                         // A new word is followed at once.
                         self.again = None;
                     }
+                    let asks = |one: &Document| (one.rollout.id.clone(), one.bundle.clone());
+                    if document.as_ref().is_some_and(|before| asks(before) != asks(&said)) {
+                        // What was refused is asked for once more, or from elsewhere: by an old
+                        // refusal alone no rollout halts.
+                        self.change(|standing| standing.refused = None).await;
+                    }
                     document = Some(said);
                 }
                 // What it said last counts for a host that waits: no leader is no new word.
@@ -101,7 +107,13 @@ impl Follower {
         let settled = aborted || in_force == Some(document.bundle.digest);
         // Whom nothing is asked of any more needs no look at the others.
         let fleet = if settled { Ok(Fleet::new()) } else { peers.fleet().await };
-        let fleet = fleet.map_err(|reason| format!("the fleet cannot be read: {reason}"))?;
+        let mut fleet = fleet.map_err(|reason| format!("the fleet cannot be read: {reason}"))?;
+        if let Some(own) = fleet.get_mut(host) {
+            // Of itself a host knows more than it has told the others by now.
+            let standing = self.standing.borrow();
+            own.bundle = in_force;
+            own.refused = standing.refused.as_ref().map(|refused| refused.digest);
+        }
         let turn = observer.turn(document, host, in_force.as_ref(), &fleet, Instant::now());
         let shadow = document.rollout.monitor && !aborted;
         let (named, waits) = wanted(document, turn, in_force.is_some());

@@ -73,7 +73,7 @@ async fn without_any_policy_nothing_is_decided_unless_the_host_says_so() {
     let mut daemon = host.daemon(&file, &[], &[]);
     daemon.wait_for_log("containers keep what they have", SOON).await;
     daemon.wait_for_log("cannot be read", SOON).await;
-    holds(Duration::from_secs(3), "nothing is registered", async || match host.consul.count() {
+    holds(Duration::from_secs(3), "nothing is registered", async || match host.services().len() {
         0 => Ok(()),
         count => Err(format!("{count} are")),
     })
@@ -89,7 +89,7 @@ async fn without_any_policy_nothing_is_decided_unless_the_host_says_so() {
     let host = Host::new().await;
     let file = host.bundles.host_of_file("", &format!("required = false\n{own}"));
     let mut daemon = host.daemon(&file, &[], &[]);
-    until(SOON, "the host's own stages count", async || match host.consul.count() {
+    until(SOON, "the host's own stages count", async || match host.services().len() {
         count if count == COUNT + 1 => Ok(()),
         count => Err(format!("{count} services")),
     })
