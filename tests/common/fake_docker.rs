@@ -57,6 +57,8 @@ struct Host {
     list_fault: Option<(u16, String)>,
     /// What it calls itself, such as `Podman Engine`.
     engine: Option<String>,
+    /// Its identity, if it is another one than that of all others.
+    identity: Option<String>,
 }
 
 impl FakeDocker {
@@ -101,6 +103,11 @@ impl FakeDocker {
     /// From now on it calls itself this in its answer to `/version`.
     pub fn be(&self, engine: &str) {
         self.lock().engine = Some(engine.into());
+    }
+
+    /// From now on it is another engine than the others.
+    pub fn identify(&self, identity: &str) {
+        self.lock().identity = Some(identity.into());
     }
 
     /// One more inspection of a container is answered with an error.
@@ -231,7 +238,7 @@ impl Host {
                     "Components": [{ "Name": engine, "Version": "20.10.24" }],
                 }))
             }
-            "/info" => Answer::Json(json!({ "ID": "FAKE" })),
+            "/info" => Answer::Json(json!({ "ID": self.identity.as_deref().unwrap_or("FAKE") })),
             "/containers/json" => {
                 self.lists += 1;
                 match self.list_fault.take() {

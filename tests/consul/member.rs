@@ -31,6 +31,8 @@ impl Host {
 
     pub(crate) fn with_token(consul: &Consul, name: &str, config: &str, token: &str) -> Self {
         let docker = FakeDocker::start(Activity::default());
+        // Two names of one engine would be one host that was renamed.
+        docker.identify(name);
         let daemon = daemon(&docker, consul, name, config, token);
         Self { docker, daemon }
     }
