@@ -99,7 +99,7 @@ pub struct ImageFacts {
 /// A time in nanoseconds in the syntax of Consul, in whole numbers of one unit.
 pub fn duration(nanoseconds: u64) -> String {
     for (unit, size) in [("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000)] {
-        if nanoseconds > 0 && nanoseconds % size == 0 {
+        if nanoseconds > 0 && nanoseconds.is_multiple_of(size) {
             return format!("{}{unit}", nanoseconds / size);
         }
     }
