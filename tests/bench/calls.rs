@@ -200,6 +200,8 @@ fn facts() -> (Container, Host) {
         created_at: "2026-11-22T17:32:50Z".into(),
         started_at: Some("2026-11-22T17:32:51Z".into()),
         attributes: Default::default(),
+        setup: None,
+        image_facts: None,
     };
     let host = Host {
         hostname: "host".into(),
