@@ -17,7 +17,6 @@ use std::{
     time::Duration,
 };
 
-use sha2::{Digest as _, Sha256};
 use tokio::{
     sync::watch,
     time::{Instant, MissedTickBehavior, interval, timeout},
@@ -29,6 +28,7 @@ use crate::{
     error::error_chain,
     model::marks::META_MEMBER,
     policy::{
+        Digest,
         member::{Told, differ_in_counts},
         standing::Standing,
     },
@@ -281,8 +281,8 @@ fn id(service: &str, host: &str) -> String {
     if !host.is_empty() && host.len() <= 200 && host.chars().all(plain) {
         return format!("{service}-{host}");
     }
-    let digest = Sha256::digest(host.as_bytes());
-    let digest: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let digest = Digest::of(host.as_bytes()).hex();
+    let digest = &digest[..16];
     let short: String = host.chars().filter(|c| plain(*c)).take(80).collect();
     format!("{service}-{short}-{digest}")
 }

@@ -224,8 +224,7 @@ impl Follower {
     async fn consider(&mut self, bundle: Bundle, way: Way<'_>, trial: bool) {
         let digest = bundle.digest;
         if self.in_force() == Some(digest) {
-            self.change(|standing| (standing.refused, standing.monitored) = (None, false)).await;
-            self.again = None;
+            self.settled().await;
             return;
         }
         match self.take(bundle, way, trial).await {
@@ -247,6 +246,12 @@ impl Follower {
             Err(reason) => self.refuse(digest, reason).await,
         }
         hosted::prune(&components(&self.policy.folder), &self.policy.components);
+    }
+
+    /// What is asked for is in force.
+    async fn settled(&mut self) {
+        self.change(|standing| (standing.refused, standing.monitored) = (None, false)).await;
+        self.again = None;
     }
 
     async fn take(

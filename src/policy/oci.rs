@@ -138,6 +138,15 @@ pub enum OciError {
     Bundle(#[from] BundleError),
 }
 
+/// The digest of what is at a place now, by its manifest alone.
+///
+/// # Errors
+///
+/// See [`OciError`].
+pub async fn digest(reference: &Reference, options: &Options) -> Result<Digest, OciError> {
+    Ok(Digest::of(&named(&Client::new(reference, options, false)?, reference).await?))
+}
+
 /// Pull a bundle, and what was signed of it by whomever. Nothing is written anywhere.
 ///
 /// # Errors

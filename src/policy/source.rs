@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    Bundle,
+    Bundle, Digest,
     archive::{self, BundleError},
     oci::{self, OciError, Reference},
 };
@@ -79,17 +79,32 @@ async fn of_key(kv: &ConsulReader, key: &str) -> Result<Bundle, SourceError> {
     archive::parse(&bytes, &name).map_err(SourceError::Bundle)
 }
 
+/// The digest of the bundle that an OCI registry has there now.
+///
+/// # Errors
+///
+/// See [`SourceError`].
+pub async fn offered(reference: &str) -> Result<Digest, SourceError> {
+    oci::digest(&place(reference)?, &oci::Options::default()).await.map_err(of_registry)
+}
+
 /// The bundle of an OCI registry.
 ///
 /// # Errors
 ///
 /// See [`SourceError`].
 pub async fn pulled(reference: &str) -> Result<Bundle, SourceError> {
-    let place: Reference =
-        reference.parse().map_err(|error| SourceError::Place(format!("{error}")))?;
-    let pulled = oci::pull(&place, &oci::Options::default(), oci::Limits::default()).await;
-    pulled.map_err(|error| match error {
+    let (place, options) = (place(reference)?, oci::Options::default());
+    oci::pull(&place, &options, oci::Limits::default()).await.map_err(of_registry)
+}
+
+fn place(reference: &str) -> Result<Reference, SourceError> {
+    reference.parse().map_err(|error| SourceError::Place(format!("{error}")))
+}
+
+fn of_registry(error: OciError) -> SourceError {
+    match error {
         OciError::Bundle(error) => SourceError::Bundle(error),
         error => SourceError::Away(error_chain(&error)),
-    })
+    }
 }

@@ -37,8 +37,10 @@ const REST: Duration = Duration::from_millis(500);
 /// The pauses after errors.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// The time between two looks at the fleet while it is not this host's turn.
+/// The least time between two looks at the fleet while it is not this host's turn, and the time for
+/// each of its hosts: all of them look, and each sees all, so that a large fleet looks less often.
 const LOOK: Duration = Duration::from_secs(5);
+const LOOK_FOR_EACH: Duration = Duration::from_millis(100);
 /// Downloads of the hosts of a fleet are spread over this time.
 const SPREAD: Duration = Duration::from_secs(10);
 
@@ -55,10 +57,12 @@ impl Follower {
         let _watching = Aborted(watching);
         let mut observer = Observer::default();
         let mut document: Option<Document> = None;
+        let mut hosts = 0;
         loop {
+            let look = look_of(hosts);
             tokio::select! {
                 changed = news.changed() => if changed.is_err() { return },
-                () = sleep(LOOK + spread(host, "look", LOOK / 4)), if document.is_some() => {}
+                () = sleep(look + spread(host, "look", look / 4)), if document.is_some() => {}
             }
             let came = news.borrow_and_update().clone();
             match came {
@@ -83,7 +87,7 @@ impl Follower {
                 None => continue,
             }
             if let Some(document) = &document {
-                match self.weigh(document, host, peers, &mut observer).await {
+                match self.weigh(document, host, peers, &mut observer, &mut hosts).await {
                     Ok(true) => self.note_source(None).await,
                     // A bundle that did not come is waited for.
                     Ok(false) => {}
@@ -101,6 +105,7 @@ impl Follower {
         host: &str,
         peers: &dyn Peers,
         observer: &mut Observer,
+        hosts: &mut usize,
     ) -> Result<bool, String> {
         let in_force = self.in_force();
         let aborted = document.rollout.state == State::Aborted;
@@ -108,6 +113,7 @@ impl Follower {
         // Whom nothing is asked of any more needs no look at the others.
         let fleet = if settled { Ok(Fleet::new()) } else { peers.fleet().await };
         let mut fleet = fleet.map_err(|reason| format!("the fleet cannot be read: {reason}"))?;
+        *hosts = fleet.len();
         if let Some(own) = fleet.get_mut(host) {
             // Of itself a host knows more than it has told the others by now.
             let standing = self.standing.borrow();
@@ -188,6 +194,11 @@ impl Follower {
         }
         Ok(bundle)
     }
+}
+
+/// The time between two looks at a fleet of so many hosts.
+fn look_of(hosts: usize) -> Duration {
+    LOOK_FOR_EACH.saturating_mul(u32::try_from(hosts).unwrap_or(u32::MAX)).max(LOOK)
 }
 
 /// The bundle that a host is to have, or to try out, at its turn; or what it waits for.
@@ -319,5 +330,12 @@ mod tests {
             (0..200).map(|n| spread(&format!("host-{n}"), "x", most)).collect();
         assert!(places.len() > 80 && places.iter().all(|place| *place < most), "{places:?}");
         assert_eq!(spread("a", "x", most), spread("a", "x", most));
+    }
+
+    #[test]
+    fn a_large_fleet_is_looked_at_less_often() {
+        for (hosts, seconds) in [(0, 5), (1, 5), (50, 5), (100, 10), (10_000, 1_000)] {
+            assert_eq!(look_of(hosts), Duration::from_secs(seconds), "{hosts}");
+        }
     }
 }

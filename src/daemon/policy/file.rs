@@ -56,8 +56,19 @@ impl Follower {
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             clock.tick().await;
-            let read = source::pulled(reference).await;
-            self.came(read, || Digest::of(reference.as_bytes())).await;
+            match source::offered(reference).await {
+                // What is in force, or was refused a moment ago, is not fetched again.
+                Ok(digest) if self.in_force() == Some(digest) => {
+                    self.note_source(None).await;
+                    self.settled().await;
+                }
+                Ok(digest) if self.waits_for(&digest) => self.note_source(None).await,
+                Ok(_) => {
+                    let read = source::pulled(reference).await;
+                    self.came(read, || Digest::of(reference.as_bytes())).await;
+                }
+                Err(error) => self.note_source(Some(one_line(&error))).await,
+            }
         }
     }
 

@@ -48,6 +48,9 @@ impl Taken {
 /// refuses the whole service for a field. A check that would do something else without the field, or
 /// never pass, goes as a whole. Source: Consul's changelog, from 1.7 on.
 pub(super) fn without_further_fields(service: &Service) -> Option<Sent> {
+    if service.checks.is_empty() {
+        return None;
+    }
     let why = "the agent may not know it";
     let (mut dropped, mut n) = (Vec::new(), 0);
     let mut drop_it = |what: String| dropped.push(Dropped { what, why: why.into() });
