@@ -48,11 +48,11 @@ pub async fn apply(args: &ApplyArgs) -> Result<(String, bool), ControlError> {
 
 /// The tree of what is held; the IDs alone where the daemon cannot foresee it now.
 async fn show(args: &ApplyArgs, held: &Held) -> String {
-    let mut text = format!("Held: {}:\n", text::shown(&held.to_string()));
     let shown = control::ask(args.socket.place().as_deref(), &Request::ShowHeld(width())).await;
     if let Ok(Answer::Shown(tree)) = shown {
-        return text + &tree;
+        return tree;
     }
+    let mut text = format!("Held: {}\n", text::shown(&held.to_string()));
     for service in &held.services {
         let _ = writeln!(text, "  - {}", text::shown(&service.to_string()));
     }

@@ -194,7 +194,8 @@ fn row(stage: &StageHealth) -> [String; 11] {
     let plugin = made.map_or_else(String::new, |made| {
         format!("{} {} {}", made.plugin, made.version, made.short_digest())
     });
-    let stats = stage.stats.as_ref();
+    // Times of no call at all are none.
+    let stats = stage.stats.as_ref().filter(|_| stage.figures.calls > 0);
     let time = |time: Duration| format!("{} us", time.as_micros());
     let dash = || "-".to_string();
     [

@@ -216,8 +216,8 @@ pub fn forecast(title: Text, forecast: &Forecast, stages: &[StageNote], all: boo
 /// What the bulk guard holds, as a tree.
 pub fn held(forecast: &Forecast) -> Tree {
     let words = match &forecast.held {
-        Some(held) => format!("held: {held}"),
-        None => "nothing is held".into(),
+        Some(held) => format!("Held: {held}"),
+        None => "Nothing is held".into(),
     };
     let mut tree = Tree::new(Text::of(Tone::Strong, words));
     for one in forecast.containers.iter().filter(|one| one.held) {

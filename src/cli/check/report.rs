@@ -53,7 +53,8 @@ impl Finding {
 
 impl Report {
     pub(super) fn of(file: Option<&Path>) -> Self {
-        let file = file.unwrap_or("the defaults".as_ref()).display().to_string();
+        let file =
+            file.unwrap_or("the command line and the defaults".as_ref()).display().to_string();
         Self { file, ..Self::default() }
     }
 

@@ -229,7 +229,10 @@ impl State {
         let catalog = &self.catalog;
         let former = actions.iter().filter_map(|action| {
             let (id, name) = (action.id(), catalog.former_name(action.id())?);
-            Some(format!("{id}: this host was called {name} when it was registered"))
+            Some(format!(
+                "{id}: this host was called {name} when it was registered; if that is still its \
+                 name, start with --hostname {name}"
+            ))
         });
         let elsewhere = catalog.elsewhere(container).filter(|_| waits).map(|(engine, _)| {
             format!(

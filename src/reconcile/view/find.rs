@@ -110,13 +110,10 @@ impl Explainer {
                 words.push(format!("container {name}  {short}"));
             } else {
                 let offered = self.offered(&container).await;
-                let mut like: Vec<_> = offered
-                    .into_iter()
-                    .filter(|one| one.id.starts_with(what) || one.name.starts_with(what))
-                    .map(|one| (one.id, one.name))
-                    .collect();
-                like.sort();
-                like.dedup();
+                let like = |one: &Service| one.id.starts_with(what) || one.name.starts_with(what);
+                // A service is one, also where a stage renames it: the last name stands.
+                let like = offered.into_iter().filter(like).map(|one| (one.id, one.name));
+                let like: BTreeMap<_, _> = like.collect();
                 words.extend(like.iter().map(|(id, service)| {
                     let (id, service) = (shown(id), shown(service));
                     format!("service {id}  {service}, of container {name}  {short}")
