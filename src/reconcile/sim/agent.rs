@@ -56,6 +56,15 @@ pub(super) enum Writer {
     Predecessor,
     /// Somebody whom it does not concern.
     Foreign,
+    /// A second daemon, for another engine.
+    Peer,
+}
+
+impl Writer {
+    /// Whether it is none whose services a daemon may write to.
+    pub(super) fn is_another(self) -> bool {
+        matches!(self, Self::Foreign | Self::Peer)
+    }
 }
 
 /// A write that a daemon sends.
@@ -106,7 +115,7 @@ fn predecessors() -> Vec<Service> {
     ["web", "db", "gone"].map(|name| service(&format!("h:{name}:80"), name, world::ADDRESS)).into()
 }
 
-fn service(id: &str, name: &str, address: &str) -> Service {
+pub(super) fn service(id: &str, name: &str, address: &str) -> Service {
     Service {
         id: id.into(),
         name: name.into(),
@@ -253,6 +262,9 @@ impl Registry for Client {
         };
         let at = Instant::now();
         self.ground.travel(self.incarnation).await;
+        if counts {
+            self.ground.lock().begins_with(&seen);
+        }
         // In a blind one nothing may be seen.
         if counts && !blind {
             self.ground.lock().has_read(began, at, &seen);

@@ -1,6 +1,9 @@
 //! The judge: knows what each life of the daemon was shown, and so what it may
 //! write, and what the catalog must be in the end.
 
+mod end;
+mod writes;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -10,21 +13,17 @@ use tokio::time::Instant;
 
 use super::{
     Sim,
-    agent::{Entry, Write, Writer},
-    stages, world,
+    agent::{Entry, Writer},
+    stages,
 };
 use crate::{
     docker::{Event, EventKind, Moment},
     model::{
         container::{Container, ContainerId, State},
-        marks::{META_CONTAINER, Provenance},
+        marks::{META_CONTAINER, META_ENGINE, META_HOST, Provenance},
         service::Service,
     },
-    reconcile::{
-        DrainBy, OnExit, Rename,
-        lifecycle::MAINTENANCE,
-        retire::{retires, retires_at},
-    },
+    reconcile::{DrainBy, retire::retires},
 };
 
 /// What the current life of the daemon was shown.
@@ -49,6 +48,8 @@ pub(super) struct Judge {
     tried: BTreeSet<String>,
     /// What is being written.
     sent: Vec<String>,
+    /// What the first read showed.
+    first: Option<BTreeSet<String>>,
     /// When the last write of an ID was answered.
     answered: BTreeMap<String, Instant>,
 }
@@ -61,7 +62,7 @@ impl Sim {
         services: Vec<Service>,
         engine: Option<&str>,
     ) -> Vec<Service> {
-        let mut marks = Provenance::new(world::HOST, self.profile.provenance);
+        let mut marks = Provenance::new(self.host, self.profile.provenance);
         marks.set_engine(engine);
         services.into_iter().map(|service| marks.stamp(&container.id, service)).collect()
     }
@@ -87,7 +88,7 @@ impl Sim {
     /// What a container is to have in the registry but for marks, unless another one
     /// has the ID.
     fn offered(&self, container: &Container) -> Vec<Service> {
-        let host = stages::host(self.profile.internal);
+        let host = self.shown_host();
         let shown = self.world.shown(container);
         self.by_life(container, stages::offered(&shown, &host, self.rules))
     }
@@ -210,7 +211,7 @@ impl Sim {
     fn is_inherited(&self, entry: &Entry) -> bool {
         let service = &entry.service;
         let place = (&service.address, service.port);
-        let host = stages::host(self.profile.internal);
+        let host = self.shown_host();
         let mut kept = self.world.containers.values().filter(|container| self.keeps(container));
         !self.profile.provenance
             && kept.any(|container| {
@@ -235,6 +236,36 @@ impl Sim {
         std::mem::replace(&mut self.judge.reads, reads) != reads
     }
 
+    /// The daemon has read what is registered, perhaps for the first time.
+    pub(super) fn begins_with(&mut self, seen: &BTreeMap<String, Entry>) {
+        self.judge.first.get_or_insert_with(|| seen.keys().cloned().collect());
+    }
+
+    /// Whether a service has another name of this host and may be a second daemon's: it was not
+    /// there when the daemon began, or has another engine, too, or a container that still runs and
+    /// offers nothing in its place.
+    fn is_neighbours(&self, entry: &Entry) -> bool {
+        let meta = &entry.service.meta;
+        let mut marks = Provenance::new(self.host, true);
+        marks.set_engine(self.engine().as_deref());
+        let first = self.judge.first.as_ref();
+        meta.get(META_HOST).is_some_and(|host| host != self.host)
+            && (meta.get(META_ENGINE) != marks.engine.as_ref()
+                || first.is_none_or(|first| !first.contains(&entry.service.id))
+                || self.has_no_successor(entry))
+    }
+
+    fn has_no_successor(&self, entry: &Entry) -> bool {
+        let container = entry.container.as_ref().and_then(|id| self.world.containers.get(id));
+        let Some(container) = container.filter(|one| one.state.is_running()) else { return false };
+        let old = &entry.service;
+        let rest = |id: &str| id.split_once(':').map(|(_, rest)| rest.to_string());
+        let succeeds = |new: &Service| {
+            (&new.address, new.port) == (&old.address, old.port) || rest(&new.id) == rest(&old.id)
+        };
+        !self.offered(container).iter().any(succeeds)
+    }
+
     /// The daemon has read what is registered.
     pub(super) fn has_read(&mut self, began: Instant, at: Instant, seen: &BTreeMap<String, Entry>) {
         self.judge.read = Some((began, at));
@@ -243,7 +274,7 @@ impl Sim {
             let answered = self.judge.answered.get(id);
             !self.judge.sent.contains(id) && answered.is_none_or(|answered| *answered < began)
         };
-        let foreign = seen.iter().filter(|(_, entry)| entry.writer == Writer::Foreign);
+        let foreign = seen.iter().filter(|(_, entry)| entry.writer.is_another());
         self.judge.foreign =
             foreign.map(|(id, _)| id).filter(|id| unwritten(id)).cloned().collect();
     }
@@ -255,244 +286,4 @@ impl Sim {
             self.judge.sent.swap_remove(at);
         }
     }
-
-    /// Whether a daemon may send this write now.
-    pub(super) fn judge_write(&mut self, write: &Write) {
-        self.agent.writes += 1;
-        self.judge.sent.push(write.id().to_string());
-        self.written.push(write.clone());
-        let known_foreign = self.judge.foreign.contains(write.id());
-        let entry = self.agent.entries.get(write.id());
-        if known_foreign && entry.is_some_and(|entry| entry.writer == Writer::Foreign) {
-            self.violate(format_args!("{} is foreign and is written to", write.id()));
-        }
-        self.judge_held(write);
-        match write {
-            Write::Register { service, container, .. } => {
-                self.judge_registration(service, container.as_ref());
-                self.judge.tried.insert(service.id.clone());
-            }
-            Write::Deregister(id) if self.leaves(OnExit::Deregister) => {
-                self.note(format_args!("{id} goes with the daemon"));
-            }
-            Write::Deregister(id) => self.judge_deregistration(id),
-            Write::Maintain { .. } => {}
-        }
-    }
-
-    /// Whether the daemon is stopping, and does this with all services then.
-    fn leaves(&self, on_exit: OnExit) -> bool {
-        let stopping = self.daemon.as_ref().is_some_and(|daemon| daemon.stopping);
-        stopping && self.profile.choices.on_exit == on_exit
-    }
-
-    fn judge_registration(&mut self, service: &Service, container: Option<&ContainerId>) {
-        let Some(container) = container else {
-            return self.violate(format_args!("nobody offers {} like this", service.id));
-        };
-        if retires(service) {
-            return self.judge_retirement(service, container);
-        }
-        let (snapshot, _) = &self.judge.claims[container];
-        if snapshot.as_ref().is_some_and(|snapshot| stages::vetoes(snapshot, service)) {
-            self.violate(format_args!("{} is vetoed and is registered", service.id));
-        }
-    }
-
-    /// What retires was there before, and something has taken its place.
-    fn judge_retirement(&mut self, service: &Service, container: &ContainerId) {
-        let Rename::Overlap(overlap) = self.profile.choices.rename else {
-            return self.violate(format_args!("{} is kept, which nobody wants", service.id));
-        };
-        let offered = self.judge.claims.get(container).map(|(_, offered)| offered.as_slice());
-        let same = |new: &Service| new.origin == service.origin && new.port == service.port;
-        if !offered.unwrap_or_default().iter().any(same) {
-            self.violate(format_args!("{} is kept for nobody", service.id));
-        }
-        let latest = self.start.elapsed() + overlap + Duration::from_secs(1);
-        if retires_at(&service.into()).is_none_or(|until| until > latest) {
-            self.violate(format_args!("{} is kept for too long", service.id));
-        }
-    }
-
-    /// Whether something leaves that is to be kept for a while.
-    fn goes_early(&self, entry: &Entry, successor: bool) -> bool {
-        let faults = &self.profile.faults;
-        // What came of a write is not always known, and so not what is to be kept.
-        let sure = faults.half + faults.late + faults.meddling + faults.slow == 0.0;
-        let until = retires_at(&(&entry.service).into());
-        let over = until.is_some_and(|until| until <= self.start.elapsed());
-        sure && successor && !over && self.profile.choices.rename != Rename::Swap
-    }
-
-    /// Nothing that is held may go or be renamed.
-    fn judge_held(&mut self, write: &Write) {
-        let Some(entry) = self.agent.entries.get(write.id()) else { return };
-        let Some(container) = &entry.container else { return };
-        let goes = match write {
-            Write::Deregister(_) => !self.leaves(OnExit::Deregister),
-            Write::Maintain { .. } => false,
-            // Another container may come by the ID.
-            Write::Register { service, container: by, .. } => {
-                by.as_ref() == Some(container) && service.name != entry.service.name
-            }
-        };
-        // What has ended, here or on the other engine, may go all the same.
-        let runs = [&self.world, &self.other_world]
-            .into_iter()
-            .any(|world| world.containers.get(container).is_some_and(|one| one.state.is_running()));
-        if goes && runs && self.held().contains(write.id()) {
-            self.violate(format_args!("{} is held and is taken out", write.id()));
-        }
-    }
-
-    fn judge_deregistration(&mut self, id: &str) {
-        let entry = self.agent.entries.get(id).cloned();
-        let has = entry.as_ref().and_then(|entry| entry.container.clone());
-        let offering = |container: &ContainerId| {
-            // Who waits, or has failed and keeps what it has, wants no more than that.
-            let wants = !self.judge.kept.contains(container) && !self.is_put_off(container);
-            let mut offered = self.claim(container).unwrap_or_default().iter();
-            (wants || has.as_ref() == Some(container)) && offered.any(|one| one.id == id)
-        };
-        if self.judge.claims.keys().any(offering) {
-            return self.violate(format_args!("{id} is offered and is deregistered"));
-        }
-        let Some(entry) = entry else { return };
-        if self.agent.unknown.contains(id) {
-            // The daemon believes that something else is there.
-            return;
-        }
-        match (entry.writer, &entry.container) {
-            // Once it was to be adopted it goes with its container.
-            (Writer::Predecessor, _) if self.judge.tried.contains(id) => {}
-            (Writer::Predecessor, _) if !self.profile.cleanup => {
-                self.violate(format_args!("{id} is the predecessor's and is deregistered"));
-            }
-            (Writer::Daemon, Some(container)) => match self.claim(container) {
-                // It was to be another container's before that one ended.
-                None if self.judge.tried.contains(id) => {}
-                None => self.violate(format_args!("{id} is deregistered unseen")),
-                // What two containers say that they have published on one port may be either's.
-                Some(_) if self.is_shared(&entry.service, container) => {}
-                Some(offered) => {
-                    let same = |new: &&Service| stands_for(new) == stands_for(&entry.service);
-                    let successor = offered.iter().find(same).map(|service| service.id.clone());
-                    if self.goes_early(&entry, successor.is_some()) {
-                        self.violate(format_args!("{id} goes before its time is over"));
-                    }
-                    if let Some(successor) = successor
-                        && !self.was_known(&successor)
-                    {
-                        self.violate(format_args!("{id} goes before {successor} has come"));
-                    }
-                }
-            },
-            _ => {}
-        }
-    }
-
-    /// Whether another container is known to offer something at the same address and port.
-    fn is_shared(&self, service: &Service, container: &ContainerId) -> bool {
-        let mut others = self.judge.claims.keys().filter(|id| *id != container);
-        let place = (&service.address, service.port);
-        others.any(|id| {
-            let mut offered = self.claim(id).unwrap_or_default().iter();
-            offered.any(|one| (&one.address, one.port) == place)
-        })
-    }
-
-    /// Whether the daemon can believe that a service is registered.
-    fn was_known(&self, id: &str) -> bool {
-        let Some((began, at)) = self.judge.read else { return true };
-        // What it has written since a read began it knows better than by that read.
-        self.agent.entries.contains_key(id)
-            || self.agent.gone.get(id).is_some_and(|gone| *gone >= at)
-            || self.judge.answered.get(id).is_some_and(|answered| *answered >= began)
-    }
-
-    /// Whether what registrator left may go: no container of the name in its ID
-    /// is known to offer such a service.
-    fn may_clean_up(&self, entry: &Entry) -> bool {
-        let name = entry.service.id.split(':').nth(1).unwrap_or_default();
-        let offers = |(container, services): &(Option<Container>, Vec<Service>)| {
-            container.as_ref().is_some_and(|container| container.name == name)
-                && services.iter().any(|service| service.name == entry.service.name)
-        };
-        self.profile.cleanup && !self.judge.claims.values().any(offers)
-    }
-
-    /// What all running containers offer, by ID; several where they are rivals.
-    fn expected(&self) -> BTreeMap<String, Vec<Service>> {
-        let mut expected: BTreeMap<String, Vec<Service>> = BTreeMap::new();
-        let engine = self.engine();
-        for container in self.world.running() {
-            for service in self.stamp(container, self.offered(container), engine.as_deref()) {
-                expected.entry(service.id.clone()).or_default().push(service);
-            }
-        }
-        expected
-    }
-
-    /// Whether several containers want one ID.
-    pub(super) fn has_rivals(&self) -> bool {
-        self.expected().into_values().any(|all| all.len() > 1)
-    }
-
-    /// Whether the catalog is what the running containers offer.
-    pub(super) fn judge_catalog(&mut self) {
-        self.world.ripen();
-        let expected = self.expected();
-        let mut faults = Vec::new();
-        for (id, reason) in &self.agent.maintained {
-            let entry = self.agent.entries.get(id);
-            let container = entry.and_then(|entry| entry.container.as_ref());
-            let runs = container.is_some_and(|id| self.world.containers.contains_key(id));
-            if runs && reason.starts_with(MAINTENANCE) {
-                faults.push(format!("{id} is in maintenance"));
-            }
-        }
-        for (id, candidates) in &expected {
-            match self.agent.entries.get(id) {
-                _ if candidates.iter().all(|one| self.is_waiting(one)) => {}
-                None => faults.push(format!("{id} is missing")),
-                Some(entry) if entry.writer == Writer::Foreign => {}
-                // Whoever failed and keeps its services keeps their IDs.
-                Some(entry) if self.is_kept(entry) => {}
-                Some(entry) if candidates.iter().any(|one| same(one, &entry.service)) => {}
-                Some(entry) => {
-                    faults.push(format!("{id} is {:?}, not one of {candidates:?}", entry.service))
-                }
-            }
-        }
-        for (id, entry) in self.agent.entries.iter().filter(|(id, _)| !expected.contains_key(*id)) {
-            let surplus = match entry.writer {
-                Writer::Daemon => !self.is_kept(entry) && !self.has_rival(entry),
-                Writer::Predecessor => self.may_clean_up(entry),
-                Writer::Foreign => false,
-            };
-            if surplus {
-                faults.push(format!("{id} is too much"));
-            }
-        }
-        for fault in faults {
-            self.violate(format_args!("in the end {fault}"));
-        }
-    }
-}
-
-/// What the port of a service is, by which it is known again under another ID.
-fn stands_for(service: &Service) -> (Option<u16>, &str, u16) {
-    let port = service.origin.as_ref().map(|origin| origin.container_port);
-    (port, &service.address, service.port)
-}
-
-/// Whether what is registered is this service, in all that is registered of it.
-fn same(wanted: &Service, registered: &Service) -> bool {
-    let plain = |service: &Service| Service {
-        attributes: BTreeMap::new(),
-        origin: None,
-        ..service.clone()
-    };
-    plain(wanted) == plain(registered)
 }

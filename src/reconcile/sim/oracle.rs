@@ -181,7 +181,7 @@ pub(super) async fn ask(ground: &Ground, sabotage: Sabotage) {
             sim.world.ripen();
             // The pipeline of no daemon, which tells the judge nothing.
             let pipeline = stages::pipeline(ground, 0, sim.rules);
-            let (host, mut options) = (stages::host(sim.profile.internal), sim.profile.options());
+            let (host, mut options) = (sim.shown_host(), sim.profile.options());
             if forecasts_unguarded() {
                 options.guard.least = usize::MAX;
             }

@@ -46,6 +46,10 @@ pub(super) struct Choices {
     pub(super) deaths: bool,
     /// Docker's lists show what there is to see of a container.
     pub(super) summaries: bool,
+    /// How likely it is at each start of the daemon that this host has another name.
+    pub(super) other_name: f64,
+    /// A second daemon serves another engine under this host's name.
+    pub(super) peer: bool,
 }
 
 impl Choices {
@@ -54,9 +58,14 @@ impl Choices {
         Self { sharing: false, reaping: 0.0, ..self.before_deaths() }
     }
 
-    /// The same worlds without what was added to them last.
+    /// The same worlds without what was added to them before the last time.
     pub(super) fn before_deaths(self) -> Self {
-        Self { deaths: false, summaries: false, ..self }
+        Self { deaths: false, summaries: false, ..self.before_neighbours() }
+    }
+
+    /// The same worlds without what was added to them last.
+    pub(super) fn before_neighbours(self) -> Self {
+        Self { other_name: 0.0, peer: false, ..self }
     }
 
     /// Drawn by lot of their own, so that the worlds that were found without them
@@ -91,6 +100,8 @@ impl Choices {
             reaping: if rng.u8(..4) == 0 { rng.f64() * 0.1 } else { 0.0 },
             deaths: rng.u8(..4) > 0,
             summaries: rng.u8(..4) > 0,
+            other_name: if rng.u8(..4) == 0 { rng.f64() } else { 0.0 },
+            peer: rng.u8(..5) == 0,
         }
     }
 }
@@ -156,6 +167,14 @@ impl Profile {
             // It needs the marks; and without them a daemon knows nothing of what
             // another one has done.
             self.choices.rename = Rename::Swap;
+            self.choices.other_engine = 0.0;
+            self.choices.other_name = 0.0;
+            self.choices.peer = false;
+        }
+        if self.choices.peer {
+            // What it has is held until somebody confirms that its engine is no more, which
+            // nobody does while it lives.
+            self.choices.guard = None;
             self.choices.other_engine = 0.0;
         }
         self

@@ -119,6 +119,9 @@ fn step(ground: &Ground, sabotage: Sabotage) {
     if sim.fault(reaping) {
         return sim.reap();
     }
+    if sim.profile.choices.peer && sim.rng.u8(..4) == 0 {
+        return sim.peer_acts();
+    }
     if sim.profile.choices.drain.is_some() && sim.rng.u8(..8) == 0 {
         return sim.signal();
     }
@@ -141,14 +144,19 @@ pub(super) fn start(ground: &Ground, sabotage: Sabotage) {
     sim.incarnation += 1;
     let incarnation = sim.incarnation;
     sim.judge = Default::default();
-    sim.note(format_args!("the daemon starts"));
+    let other_name = sim.profile.choices.other_name;
+    if sim.fault(other_name) {
+        sim.host = world::HOSTS[usize::from(sim.host == world::HOSTS[0])];
+    }
+    let host = sim.host;
+    sim.note(format_args!("the daemon starts on {host}"));
     let source = Arc::new(Source { ground: ground.clone(), incarnation });
     let client = Arc::new(Client { ground: ground.clone(), incarnation });
     let reconciler = Reconciler::new(
         source,
         Saboteur::wrap(client, sabotage),
         stages::pipeline(ground, incarnation, sim.rules),
-        stages::host(sim.profile.internal),
+        sim.shown_host(),
         sim.profile.options(),
     );
     let stop = CancellationToken::new();
@@ -186,6 +194,10 @@ fn replace(ground: &Ground, rules: u8) {
 /// is to be.
 pub(super) async fn confirm(ground: &Ground) {
     let Some(held) = held(ground).await else { return };
+    if ground.lock().profile.choices.peer {
+        // Somebody looks and finds that the other engine is well.
+        return;
+    }
     let handle = ground.lock().daemon.as_ref().map(|daemon| daemon.handle.clone());
     {
         let mut sim = ground.lock();

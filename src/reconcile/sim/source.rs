@@ -189,9 +189,10 @@ impl Sim {
         }
     }
 
-    /// Who the engine is. Where there is only one, it does not say.
+    /// Who the engine is. Where there is only one daemon for it, and one name, it does not say.
     pub(super) fn engine(&self) -> Option<String> {
-        let several = self.profile.choices.other_engine > 0.0;
+        let choices = &self.profile.choices;
+        let several = choices.peer || choices.other_engine > 0.0 || choices.other_name > 0.0;
         several.then(|| format!("engine {}", self.engine))
     }
 

@@ -13,10 +13,10 @@ use crate::{
     pipeline::{Called, Decision, Pipeline, Stage, StageError, Verdict},
 };
 
-/// The host that the containers run on.
-pub(super) fn host(internal: bool) -> Host {
+/// The host of this name that the containers run on.
+pub(super) fn host(name: &str, internal: bool) -> Host {
     Host {
-        hostname: world::HOST.into(),
+        hostname: name.into(),
         forced_address: Some(world::ADDRESS.into()),
         resolved_address: None,
         internal,

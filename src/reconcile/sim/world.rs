@@ -17,8 +17,8 @@ use crate::{
 
 /// The address that the host advertises.
 pub(super) const ADDRESS: &str = "10.0.0.1";
-/// The host's name.
-pub(super) const HOST: &str = "h";
+/// The names that the host may have, first that of the beginning.
+pub(super) const HOSTS: [&str; 2] = ["h", "g"];
 /// What containers are called. Few names, so that a new container often has
 /// the name, and so the service IDs, of one that went.
 pub(super) const NAMES: [&str; 5] = ["web", "db", "app", "job", "cron"];
