@@ -27,6 +27,13 @@ pub struct PolicyConfig {
     /// The time between two looks at a file or an OCI registry.
     #[serde(with = "humantime_serde")]
     pub poll: Duration,
+    /// The certification authorities of a registry of images, in PEM; the system's if none.
+    pub ca_file: Option<PathBuf>,
+    /// Whether a registry of images is asked over HTTP without TLS.
+    pub plain_http: bool,
+    /// The logins at registries of images, in the form of Docker's `config.json`; the user's own
+    /// if none.
+    pub login_file: Option<PathBuf>,
     /// Whether containers keep what they have until there is a policy; otherwise the host's own
     /// stages count until then.
     pub required: bool,
@@ -75,6 +82,9 @@ impl Default for PolicyConfig {
             trust: TrustConfig::default(),
             store: None,
             poll: Duration::from_secs(30),
+            ca_file: None,
+            plain_http: false,
+            login_file: None,
             required: true,
         }
     }
@@ -139,7 +149,9 @@ impl PolicyConfig {
 
     /// The same with paths that are relative to this folder.
     pub(super) fn below(mut self, folder: &Path) -> Self {
-        self.store = self.store.map(|store| folder.join(store));
+        for file in [&mut self.store, &mut self.ca_file, &mut self.login_file] {
+            *file = file.take().map(|file| folder.join(file));
+        }
         for key in &mut self.trust.keys {
             key.file = key.file.take().map(|file| folder.join(file));
         }
@@ -169,6 +181,21 @@ impl PolicyConfig {
         }
         if self.store.as_ref().is_some_and(|store| store.as_os_str().is_empty()) {
             fault("store", "it is empty; what was in force has to be kept".into());
+        }
+        for (key, file) in [("ca-file", &self.ca_file), ("login-file", &self.login_file)] {
+            if file.as_ref().is_some_and(|file| file.as_os_str().is_empty()) {
+                fault(key, "it is empty".into());
+            }
+        }
+        if self.plain_http && self.ca_file.is_some() {
+            fault("ca-file", "with plain-http no certificate is asked for".into());
+        }
+        if matches!(self.read_source(), Some(PolicySource::File(_))) {
+            let (ca, login) = (self.ca_file.is_some(), self.login_file.is_some());
+            let all = [("ca-file", ca), ("plain-http", self.plain_http), ("login-file", login)];
+            for (key, _) in all.into_iter().filter(|(_, said)| *said) {
+                fault(key, "it is for a registry of images, and the source is a file".into());
+            }
         }
         let mut names = BTreeSet::new();
         for key in &self.trust.keys {
@@ -201,13 +228,16 @@ mod tests {
     fn a_source_and_its_keys_are_read() {
         let config = parse(
             "[policy]\nsource = 'consul-kv://wharfinger/prod'\nstore = 'policies'\npoll = '5s'\n\
-             required = false\n[policy.trust]\nkeys = [{ name = 'ops', file = 'ops.pub', until = \
+             required = false\nca-file = 'ca.pem'\nlogin-file = '/l'\n[policy.trust]\nkeys = \
+             [{ name = 'ops', file = 'ops.pub', until = \
              '2027-01-01T00:00:00Z' }, { name = 'new', key = 'PEM' }]\n",
         )
         .expect("it is right");
         let policy = &config.policy;
         assert_eq!(policy.read_source(), Some(PolicySource::ConsulKv("wharfinger/prod".into())));
         assert_eq!(policy.store.as_deref(), Some(Path::new("/etc/policies")));
+        assert_eq!(policy.ca_file.as_deref(), Some(Path::new("/etc/ca.pem")));
+        assert_eq!(policy.login_file.as_deref(), Some(Path::new("/l")));
         let [ops, new] = &policy.trust.keys[..] else { panic!("two keys") };
         assert_eq!(ops.file.as_deref(), Some(Path::new("/etc/ops.pub")));
         assert!(ops.until.is_some() && new.until.is_none() && !policy.required);
@@ -225,7 +255,17 @@ mod tests {
     fn what_makes_no_sense_is_named() {
         let keys = "[policy.trust]\nkeys = [{ name = 'a', key = 'PEM' }]\n";
         let source = |uri: &str| format!("[policy]\nsource = '{uri}'\n{keys}");
+        let with = |uri: &str, more: &str| format!("[policy]\nsource = '{uri}'\n{more}\n{keys}");
         for (text, part) in [
+            (with("file:///b", "ca-file = 'a'"), "policy.ca-file: it is for a registry of images"),
+            (with("file:///b", "plain-http = true"), "policy.plain-http: it is for a registry"),
+            (with("file:///b", "login-file = 'a'"), "policy.login-file: it is for a registry"),
+            (with("oci://a/b", "login-file = ''"), "policy.login-file: it is empty"),
+            (with("oci://a/b", "ca-file = ''"), "policy.ca-file: it is empty"),
+            (
+                with("oci://a/b", "ca-file = 'a'\nplain-http = true"),
+                "policy.ca-file: with plain-http no certificate",
+            ),
             (source("file://relative"), "policy.source: \"file://relative\": a file is named"),
             (source("consul-kv://"), "what follows consul-kv:// is no key"),
             (source("consul-kv:///a"), "is no key"),

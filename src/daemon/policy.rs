@@ -7,6 +7,7 @@
 mod at_hand;
 mod document;
 mod file;
+mod means;
 
 use std::{
     collections::BTreeSet,
@@ -15,8 +16,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, oneshot, watch},
     time::Instant,
 };
@@ -27,17 +29,17 @@ use crate::{
     config::{Config, PolicySource},
     daemon::{hosting::Hosting, reload::Take},
     error::error_chain,
-    files,
     model::host::Compat,
     policy::{
         Bundle, Digest,
         hosted::{self, Hosted},
         kept::Kept,
+        oci,
         peers::Peers,
         standing::{Refused, Standing},
         store::Store,
         succession::{Way, may_follow},
-        trust::{Trust, TrustError, TrustedKey},
+        trust::{Trust, TrustError},
     },
     reconcile::{Handle, TroubleKind},
     registry::{ConsulReader, Place},
@@ -46,6 +48,7 @@ use crate::{
 };
 
 pub use at_hand::{at_hand, left};
+use means::{components, folder, registry, trust};
 
 /// The most that all kept bundles may have together.
 const STORE_SIZE: u64 = 2 << 30;
@@ -66,6 +69,8 @@ pub struct Policy {
     /// The components of what is in force.
     components: BTreeSet<Digest>,
     kv: Option<ConsulReader>,
+    /// How registries of images are reached.
+    registry: oci::Options,
     standing: Standing,
 }
 
@@ -79,6 +84,8 @@ struct Follower {
     again: Option<(Digest, Instant, Duration)>,
     /// The bundle that was tried out, and is all right.
     tried: Option<Digest>,
+    /// SIGHUP, if it can be heard.
+    hangup: Option<Signal>,
 }
 
 impl Policy {
@@ -100,6 +107,7 @@ impl Policy {
             };
         };
         let trust = trust(config).map_err(BadConfig)?;
+        let registry = registry(config).map_err(BadConfig)?;
         let folder = folder(config).map_err(BadConfig)?;
         let store = Store::open(&folder, STORE_SIZE)
             .map_err(|error| BadConfig(anyhow!("policy.store: {error}")))?;
@@ -122,6 +130,7 @@ impl Policy {
             kept: None,
             components: BTreeSet::new(),
             kv,
+            registry,
             standing,
         };
         let hosting = match policy.last_good() {
@@ -184,8 +193,9 @@ impl Policy {
         handle: Handle,
         stop: CancellationToken,
     ) {
+        let hangup = signal(SignalKind::hangup()).ok();
         let mut follower =
-            Follower { policy: self, standing, takes, handle, again: None, tried: None };
+            Follower { policy: self, standing, takes, handle, again: None, tried: None, hangup };
         let work = async {
             follower.tell().await;
             match follower.policy.source.clone() {
@@ -205,6 +215,19 @@ impl Follower {
     /// The bundle in force.
     fn in_force(&self) -> Option<Digest> {
         self.standing.borrow().in_force.as_ref().map(|one| one.digest)
+    }
+
+    /// Somebody has sent SIGHUP: the source is looked at now, and what was refused is tried again.
+    async fn hung_up(&mut self) {
+        if let Some(hangup) = &mut self.hangup
+            && hangup.recv().await.is_some()
+        {
+            self.again = None;
+            let place = self.policy.source.to_string();
+            info!(event = event::POLICY_ASKED, place, "SIGHUP: the policy's source is looked at");
+            return;
+        }
+        std::future::pending().await
     }
 
     /// Whether a bundle was refused and its time has not come yet.
@@ -362,33 +385,6 @@ impl Follower {
         let words = refused.or(failing).or(none);
         let _ = self.handle.note_trouble(TroubleKind::Policy, words).await;
     }
-}
-
-/// Where the components of bundles are.
-fn components(folder: &Path) -> PathBuf {
-    folder.join("components")
-}
-
-/// The folder in which bundles are kept.
-fn folder(config: &Config) -> anyhow::Result<PathBuf> {
-    let folder = config.policy.folder(&config.cache, |name| std::env::var(name).ok());
-    folder.ok_or_else(|| anyhow!("policy.store: it is missing, and the user has no folder for it"))
-}
-
-/// Whom the configuration trusts.
-fn trust(config: &Config) -> anyhow::Result<Trust> {
-    let mut keys = Vec::new();
-    for one in &config.policy.trust.keys {
-        let place = || format!("policy.trust.keys: {:?}", one.name);
-        let key = match (&one.key, &one.file) {
-            (Some(key), _) => key.clone(),
-            (None, Some(file)) => files::read_text(file, files::TEXT)
-                .with_context(|| format!("{}: cannot read {}", place(), file.display()))?,
-            (None, None) => String::new(),
-        };
-        keys.push(TrustedKey { name: one.name.clone(), key, until: one.until });
-    }
-    Trust::new(keys).context("policy.trust.keys")
 }
 
 fn say_in_force(hosted: &Hosted) {

@@ -8,8 +8,10 @@ mod answer;
 mod challenge;
 mod client;
 mod component;
+mod links;
 mod login;
 mod reference;
+mod retry;
 mod signatures;
 mod token;
 
@@ -37,6 +39,23 @@ pub struct Options {
     pub plain_http: bool,
     /// The certification authorities of the registry, in PEM; the system's if none.
     pub ca_file: Option<PathBuf>,
+    /// The file with logins, in the form of Docker's `config.json`; the user's own if none.
+    pub login_file: Option<PathBuf>,
+}
+
+impl Options {
+    /// Whether registries can be asked like this. Nobody is asked.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be used.
+    pub fn check(&self) -> Result<(), OciError> {
+        client::http(self)?;
+        match self.login_file.as_deref().map(login::read) {
+            Some(Err(words)) => Err(OciError::Client(words)),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// How much is taken.

@@ -36,14 +36,18 @@ pub enum SourceError {
 /// # Errors
 ///
 /// See [`SourceError`].
-pub async fn fetch(from: &str, kv: Option<&ConsulReader>) -> Result<Bundle, SourceError> {
+pub async fn fetch(
+    from: &str,
+    kv: Option<&ConsulReader>,
+    registry: &oci::Options,
+) -> Result<Bundle, SourceError> {
     match PolicySource::parse(from).map_err(SourceError::Place)? {
         PolicySource::File(path) => file(path).await,
         PolicySource::ConsulKv(key) => match kv {
             Some(kv) => of_key(kv, &key).await,
             None => Err(SourceError::Place(format!("{from}: there is no Consul here"))),
         },
-        PolicySource::Oci(reference) => pulled(&reference).await,
+        PolicySource::Oci(reference) => pulled(&reference, registry).await,
     }
 }
 
@@ -84,8 +88,8 @@ async fn of_key(kv: &ConsulReader, key: &str) -> Result<Bundle, SourceError> {
 /// # Errors
 ///
 /// See [`SourceError`].
-pub async fn offered(reference: &str) -> Result<Digest, SourceError> {
-    oci::digest(&place(reference)?, &oci::Options::default()).await.map_err(of_registry)
+pub async fn offered(reference: &str, registry: &oci::Options) -> Result<Digest, SourceError> {
+    oci::digest(&place(reference)?, registry).await.map_err(of_registry)
 }
 
 /// The bundle of an OCI registry.
@@ -93,9 +97,8 @@ pub async fn offered(reference: &str) -> Result<Digest, SourceError> {
 /// # Errors
 ///
 /// See [`SourceError`].
-pub async fn pulled(reference: &str) -> Result<Bundle, SourceError> {
-    let (place, options) = (place(reference)?, oci::Options::default());
-    oci::pull(&place, &options, oci::Limits::default()).await.map_err(of_registry)
+pub async fn pulled(reference: &str, registry: &oci::Options) -> Result<Bundle, SourceError> {
+    oci::pull(&place(reference)?, registry, oci::Limits::default()).await.map_err(of_registry)
 }
 
 fn place(reference: &str) -> Result<Reference, SourceError> {

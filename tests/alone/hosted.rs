@@ -2,6 +2,7 @@
 //! what it has otherwise, and nothing that a host says drops or weakens a stage of it.
 
 mod layers;
+mod registry;
 mod start;
 
 use std::{collections::BTreeMap, fs, process::Command, sync::Arc, time::Duration};

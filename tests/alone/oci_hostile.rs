@@ -430,3 +430,136 @@ fn a_registry_that_lists_referrers_gets_no_list() {
         assert_eq!(registry.asked().iter().any(list), !knows);
     }
 }
+
+/// What refuses for a moment is asked again, and is not asked for ever; what it names as a pause has
+/// a bound.
+#[test]
+fn what_may_pass_is_asked_again_and_counted() {
+    let (desk, held) = desk();
+    for (status, after, refusals, good) in [
+        (429, "0", 2, true),
+        (503, "0", 3, true),
+        (502, "Sun, 06 Nov 1994 08:49:37 GMT", 2, true),
+        (500, "0", 1000, false),
+        (429, "3600", 1, false),
+        (403, "0", 1, false),
+    ] {
+        let counts = Mutex::new(BTreeMap::<String, u32>::new());
+        let answering = held.clone();
+        let registry = StrangeRegistry::start(move |asked| {
+            let mut counts = counts.lock().expect("the counts");
+            let count = counts.entry(asked.target.clone()).or_default();
+            *count += 1;
+            match *count <= refusals {
+                true => Reply::of(status, "wait").with("Retry-After", after),
+                false => answering.answer(asked),
+            }
+        });
+        let case = format!("{status} {after} {refusals}");
+        let (code, text) = pull(&desk, &registry, ":prod");
+        assert_eq!(code == Some(0), good, "{case}: {text}");
+        let manifests =
+            registry.asked().iter().filter(|one| one.target.ends_with("s/prod")).count();
+        match good {
+            true => assert!(text.contains("with 1 signature"), "{case}: {text}"),
+            false => {
+                assert!(text.contains(&status.to_string()), "{case}: {text}");
+                let most = if refusals > 1 { 5 } else { 1 };
+                assert_eq!(manifests, most, "{case}");
+            }
+        }
+        let _ = fs::remove_file(desk.at("pulled.tar"));
+    }
+}
+
+/// A push goes on after a refusal, too: each blob's upload is begun anew.
+#[test]
+fn a_push_that_is_refused_for_a_moment_goes_on() {
+    let (desk, _) = desk();
+    let state = Mutex::new((BTreeMap::<String, u32>::new(), std::collections::BTreeSet::new()));
+    let uploads = Arc::new(Mutex::new(0));
+    let begun = uploads.clone();
+    let registry = StrangeRegistry::start(move |asked| {
+        let mut state = state.lock().expect("the state");
+        let (counts, there) = &mut *state;
+        let path = asked.target.split('?').next().unwrap_or_default().to_string();
+        match asked.method.as_str() {
+            "HEAD" => Reply::of(if there.contains(&path) { 200 } else { 404 }, ""),
+            "POST" => {
+                let mut number = begun.lock().expect("the uploads");
+                *number += 1;
+                Reply::of(202, "").with("Location", format!("/v2/prod/blobs/uploads/{number}"))
+            }
+            "PUT" => {
+                let digest = asked.target.split_once("digest=").map(|(_, digest)| digest);
+                let what = digest.map_or(path.clone(), |one| one.replace("%3A", ":"));
+                let count = counts.entry(what.clone()).or_default();
+                *count += 1;
+                if *count == 1 {
+                    return Reply::of(503, "wait").with("Retry-After", "0");
+                }
+                there.insert(format!("/v2/prod/blobs/{what}"));
+                Reply::of(201, "").with("OCI-Subject", "x")
+            }
+            _ => Reply::of(404, ""),
+        }
+    });
+    let place = format!("oci://{}/prod:1", registry.address());
+    desk.good(&["push", "b.tar", &place, "--plain-http"]);
+    let asked = registry.asked();
+    let puts: Vec<_> = asked.iter().filter(|one| one.method == "PUT").collect();
+    let places: std::collections::BTreeSet<_> = puts.iter().map(|one| &one.target).collect();
+    let blobs = puts.iter().filter(|one| one.target.contains("/uploads/"));
+    assert_eq!(blobs.count(), *uploads.lock().expect("the uploads"), "each at a place of its own");
+    assert!(puts.len() > places.len(), "manifests were sent again");
+}
+
+/// The list of referrers has pages, of which the signature is on a later one; a page elsewhere is
+/// not gone to, and pages without an end are not read without an end.
+#[test]
+fn referrers_are_read_page_by_page() {
+    let (desk, held) = desk();
+    let tag = format!("sha256-{}.sig", held.manifest.to_string().trim_start_matches("sha256:"));
+    let signatures = Digest::of(&held.targets[&tag]).to_string();
+    let kind = "application/vnd.dev.cosign.artifact.sig.v1+json";
+    for (case, pages, words, code) in [
+        ("on the third page", 3, "with 1 signature", Some(0)),
+        ("elsewhere", 0, "is at another host", Some(1)),
+        ("without an end", usize::MAX, "with 0 signatures", Some(0)),
+    ] {
+        let (mut answering, own, signature) = (held.clone(), tag.clone(), signatures.clone());
+        // Only what refers to the bundle has it.
+        answering.targets.remove(&own);
+        let registry = StrangeRegistry::start(move |asked| {
+            if !asked.target.contains("/referrers/") {
+                return answering.answer(asked);
+            }
+            let page = asked.target.split_once("page=").map_or("1", |(_, page)| page);
+            let page: usize = page.parse().expect("a number");
+            let entry = |digest: &str| {
+                json!({"mediaType": "application/vnd.oci.image.manifest.v1+json", "size": 1,
+                    "digest": digest, "artifactType": kind})
+            };
+            let other = json!({"mediaType": "application/vnd.oci.image.manifest.v1+json",
+                "size": 1, "digest": Digest::of(&page.to_be_bytes()), "artifactType": "other/kind"});
+            let all = if page == pages { vec![entry(&signature)] } else { vec![other] };
+            let list = json!({"schemaVersion": 2, "manifests": all}).to_string();
+            let next = match (pages, page == pages) {
+                (_, true) => None,
+                (0, _) => Some("http://127.0.0.1:1/next".to_string()),
+                _ => Some(format!("/v2/prod/referrers/x?page={}", page + 1)),
+            };
+            let reply = Reply::of(200, list);
+            match next {
+                Some(next) => reply.with("Link", format!("<{next}>; rel=\"next\"")),
+                None => reply,
+            }
+        });
+        let (found, text) = pull(&desk, &registry, ":prod");
+        assert_eq!(found, code, "{case}: {text}");
+        assert!(text.contains(words), "{case}: {text}");
+        let read = registry.asked().iter().filter(|one| one.target.contains("referrers")).count();
+        assert!(read <= 32, "{case}: {read} pages");
+        let _ = fs::remove_file(desk.at("pulled.tar"));
+    }
+}

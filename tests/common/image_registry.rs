@@ -50,6 +50,22 @@ impl ImageRegistry {
         self.guard.dir().join("ca.pem")
     }
 
+    /// What it was asked and has answered, by its log: `METHOD URI STATUS`.
+    pub fn asked(&self) -> Vec<String> {
+        let log = std::fs::read_to_string(self.guard.dir().join("registry.log"));
+        let log = log.unwrap_or_default();
+        let all = log.lines().filter(|line| line.contains("http.response.status="));
+        all.map(|line| {
+            let field = |name: &str| {
+                let rest = line.split_once(&format!(" http.{name}="));
+                let word = rest.and_then(|(_, rest)| rest.split(' ').next());
+                word.unwrap_or_default().trim_matches('"').to_string()
+            };
+            ["request.method", "request.uri", "response.status"].map(field).join(" ")
+        })
+        .collect()
+    }
+
     fn start(auth: &str, tls: bool) -> Self {
         let program = tool("docker-registry", "policy");
         for _ in 0..5 {

@@ -10,6 +10,7 @@ use crate::{
     common::{
         consul::{self, Consul},
         daemon::Daemon,
+        image_registry::ImageRegistry,
         looker::start,
         root,
         wait::until,
@@ -307,7 +308,9 @@ async fn what_cannot_be_rolled_out_is_refused_before_anything_is_written() {
     start("1.tar", &["--halt-when", "refuse > 0"], 64, "refuse");
     start("1.tar", &["--pause", "10"], 64, "--pause");
     start(tag, &[], 64, "is no bundle by its digest");
-    start(&oci, &["--key", "k.pub"], 64, "has to be here");
+    start("oci://registry/policy:7", &["--key", "k.pub"], 64, "is no bundle by its digest");
+    let nobody = format!("oci://127.0.0.1:1/policy@{digest}");
+    start(&nobody, &["--key", "k.pub", "--plain-http"], 1, "cannot pull oci://127.0.0.1:1/policy");
     desk.bad(&["rollout", "start", "1.tar", "--source", "wharfinger/prod"], 64, "--source");
     desk.bad(&["rollout", "start", "1.tar"], 64, "--source");
     let keys = desk.consul.send(reqwest::Method::GET, "/v1/kv/?keys", &Value::Null).await;
@@ -317,6 +320,24 @@ async fn what_cannot_be_rolled_out_is_refused_before_anything_is_written() {
     desk.good(&["rollout", "start", "1.tar", "--source", SOURCE, "--key", "k.pub"]);
     desk.good(&["rollout", "start", &oci, "--source", SOURCE, "--replace"]);
     assert_eq!(desk.document().await["bundle"], json!({"digest": digest, "from": oci}));
+    // With a key, what is in a registry is verified as what is here, and named as it is there.
+    let registry = ImageRegistry::open();
+    let place = format!("oci://{}/prod", registry.address());
+    desk.bundle(2);
+    for (number, signed) in [(2, false), (1, true)] {
+        let (file, tag) = (format!("{number}.tar"), format!("{place}:{number}"));
+        let pushed = desk.good(&["policy", "push", &file, &tag, "--plain-http"]);
+        let pinned = pushed.lines().find_map(|line| line.strip_prefix(&format!("{place}@")));
+        let pinned = format!("{place}@{}", pinned.expect("the place by digest"));
+        let more = ["--source", SOURCE, "--plain-http", "--key", "k.pub", "--replace"];
+        let words = [&["rollout", "start", &pinned], &more[..]].concat();
+        match signed {
+            true => assert!(desk.good(&words).contains("prod 1 sha256:")),
+            false => desk.bad(&words, 1, "is not signed"),
+        }
+        let document = desk.document().await;
+        assert_eq!(document["bundle"]["from"] == pinned, signed, "{document}");
+    }
     // A document that is none of this program's is left alone.
     desk.consul.put(&format!("/v1/kv/{KEY}"), &json!({"version": 9})).await;
     desk.bad(&desk.rollout("halt", &[]), 1, "it is of version 9");

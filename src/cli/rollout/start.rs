@@ -14,10 +14,11 @@ use super::{
     place::{PlaceArgs, SCHEME, read_document, write},
 };
 use crate::{
-    cli::{BadUsage, Printed, policy},
+    cli::{BadUsage, Printed, oci::OciArgs, policy},
     policy::{
         Digest, archive,
         halt::HaltWhen,
+        oci::{self, Limits, Reference},
         rollout::{Document, Named, Rollout, State, operate::Unfit},
         wave::Waves,
     },
@@ -70,6 +71,9 @@ pub(super) struct StartArgs {
     #[arg(long, value_name = "FILE")]
     key: Vec<PathBuf>,
 
+    #[command(flatten)]
+    images: OciArgs,
+
     /// Take the place of a rollout that is not over.
     #[arg(long)]
     replace: bool,
@@ -91,7 +95,7 @@ struct Asked {
 }
 
 pub(super) async fn start(args: &StartArgs) -> anyhow::Result<Printed> {
-    let asked = asked(args)?;
+    let asked = asked(args).await?;
     let from = from(args, &asked)?;
     let consul = args.place.consul.open()?;
     let key = args.place.key();
@@ -141,7 +145,7 @@ pub(super) async fn start(args: &StartArgs) -> anyhow::Result<Printed> {
 }
 
 /// The bundle, verified as far as it can be.
-fn asked(args: &StartArgs) -> anyhow::Result<Asked> {
+async fn asked(args: &StartArgs) -> anyhow::Result<Asked> {
     if let Some(rest) = args.bundle.strip_prefix("oci://") {
         let digest = rest.rsplit_once('@').and_then(|(_, digest)| digest.parse::<Digest>().ok());
         let Some(digest) = digest else {
@@ -152,12 +156,14 @@ fn asked(args: &StartArgs) -> anyhow::Result<Asked> {
             return Err(BadUsage(words).into());
         };
         if !args.key.is_empty() {
-            let words = format!(
-                "{}: with --key the bundle has to be here\nnext: fetch it into a file, and name that \
-                 file with --from {}",
-                args.bundle, args.bundle
-            );
-            return Err(BadUsage(words).into());
+            let place: Reference = args.bundle.parse().map_err(|error| {
+                BadUsage(format!("{}: {error}", text::without_secrets(&args.bundle)))
+            })?;
+            let pulled = oci::pull(&place, &args.images.options(), Limits::default()).await;
+            let bundle = pulled.with_context(|| format!("cannot pull {place}"))?;
+            let trust = policy::trust(&args.key)?;
+            trust.verify(&bundle, SystemTime::now()).with_context(|| place.to_string())?;
+            return Ok(Asked { digest, title: policy::title(&bundle), file: None });
         }
         return Ok(Asked { digest, title: digest.to_string(), file: None });
     }

@@ -5,7 +5,7 @@ use std::{path::Path, time::SystemTime};
 use anyhow::{Context as _, anyhow};
 use tempfile::TempDir;
 
-use super::{STORE_SIZE, folder, trust};
+use super::{STORE_SIZE, folder, registry, trust};
 use crate::{
     config::{Config, PolicySource},
     daemon::hosting::Hosting,
@@ -23,6 +23,7 @@ use crate::{
 pub fn at_hand(config: &Config, compat: Compat) -> anyhow::Result<(Hosting, Option<TempDir>)> {
     let Some(source) = config.policy.read_source() else { return Ok((Hosting::Own, None)) };
     let trust = trust(config)?;
+    registry(config)?;
     let kept = kept(config);
     let bundle = match (kept, &source) {
         (Some(bundle), _) => bundle,

@@ -4,11 +4,14 @@
 //! when it changes, and every few seconds while it is not this host's turn, by what the fleet tells
 //! then. A document or a fleet that cannot be read whole is no turn: what is in force stays.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use sha2::{Digest as _, Sha256};
 use tokio::{
-    sync::watch,
+    sync::{Notify, watch},
     time::{Instant, sleep},
 };
 use tracing::info;
@@ -53,7 +56,9 @@ impl Follower {
         // There is one, by how the policy was made.
         let Some(kv) = self.policy.kv.clone() else { return };
         let (sender, mut news) = watch::channel(None);
-        let watching = tokio::spawn(watch_key(kv, key.to_string(), host.to_string(), sender));
+        let asked = Arc::new(Notify::new());
+        let watch = watch_key(kv, key.to_string(), host.to_string(), sender, asked.clone());
+        let watching = tokio::spawn(watch);
         let _watching = Aborted(watching);
         let mut observer = Observer::default();
         let mut document: Option<Document> = None;
@@ -63,6 +68,8 @@ impl Follower {
             tokio::select! {
                 changed = news.changed() => if changed.is_err() { return },
                 () = sleep(look + spread(host, "look", look / 4)), if document.is_some() => {}
+                // What the key has now is news, or is what was weighed.
+                () = self.hung_up() => asked.notify_one(),
             }
             let came = news.borrow_and_update().clone();
             match came {
@@ -181,7 +188,8 @@ impl Follower {
         if self.in_force().is_some() && !named.from.starts_with("file://") {
             sleep(spread(host, &named.from, SPREAD)).await;
         }
-        let bundle = match (source::fetch(&named.from, self.policy.kv.as_ref()).await, stored) {
+        let (kv, registry) = (self.policy.kv.as_ref(), &self.policy.registry);
+        let bundle = match (source::fetch(&named.from, kv, registry).await, stored) {
             (Err(_), Some(stored)) => stored,
             (fetched, _) => fetched?,
         };
@@ -216,47 +224,79 @@ fn wanted(document: &Document, turn: Turn, has_policy: bool) -> (Option<&Named>,
     }
 }
 
-/// Ask for the key again and again.
-async fn watch_key(kv: ConsulReader, key: String, host: String, news: watch::Sender<News>) {
-    let (mut index, mut pause) = (0, FIRST_PAUSE);
+/// Ask for the key again and again, and at once when somebody wants that.
+async fn watch_key(
+    kv: ConsulReader,
+    key: String,
+    host: String,
+    news: watch::Sender<News>,
+    asked: Arc<Notify>,
+) {
+    let mut watch = Watch { kv, key, host, news, index: 0, pause: FIRST_PAUSE };
     loop {
-        let since = (index > 0).then_some((index, WAIT));
-        match kv.value(&key, since, MOST).await {
+        tokio::select! {
+            () = watch.ask() => {}
+            () = asked.notified() => (watch.index, watch.pause) = (0, FIRST_PAUSE),
+        }
+        if watch.news.is_closed() {
+            return;
+        }
+    }
+}
+
+/// A key that is watched.
+struct Watch {
+    kv: ConsulReader,
+    key: String,
+    host: String,
+    news: watch::Sender<News>,
+    /// The number of the last change that was seen; none is 0.
+    index: u64,
+    /// The pause after the next error.
+    pause: Duration,
+}
+
+impl Watch {
+    /// Wait for a change, tell of it, and rest. May be given up at any moment.
+    async fn ask(&mut self) {
+        let since = (self.index > 0).then_some((self.index, WAIT));
+        match self.kv.value(&self.key, since, MOST).await {
             Ok(value) => {
-                pause = FIRST_PAUSE;
+                self.pause = FIRST_PAUSE;
                 // One that goes back is of other servers, or of a restored snapshot.
-                let next = if value.index < index { 0 } else { value.index };
-                let changed = next != index || next == 0 || news.borrow().is_none();
-                let failing = matches!(&*news.borrow(), Some(Err(_)));
-                index = next;
+                let next = if value.index < self.index { 0 } else { value.index };
+                let changed = next != self.index || next == 0 || self.news.borrow().is_none();
+                let failing = matches!(&*self.news.borrow(), Some(Err(_)));
+                self.index = next;
                 if changed || failing {
                     let said = match &value.bytes {
                         Some(bytes) => Document::parse(bytes).map_err(|error| error_chain(&error)),
-                        None => Err(format!("there is no key {key:?}")),
+                        None => Err(format!("there is no key {:?}", self.key)),
                     };
-                    news.send_if_modified(|last| {
-                        let same = last.as_ref() == Some(&said);
-                        *last = Some(said);
-                        !same
-                    });
+                    self.tell(said);
                 }
-                sleep(REST + spread(&host, &key, REST)).await;
-                if index == 0 {
+                sleep(REST + spread(&self.host, &self.key, REST)).await;
+                if self.index == 0 {
                     // Without an index nothing can be waited for.
                     sleep(FIRST_PAUSE).await;
                 }
             }
             Err(error) => {
-                let said = Some(Err(error_chain(&error)));
-                news.send_if_modified(|last| std::mem::replace(last, said.clone()) != said);
-                index = 0;
-                sleep(pause + spread(&host, &key, pause)).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                self.tell(Err(error_chain(&error)));
+                self.index = 0;
+                let pause = self.pause;
+                self.pause = (pause * 2).min(LONGEST_PAUSE);
+                sleep(pause + spread(&self.host, &self.key, pause)).await;
             }
         }
-        if news.is_closed() {
-            return;
-        }
+    }
+
+    fn tell(&self, said: Result<Document, String>) {
+        self.news.send_if_modified(|last| {
+            let same = last.as_ref() == Some(&said);
+            *last = Some(said);
+            !same
+        });
     }
 }
 

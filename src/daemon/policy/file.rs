@@ -25,7 +25,10 @@ impl Follower {
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut watched: Option<Watched> = None;
         loop {
-            clock.tick().await;
+            tokio::select! {
+                _ = clock.tick() => {}
+                () = self.hung_up() => watched = None,
+            }
             let changed = watched.as_ref().is_none_or(Watched::has_changed);
             if !changed && !self.is_due() {
                 continue;
@@ -55,8 +58,12 @@ impl Follower {
         let mut clock = interval(self.policy.poll);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            clock.tick().await;
-            match source::offered(reference).await {
+            tokio::select! {
+                _ = clock.tick() => {}
+                () = self.hung_up() => clock.reset(),
+            }
+            let registry = self.policy.registry.clone();
+            match source::offered(reference, &registry).await {
                 // What is in force, or was refused a moment ago, is not fetched again.
                 Ok(digest) if self.in_force() == Some(digest) => {
                     self.note_source(None).await;
@@ -64,7 +71,7 @@ impl Follower {
                 }
                 Ok(digest) if self.waits_for(&digest) => self.note_source(None).await,
                 Ok(_) => {
-                    let read = source::pulled(reference).await;
+                    let read = source::pulled(reference, &registry).await;
                     self.came(read, || Digest::of(reference.as_bytes())).await;
                 }
                 Err(error) => self.note_source(Some(one_line(&error))).await,

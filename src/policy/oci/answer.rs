@@ -4,9 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use reqwest::{RequestBuilder, Response, Url};
 use sha2::{Digest as _, Sha256};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use super::OciError;
+use super::{OciError, retry::Retries};
 use crate::policy::{Digest, manifest::Descriptor};
 
 /// How long nothing may come.
@@ -32,8 +32,26 @@ pub(super) fn failed(url: &Url, source: reqwest::Error) -> OciError {
     OciError::Request { url: format!("{}{hint}", shown(url)), source: source.without_url() }
 }
 
-/// The beginning of an answer, which has to come within some time.
+/// The beginning of an answer, which has to come within some time. What may pass is asked again.
 pub(super) async fn begun(
+    url: &Url,
+    silence: Duration,
+    mut request: RequestBuilder,
+) -> Result<Response, OciError> {
+    let mut retries = Retries::default();
+    loop {
+        let again = request.try_clone();
+        let response = once(url, silence, request).await?;
+        let next = again
+            .and_then(|again| Some((again, retries.pause(response.status(), response.headers())?)));
+        let Some((again, pause)) = next else { return Ok(response) };
+        sleep(pause).await;
+        request = again;
+    }
+}
+
+/// The same of something that is asked once.
+pub(super) async fn once(
     url: &Url,
     silence: Duration,
     request: RequestBuilder,

@@ -15,11 +15,14 @@ use reqwest::{
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION},
     redirect,
 };
+use tokio::time::sleep;
 
 use super::{
     OciError, Options, Reference,
-    answer::{SILENCE, begun, good, hashed, read, shown, verified},
+    answer::{SILENCE, begun, good, hashed, once, read, shown, verified},
     challenge::challenge,
+    links,
+    retry::Retries,
     token::{self, Repository},
 };
 use crate::{
@@ -46,6 +49,12 @@ pub(super) struct Client {
     authorization: Mutex<Option<HeaderValue>>,
 }
 
+/// A page of a list, and where the next one is.
+pub(super) struct Page {
+    pub(super) bytes: Vec<u8>,
+    pub(super) next: Option<Url>,
+}
+
 impl Client {
     pub(super) fn new(
         reference: &Reference,
@@ -65,6 +74,7 @@ impl Client {
             name: repository.clone(),
             plain_http: options.plain_http,
             pushes,
+            login_file: options.login_file.clone(),
         };
         Ok(Self { at, authorization: Mutex::new(None) })
     }
@@ -85,21 +95,41 @@ impl Client {
         read(&url, response, MANIFEST_SIZE).await.map(Some)
     }
 
-    /// The list of what refers to a manifest; none if the registry knows of no such lists.
+    /// The first page of the list of what refers to a manifest; none if the registry knows of no
+    /// such lists.
     pub(super) async fn referrers(
         &self,
         of: &Digest,
         kind: &str,
-    ) -> Result<Option<Vec<u8>>, OciError> {
+    ) -> Result<Option<Page>, OciError> {
         let mut url = self.url(&format!("referrers/{of}"))?;
         url.query_pairs_mut().append_pair("artifactType", kind);
         let response = self.get(&url, INDEX, MANIFEST_SIZE).await?;
         let unknown = [400, 404, 405, 406, 501].contains(&response.status().as_u16());
-        if unknown {
-            return Ok(None);
+        match unknown {
+            true => Ok(None),
+            false => self.page(&url, response).await.map(Some),
         }
-        let response = good(&url, response).await?;
-        read(&url, response, MANIFEST_SIZE).await.map(Some)
+    }
+
+    /// A further page of a list.
+    pub(super) async fn next(&self, url: &Url) -> Result<Page, OciError> {
+        let response = self.get(url, INDEX, MANIFEST_SIZE).await?;
+        self.page(url, response).await
+    }
+
+    async fn page(&self, url: &Url, response: Response) -> Result<Page, OciError> {
+        let response = good(url, response).await?;
+        let next = links::next(response.headers());
+        let next = next.map(|place| {
+            let place = url.join(&place).ok().filter(|place| place.origin() == url.origin());
+            place.ok_or_else(|| OciError::Redirect {
+                url: shown(url),
+                reason: "the next page of the list is at another host, or nowhere".into(),
+            })
+        });
+        let next = next.transpose()?;
+        Ok(Page { bytes: read(url, response, MANIFEST_SIZE).await?, next })
     }
 
     /// A blob: as many bytes as its descriptor says, of the digest that it says.
@@ -110,31 +140,40 @@ impl Client {
         verified(&url, response, wanted).await
     }
 
-    /// Push a blob, unless it is there.
+    /// Push a blob, unless it is there. What fails and may pass is begun anew: the place of an
+    /// upload is good for once.
     pub(super) async fn put_blob(
         &self,
         digest: &Digest,
         bytes: &Arc<[u8]>,
     ) -> Result<(), OciError> {
         let url = self.url(&format!("blobs/{digest}"))?;
-        let there = self.call(&url, CALL, CALL, |http| http.head(url.clone())).await?.status();
-        if there.is_success() || there.is_redirection() {
-            return Ok(());
+        let mut retries = Retries::default();
+        loop {
+            let head = |http: &reqwest::Client| http.head(url.clone());
+            let there = self.call(&url, CALL, CALL, Tries::Several, head).await?.status();
+            if there.is_success() || there.is_redirection() {
+                return Ok(());
+            }
+            let begin = self.url("blobs/uploads/")?;
+            let post = |http: &reqwest::Client| http.post(begin.clone());
+            let response = self.call(&begin, CALL, CALL, Tries::Several, post).await?;
+            let response = good(&begin, response).await?;
+            let mut place = self.upload(&begin, &response)?;
+            place.query_pairs_mut().append_pair("digest", &digest.to_string());
+            let body = Bytes::from_owner(bytes.clone());
+            let put = |http: &reqwest::Client| {
+                let request = http.put(place.clone()).body(body.clone());
+                request.header(CONTENT_TYPE, "application/octet-stream")
+            };
+            // What is uploaded takes its time before anything is answered.
+            let patience = patience(bytes.len() as u64);
+            let response = self.call(&place, patience, patience, Tries::One, put).await?;
+            match retries.pause(response.status(), response.headers()) {
+                Some(pause) => sleep(pause).await,
+                None => return good(&place, response).await.map(drop),
+            }
         }
-        let begin = self.url("blobs/uploads/")?;
-        let response = self.call(&begin, CALL, CALL, |http| http.post(begin.clone())).await?;
-        let response = good(&begin, response).await?;
-        let mut place = self.upload(&begin, &response)?;
-        place.query_pairs_mut().append_pair("digest", &digest.to_string());
-        let body = Bytes::from_owner(bytes.clone());
-        let put = |http: &reqwest::Client| {
-            let request = http.put(place.clone()).body(body.clone());
-            request.header(CONTENT_TYPE, "application/octet-stream")
-        };
-        // What is uploaded takes its time before anything is answered.
-        let patience = patience(bytes.len() as u64);
-        let response = self.call(&place, patience, patience, put).await?;
-        good(&place, response).await.map(drop)
     }
 
     /// Where a registry wants an upload: at a place of its own.
@@ -167,7 +206,8 @@ impl Client {
         let put = |http: &reqwest::Client| {
             http.put(url.clone()).header(CONTENT_TYPE, media_type).body(bytes.clone())
         };
-        let response = good(&url, self.call(&url, CALL, CALL, put).await?).await?;
+        let response = self.call(&url, CALL, CALL, Tries::Several, put).await?;
+        let response = good(&url, response).await?;
         Ok(response.headers().contains_key("oci-subject"))
     }
 
@@ -176,7 +216,7 @@ impl Client {
         let mut at = url.clone();
         for _ in 0..=HOPS {
             let get = |http: &reqwest::Client| http.get(at.clone()).header(ACCEPT, accept);
-            let response = self.call(&at, SILENCE, patience(size), get).await?;
+            let response = self.call(&at, SILENCE, patience(size), Tries::Several, get).await?;
             if !response.status().is_redirection() {
                 return Ok(response);
             }
@@ -193,9 +233,11 @@ impl Client {
         url: &Url,
         silence: Duration,
         patience: Duration,
+        tries: Tries,
         request: impl Fn(&reqwest::Client) -> RequestBuilder,
     ) -> Result<Response, OciError> {
-        let response = self.send(url, silence, request(&self.at.http).timeout(patience)).await?;
+        let first = request(&self.at.http).timeout(patience);
+        let response = self.send(url, silence, tries, first).await?;
         let ours = url.origin() == self.at.base.origin();
         if response.status() != StatusCode::UNAUTHORIZED || !ours {
             return Ok(response);
@@ -204,13 +246,14 @@ impl Client {
         if let Ok(mut known) = self.authorization.lock() {
             *known = Some(header);
         }
-        self.send(url, silence, request(&self.at.http).timeout(patience)).await
+        self.send(url, silence, tries, request(&self.at.http).timeout(patience)).await
     }
 
     async fn send(
         &self,
         url: &Url,
         silence: Duration,
+        tries: Tries,
         request: RequestBuilder,
     ) -> Result<Response, OciError> {
         let known = self.authorization.lock().ok().and_then(|known| known.clone());
@@ -219,8 +262,18 @@ impl Client {
             Some(header) => request.header(AUTHORIZATION, header),
             None => request,
         };
-        begun(url, silence, request).await
+        match tries {
+            Tries::One => once(url, silence, request).await,
+            Tries::Several => begun(url, silence, request).await,
+        }
     }
+}
+
+/// How often something is asked that is refused and may pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tries {
+    One,
+    Several,
 }
 
 /// A client that follows no redirect by itself.

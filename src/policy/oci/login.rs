@@ -45,12 +45,34 @@ pub(super) fn file(env: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
 ///
 /// There is one that cannot be read; the words say why, and name nothing that is secret.
 pub(super) fn find(file: &Path, registry: &str) -> Result<Option<Login>, String> {
-    if !file.exists() {
-        return Ok(None);
+    match file.exists() {
+        true => find_in(file, &read(file)?, registry),
+        false => Ok(None),
     }
+}
+
+/// What a file with logins says, which has to be there.
+///
+/// # Errors
+///
+/// It cannot be read; the words say why.
+pub(super) fn read(file: &Path) -> Result<Value, String> {
     let fault = |reason: String| format!("{}: {reason}", file.display());
     let text = files::read_text(file, files::TEXT).map_err(|error| fault(error.to_string()))?;
-    let config: Value = serde_json::from_str(&text).map_err(|error| fault(error.to_string()))?;
+    serde_json::from_str(&text).map_err(|error| fault(error.to_string()))
+}
+
+/// The login for a registry by what a file says.
+///
+/// # Errors
+///
+/// As for [`find`].
+pub(super) fn find_in(
+    file: &Path,
+    config: &Value,
+    registry: &str,
+) -> Result<Option<Login>, String> {
+    let fault = |reason: String| format!("{}: {reason}", file.display());
     let docker_hub = ["docker.io", "registry-1.docker.io", "index.docker.io"].contains(&registry);
     let key = if docker_hub { "https://index.docker.io/v1/" } else { registry };
     let own = config["credHelpers"][key].as_str();

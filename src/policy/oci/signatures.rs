@@ -22,6 +22,8 @@ use crate::policy::{
 
 /// The most manifests of signatures that are looked at.
 const REFERRERS: usize = 64;
+/// The most pages of their list that are read.
+const PAGES: usize = 32;
 /// The most blobs that are fetched.
 const BLOBS: usize = 256;
 /// The most signatures that are taken.
@@ -72,19 +74,34 @@ fn tolerated<T>(result: Result<T, OciError>) -> Result<Option<T>, OciError> {
 /// The manifests that may have signatures: cosign's tag, and what refers to the manifest.
 async fn places(client: &Client, of: Digest) -> Result<Vec<String>, OciError> {
     let tag = archive::signature_tag(&of);
-    let list = match client.referrers(&of, SIGNATURES).await? {
-        Some(list) => Some(list),
-        None => tolerated(client.manifest(&referrers_tag(&of)).await)?.flatten(),
-    };
-    let list = list.and_then(|bytes| serde_json::from_slice::<Index>(&bytes).ok());
-    let listed = list
-        .map(|list| list.manifests)
-        .unwrap_or_default()
-        .into_iter()
-        .filter(|one| one.artifact_type.as_deref().is_none_or(|kind| kind == SIGNATURES));
+    let mut all = vec![tag];
     let mut seen = BTreeSet::new();
-    let all = std::iter::once(tag).chain(listed.map(|one| one.digest.to_string()));
-    Ok(all.filter(|one| seen.insert(one.clone())).take(REFERRERS).collect())
+    let mut add = |bytes: &[u8]| {
+        let list = serde_json::from_slice::<Index>(bytes).ok();
+        let listed = list.into_iter().flat_map(|list| list.manifests);
+        let ours =
+            listed.filter(|one| one.artifact_type.as_deref().is_none_or(|it| it == SIGNATURES));
+        all.extend(ours.map(|one| one.digest.to_string()).filter(|one| seen.insert(one.clone())));
+        all.len() < REFERRERS
+    };
+    match client.referrers(&of, SIGNATURES).await? {
+        Some(mut page) => {
+            let mut pages = 1;
+            // Whoever may push may fill many pages with what is no signature.
+            while add(&page.bytes) && pages < PAGES {
+                let Some(next) = page.next else { break };
+                page = client.next(&next).await?;
+                pages += 1;
+            }
+        }
+        None => {
+            if let Some(bytes) = tolerated(client.manifest(&referrers_tag(&of)).await)?.flatten() {
+                add(&bytes);
+            }
+        }
+    }
+    all.truncate(REFERRERS);
+    Ok(all)
 }
 
 /// The tag of the list of referrers in a registry that does not keep one itself.

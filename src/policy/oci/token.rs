@@ -1,5 +1,7 @@
 //! From a registry's challenge to the header that answers it.
 
+use std::path::PathBuf;
+
 use reqwest::{
     RequestBuilder, Url,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue},
@@ -33,6 +35,8 @@ pub(super) struct Repository {
     pub(super) plain_http: bool,
     /// Whether something is to be pushed.
     pub(super) pushes: bool,
+    /// The file with logins; the user's own if none.
+    pub(super) login_file: Option<PathBuf>,
 }
 
 /// The header that a challenge asks for.
@@ -152,8 +156,15 @@ fn authority(url: &Url) -> Option<String> {
 /// The login for a host. A helper may take its time, which no other task shall wait for.
 async fn login(of: &Repository, host: &str) -> Result<Option<Login>, OciError> {
     let fault = |reason: String| OciError::Login { registry: of.registry.clone(), reason };
-    let Some(file) = login::file(|name| std::env::var(name).ok()) else { return Ok(None) };
-    let host = host.to_string();
-    let found = tokio::task::spawn_blocking(move || login::find(&file, &host)).await;
+    let (named, host) = (of.login_file.clone(), host.to_string());
+    let find = move || match named {
+        // One that is named has to be there.
+        Some(file) => login::read(&file).and_then(|all| login::find_in(&file, &all, &host)),
+        None => match login::file(|name| std::env::var(name).ok()) {
+            Some(file) => login::find(&file, &host),
+            None => Ok(None),
+        },
+    };
+    let found = tokio::task::spawn_blocking(find).await;
     found.map_err(|error| fault(error.to_string()))?.map_err(fault)
 }
