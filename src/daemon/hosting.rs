@@ -11,7 +11,7 @@ use anyhow::anyhow;
 use crate::{
     config::{Config, StageConfig},
     model::layer::Layer,
-    pipeline::{Pipeline, Step, Unloaded},
+    pipeline::{Pipeline, StageHealth, Step, Unloaded},
     policy::{hosted::Hosted, layer::Layered, store::Store},
     stages::loader::{Loaded, Stages},
 };
@@ -19,6 +19,12 @@ use crate::{
 /// The name of what stands in the place of the stages that are not known yet.
 const AWAITED: &str = "policy";
 const NONE_YET: &str = "no policy is in force yet (policy.required)";
+
+/// Whether this stage stands in the place of a policy that is not there yet. No word of the host's
+/// stages is in it: a fleet that has no policy yet is not unhealthy, or its first one would never come.
+pub(super) fn awaits(stage: &StageHealth) -> bool {
+    stage.stage == AWAITED && stage.unloaded.as_deref() == Some(NONE_YET)
+}
 
 /// What stands above a host's file.
 #[derive(Debug, Clone)]

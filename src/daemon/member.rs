@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
+    daemon::hosting::awaits,
     error::error_chain,
     model::marks::META_MEMBER,
     policy::{
@@ -255,7 +256,8 @@ impl Member {
 
 /// What the loop tells of itself.
 fn told(seen: &Seen) -> Told {
-    let unhealthy = seen.stages.iter().filter(|stage| !stage.healthy);
+    let unhealthy = seen.stages.iter().filter(|stage| !stage.healthy && !awaits(stage));
+    let awaiting = seen.stages.iter().find(|stage| awaits(stage));
     let containers = seen.overview.containers.values().sum();
     Told {
         version: env!("CARGO_PKG_VERSION").into(),
@@ -264,6 +266,7 @@ fn told(seen: &Seen) -> Told {
             .as_ref()
             .map_or(0, |held| u32::try_from(held.services.len()).unwrap_or(u32::MAX)),
         unhealthy: unhealthy.map(|stage| stage.stage.clone()).collect(),
+        waits: awaiting.and_then(|stage| stage.unloaded.clone()),
         counts: seen.overview.full_cycle.map(|_| (containers, seen.overview.services)),
         ..Told::default()
     }

@@ -54,7 +54,7 @@ impl Told {
         Self {
             bundle: in_force.map(|one| (one.digest, one.name, one.sequence)),
             refused: refused.map(|one| (one.digest, one.reason)),
-            waits: waits.map(|waits| waits.to_string()),
+            waits: waits.map(|waits| waits.to_string()).or(self.waits),
             monitored,
             source_failing,
             ..self

@@ -9,6 +9,7 @@
 
 pub mod author;
 pub mod bundles;
+pub mod cluster;
 pub mod command_lines;
 pub mod consul;
 pub mod corpus;

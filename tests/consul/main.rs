@@ -7,6 +7,7 @@ mod common;
 
 mod asked;
 mod death;
+mod fleet;
 mod gate;
 mod gone;
 mod grants;

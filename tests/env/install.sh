@@ -1,9 +1,9 @@
 #!/bin/sh
 # Installs what the build and the tests need and the machine lacks.
 #
-#   tests/env/install.sh [build] [docker] [podman] [consul] [wasm] [languages] [prometheus] [policy]
+#   tests/env/install.sh [build] [docker] [podman] [consul] [wasm] [languages] [prometheus] [policy] [fleet]
 #
-# Without arguments it sees to all of them. What is there already is left as it
+# Without arguments it sees to all of them but the last. What is there already is left as it
 # is, so that running it again costs nothing.
 set -eu
 
@@ -233,10 +233,16 @@ install_policy() {
     program_of_debian cosign trixie "put a cosign 2 on PATH or at $cache/bin/cosign"
 }
 
+# What sets the clock of one program, for the stories of a fleet's faults. Without arguments it is not
+# installed, since these are told only when they are asked for.
+install_fleet() {
+    [ -n "$(find /usr/lib -name libfaketimeMT.so.1 2>/dev/null)" ] || install_packages fleet libfaketime
+}
+
 [ $# -gt 0 ] || set -- build docker podman consul wasm languages prometheus policy
 for component; do
     case $component in
-    build | docker | podman | consul | wasm | languages | prometheus | policy) "install_$component" ;;
-    *) fail "unknown component '$component'; known are: build docker podman consul wasm languages prometheus policy" ;;
+    build | docker | podman | consul | wasm | languages | prometheus | policy | fleet) "install_$component" ;;
+    *) fail "unknown component '$component'; known are: build docker podman consul wasm languages prometheus policy fleet" ;;
     esac
 done

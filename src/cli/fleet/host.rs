@@ -81,6 +81,8 @@ impl Host {
             || self.held > 0
             || !self.unhealthy.is_empty()
             || self.source_failing.is_some()
+            // Until it has a policy nothing is decided there.
+            || (self.bundle.is_none() && self.waits.is_some())
     }
 
     /// Its bundle in a few words.
