@@ -43,9 +43,11 @@ plugins: components ## Build the plugins to components in every language, plugin
 components: environment
 	plugins/build.sh
 
-reference: ## Write plugins/README.md's reference anew, from the contract, and docs/metrics.md's, from the code
+reference: ## Write the references anew: plugins/README.md, docs/metrics.md, docs/configuration.md and its schema
 	WHARFINGER_WRITE_REFERENCE=1 $(CARGO) test --release --locked --test alone reference::
 	WHARFINGER_WRITE_REFERENCE=1 $(CARGO) test --release --locked --lib metrics::tests::the_document
+	WHARFINGER_WRITE_REFERENCE=1 $(CARGO) test --release --locked --lib schema::tests::the_committed
+	WHARFINGER_WRITE_REFERENCE=1 $(CARGO) test --release --locked --lib config::reference::
 
 # What the machine lacks for the building.
 environment:

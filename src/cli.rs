@@ -100,7 +100,7 @@ pub enum Invocation {
     Decisions(DecisionsArgs),
     /// Load a configuration and say what is wrong with it.
     Check(Box<CheckArgs>),
-    /// Show the configuration that holds.
+    /// Show the configuration that holds, or the schema of its file.
     Config(ConfigArgs),
     /// Make, look at, test, measure, push and pull plugins.
     Plugin(Box<PluginArgs>),
@@ -132,7 +132,7 @@ impl Invocation {
             Self::Explain(args) => Some(&args.target),
             Self::Record(args) => Some(&args.target),
             Self::Check(args) => Some(&args.target),
-            Self::Config(args) => Some(args.flags()),
+            Self::Config(args) => args.flags(),
             _ => None,
         }
     }

@@ -15,6 +15,7 @@ mod listen;
 mod policy;
 mod member;
 mod registrator;
+mod schema;
 mod stage;
 
 use std::{
@@ -44,10 +45,12 @@ pub use listen::{Listen, ListenConfig};
 pub use member::FleetConfig;
 pub use policy::{KeyConfig, PolicyConfig, PolicySource, TrustConfig};
 pub use registrator::{Registrator, When};
+pub use schema::SCHEMA;
 pub use stage::StageConfig;
 
 /// What the file says.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Config {
     /// Whose rules hold where registrator's behaviour is a bug.
@@ -71,6 +74,7 @@ pub struct Config {
     /// From where this host takes its policy.
     pub policy: PolicyConfig,
     /// What a stage may use unless it says otherwise.
+    #[cfg_attr(test, schemars(with = "limits::shape::DefaultShape"))]
     pub limits: DefaultLimits,
     /// How a container's life shows in its services.
     pub lifecycle: Lifecycle,
@@ -113,6 +117,7 @@ impl Default for Config {
 
 /// Where services are registered.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Registry {
     /// A URI such as `consul://127.0.0.1:8500`. The command line's wins.

@@ -1,4 +1,8 @@
-//! `wharfinger config show`: what holds, and where each value comes from.
+//! `wharfinger config show`: what holds, and where each value comes from. `wharfinger config schema`: which keys
+//! there are.
+
+#[cfg(test)]
+mod reference;
 
 use std::{collections::BTreeMap, ffi::OsString, fmt::Write as _};
 
@@ -8,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Cli, Printed, RunArgs, go_flags};
 use crate::{
-    config::{Config, LogFormat, When},
+    config::{Config, LogFormat, SCHEMA, When},
     daemon::{app, hosting::Hosting, policy},
     model::layer::Layer,
     policy::layer::Layered,
@@ -27,6 +31,11 @@ pub struct ConfigArgs {
 pub enum ConfigCommand {
     /// Print what holds, and where each value comes from: the file, a flag, a variable, or nowhere.
     Show(Box<ShowArgs>),
+    /// Print the schema of the configuration file: JSON Schema, draft 7, by which editors complete and check it.
+    #[command(after_help = "\
+An editor takes it from the first line of the file:
+  #:schema file:///etc/wharfinger/wharfinger.schema.json")]
+    Schema,
 }
 
 /// The flags of `config show`.
@@ -42,10 +51,12 @@ pub struct ShowArgs {
 }
 
 impl ConfigArgs {
-    /// The daemon's flags.
-    pub fn flags(&self) -> &RunArgs {
-        let ConfigCommand::Show(show) = &self.command;
-        &show.target
+    /// The daemon's flags, if it takes them.
+    pub fn flags(&self) -> Option<&RunArgs> {
+        match &self.command {
+            ConfigCommand::Show(show) => Some(&show.target),
+            ConfigCommand::Schema => None,
+        }
     }
 }
 
@@ -81,7 +92,10 @@ const KEYS: [(&str, &str); 22] = [
 ///
 /// The file cannot be used.
 pub fn config(args: &ConfigArgs, words: Vec<OsString>) -> anyhow::Result<Printed> {
-    let ConfigCommand::Show(args) = &args.command;
+    let args = match &args.command {
+        ConfigCommand::Show(args) => args,
+        ConfigCommand::Schema => return Ok(Printed { text: SCHEMA.into(), code: 0 }),
+    };
     let file = app::config(&args.target.offer)?;
     let flags = app::settled(args.target.clone(), &file)?;
     let said = match &args.target.offer.config {

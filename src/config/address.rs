@@ -10,6 +10,7 @@ use crate::pipeline::{AddressRules, Bound, Family, host_address};
 
 /// Under which address a container is offered.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Address {
     /// Patterns of the networks whose addresses count, the preferred one first;

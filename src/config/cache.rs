@@ -7,11 +7,13 @@ use serde::{Deserialize, Serialize};
 
 /// Where compiled components are kept.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct CacheConfig {
     /// The folder, relative to the configuration file; an empty one for none.
     pub dir: Option<PathBuf>,
     /// The size that all files in it together do not exceed.
+    #[cfg_attr(test, schemars(with = "crate::config::schema::Size"))]
     pub size: ByteSize,
 }
 

@@ -6,6 +6,7 @@ use crate::select::Selector;
 
 /// Which containers are looked at.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Containers {
     /// An expression that is true of those that offer something; all if there

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// How the process runs. The command line's words win.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct DaemonConfig {
     /// The socket for other commands, relative to the configuration file; `none` for none.
@@ -16,6 +17,7 @@ pub struct DaemonConfig {
 
 /// The form of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
 pub enum LogFormat {

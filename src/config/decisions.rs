@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// Where what is decided of containers is written down; nowhere unless one of the two is said.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct DecisionsConfig {
     /// A file that is appended to, relative to the configuration file.

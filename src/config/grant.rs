@@ -9,6 +9,7 @@ use crate::stages::plugin::Grants;
 
 /// What a component is granted.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Grant {
     /// Patterns of the environment variables of a container that it sees.

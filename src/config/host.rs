@@ -8,6 +8,7 @@ use crate::pipeline::host_address;
 
 /// What this host is called, and where others find it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct HostConfig {
     /// The name that service IDs begin with; the machine's own if none.

@@ -71,6 +71,44 @@ macro_rules! tables {
             $($(#[$more_doc])* $(#[serde(with = $with)])? pub $more: Option<$more_type>,)*
         }
 
+        /// The schemas of both, of fields that say what they are measured in.
+        #[cfg(test)]
+        pub(in crate::config) mod shape {
+            use super::*;
+            use crate::config::schema::Measured;
+
+            #[derive(Serialize, schemars::JsonSchema)]
+            #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+            pub(in crate::config) struct DefaultShape {
+                $($(#[$doc])* $own: Measured<$own_type>,)*
+                $($(#[$more_doc])* $more: Measured<$more_type>,)*
+                /// How many calls of components may run at once.
+                concurrency: Measured<usize>,
+                /// The stack of a call.
+                stack: Measured<ByteSize>,
+                $($(#[$bound_doc])* $bound: Measured<$bound_type>,)*
+            }
+
+            impl Default for DefaultShape {
+                fn default() -> Self {
+                    let all = DefaultLimits::default();
+                    Self {
+                        $($own: Measured(all.$own),)*
+                        $($more: Measured(all.$more),)*
+                        concurrency: Measured(all.concurrency),
+                        stack: Measured(all.stack),
+                        $($bound: Measured(all.$bound),)*
+                    }
+                }
+            }
+
+            #[derive(Default, Serialize, schemars::JsonSchema)]
+            #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+            pub(in crate::config) struct StageShape {
+                $($(#[$more_doc])* $more: Option<Measured<$more_type>>,)*
+            }
+        }
+
         impl Default for DefaultLimits {
             fn default() -> Self {
                 Self {

@@ -12,6 +12,7 @@ use crate::files;
 /// Where the daemon is looked at over HTTP; nowhere unless an address is said. The command line's
 /// address wins.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct ListenConfig {
     /// An IP address and a port, such as `127.0.0.1:8700`; `none` for nowhere.

@@ -7,6 +7,7 @@ const MOST: usize = 63;
 
 /// Whether the daemon registers itself, and as what.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct FleetConfig {
     /// Whether it does; without this it does where `[policy]` names a source.

@@ -16,6 +16,7 @@ const POLL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(
 
 /// From where this host takes its policy; without a source it has none but its own.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct PolicyConfig {
     /// `file:///…`, `consul-kv://<key>` or `oci://…`.
@@ -26,6 +27,7 @@ pub struct PolicyConfig {
     pub store: Option<PathBuf>,
     /// The time between two looks at a file or an OCI registry.
     #[serde(with = "humantime_serde")]
+    #[cfg_attr(test, schemars(with = "String", extend("x-unit" = "time")))]
     pub poll: Duration,
     /// The certification authorities of a registry of images, in PEM; the system's if none.
     pub ca_file: Option<PathBuf>,
@@ -41,6 +43,7 @@ pub struct PolicyConfig {
 
 /// Whose bundles are taken.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct TrustConfig {
     /// The keys, of which one has to have signed.
@@ -49,6 +52,7 @@ pub struct TrustConfig {
 
 /// A key that may sign policies.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct KeyConfig {
     /// The name by which it is told of.
@@ -61,6 +65,7 @@ pub struct KeyConfig {
     pub key: Option<String>,
     /// When its signatures are worth nothing any more, in the form of RFC 3339.
     #[serde(default, with = "humantime_serde::option")]
+    #[cfg_attr(test, schemars(with = "Option<String>", extend("x-unit" = "moment")))]
     pub until: Option<SystemTime>,
 }
 

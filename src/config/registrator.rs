@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 /// registrator's flags. The command line's win.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Registrator {
     /// Offer the containers' own addresses and ports.
@@ -26,22 +27,28 @@ pub struct Registrator {
     pub cleanup: Option<bool>,
     /// The time between two resyncs; none if it is 0.
     #[serde(deserialize_with = "seconds", serialize_with = "humantime_serde::serialize")]
+    #[cfg_attr(test, schemars(with = "Option<Time>", extend("x-unit" = "seconds")))]
     pub resync: Option<Duration>,
     /// Attempts to reach the registry at start, after the first; -1 for no end.
+    #[cfg_attr(test, schemars(range(min = -1)))]
     pub retry_attempts: Option<i64>,
     /// The time between them.
     #[serde(deserialize_with = "milliseconds", serialize_with = "humantime_serde::serialize")]
+    #[cfg_attr(test, schemars(with = "Option<Time>", extend("x-unit" = "milliseconds")))]
     pub retry_interval: Option<Duration>,
     /// The TTL of services without a check, with `lifecycle.heartbeat`.
     #[serde(deserialize_with = "seconds", serialize_with = "humantime_serde::serialize")]
+    #[cfg_attr(test, schemars(with = "Option<Time>", extend("x-unit" = "seconds")))]
     pub ttl: Option<Duration>,
     /// The time between two reports to it.
     #[serde(deserialize_with = "seconds", serialize_with = "humantime_serde::serialize")]
+    #[cfg_attr(test, schemars(with = "Option<Time>", extend("x-unit" = "seconds")))]
     pub ttl_refresh: Option<Duration>,
 }
 
 /// When the services of a container that has ended go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum When {
     /// Whenever it has ended.
@@ -76,6 +83,7 @@ impl Registrator {
 
 /// A time with its unit, or the number that the flag takes.
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "a time such as \"60s\", or the number that the flag takes")]
 enum Time {
     Number(u64),

@@ -14,6 +14,7 @@ use crate::{
 
 /// A stage of the pipeline.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct StageConfig {
     /// The name in logs and traces, unique in the pipeline.
@@ -26,15 +27,19 @@ pub struct StageConfig {
     pub file: Option<PathBuf>,
     /// What the stage is told; it validates it itself.
     #[serde(default)]
+    #[cfg_attr(test, schemars(with = "serde_json::Map<String, serde_json::Value>"))]
     pub settings: toml::Table,
     /// The time of one call.
     #[serde(default, with = "humantime_serde")]
+    #[cfg_attr(test, schemars(with = "Option<String>", extend("x-unit" = "time")))]
     pub timeout: Option<Duration>,
     /// The memory of one call.
     #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Option<crate::config::schema::Size>"))]
     pub memory: Option<ByteSize>,
     /// What else one call may use.
     #[serde(default)]
+    #[cfg_attr(test, schemars(with = "super::limits::shape::StageShape"))]
     pub limits: StageLimits,
     /// What the stage may see and ask for.
     #[serde(default)]

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// Whose rules hold where registrator's behaviour is a bug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Compat {
     /// The sound behaviour.

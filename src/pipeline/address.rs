@@ -13,6 +13,7 @@ use crate::model::{
 
 /// Of which family an address must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Family {
     /// IPv4 only.
@@ -27,6 +28,7 @@ pub enum Family {
 /// Which address counts for a port that is bound to one of the host's addresses,
 /// and `-ip` names another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Bound {
     /// That of `-ip`, as in registrator.

@@ -19,6 +19,7 @@ pub(crate) const REGISTRATOR: &str = "registrator";
 
 /// Whether a stage's word counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// It does.
@@ -41,6 +42,7 @@ impl fmt::Display for Mode {
 /// What becomes of a container that an enforced stage fails on. Whichever it
 /// is, the stage is asked again later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum OnError {
     /// It keeps the registrations that it has.

@@ -13,6 +13,7 @@ use crate::model::{
 
 /// How a container's life shows in its services.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Lifecycle {
     /// What Docker's `HEALTHCHECK` means for the services.
@@ -20,6 +21,7 @@ pub struct Lifecycle {
     /// For how long a container counts as ending after it was told to end. None:
     /// its services stay until it has ended.
     #[serde(with = "humantime_serde")]
+    #[cfg_attr(test, schemars(with = "Option<String>", extend("x-unit" = "time")))]
     pub drain: Option<Duration>,
     /// What becomes of the services of a container that is ending.
     pub drain_by: DrainBy,
@@ -27,6 +29,7 @@ pub struct Lifecycle {
     pub on_exit: OnExit,
     /// What becomes of a service's old ID and name when the pipeline gives it
     /// others.
+    #[cfg_attr(test, schemars(extend("pattern" = "^(swap|overlap .+)$")))]
     pub rename: Rename,
     /// Whether the daemon reports to the services' TTL checks.
     pub heartbeat: bool,
@@ -39,6 +42,7 @@ pub struct Lifecycle {
 /// What becomes of a service's old ID and name when a running container's service
 /// gets others.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub enum Rename {
     /// The old one goes as soon as the new one is registered.
@@ -75,6 +79,7 @@ impl TryFrom<String> for Rename {
 
 /// What Docker's `HEALTHCHECK` means for a container's services.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Healthcheck {
     /// Nothing.
@@ -88,6 +93,7 @@ pub enum Healthcheck {
 
 /// What becomes of the services of a container that is ending.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum DrainBy {
     /// They are put into Consul's maintenance.
@@ -99,6 +105,7 @@ pub enum DrainBy {
 
 /// What becomes of all services when the daemon ends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum OnExit {
     /// They stay as they are.

@@ -26,14 +26,17 @@ use crate::model::container::ContainerId;
 
 /// How much may be taken out at once.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct GuardLimits {
     /// The percentage of the host's services that may go without confirmation.
+    #[cfg_attr(test, schemars(range(max = 100), extend("x-unit" = "percent")))]
     pub share: u8,
     /// Fewer services than this may always go.
     pub least: usize,
     /// The percentage of the containers with services on which a changed pipeline may fail where
     /// the one in force does not, and take its place all the same.
+    #[cfg_attr(test, schemars(range(max = 100), extend("x-unit" = "percent")))]
     pub failing: u8,
     /// What would be held is confirmed beforehand.
     #[serde(skip)]
