@@ -17,6 +17,7 @@ mod member;
 mod registrator;
 mod schema;
 mod stage;
+mod telemetry;
 
 use std::{
     io,
@@ -47,6 +48,7 @@ pub use policy::{KeyConfig, PolicyConfig, PolicySource, TrustConfig};
 pub use registrator::{Registrator, When};
 pub use schema::SCHEMA;
 pub use stage::StageConfig;
+pub use telemetry::TelemetryConfig;
 
 /// What the file says.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
@@ -71,6 +73,8 @@ pub struct Config {
     pub fleet: FleetConfig,
     /// Where what is decided is written down.
     pub decisions: DecisionsConfig,
+    /// Where traces are sent.
+    pub telemetry: TelemetryConfig,
     /// From where this host takes its policy.
     pub policy: PolicyConfig,
     /// What a stage may use unless it says otherwise.
@@ -103,6 +107,7 @@ impl Default for Config {
             listen: ListenConfig::default(),
             fleet: FleetConfig::default(),
             decisions: DecisionsConfig::default(),
+            telemetry: TelemetryConfig::default(),
             policy: PolicyConfig::default(),
             limits: DefaultLimits::default(),
             lifecycle: Lifecycle::default(),
@@ -238,6 +243,7 @@ impl Config {
         faults.extend(self.registrator.faults());
         faults.extend(self.listen.faults());
         faults.extend(self.decisions.faults());
+        faults.extend(self.telemetry.fault());
         faults.extend(self.policy.faults());
         faults.extend(self.fleet.fault());
         let mut fault = |place: &str, text: String| faults.push(format!("{place}: {text}"));

@@ -10,3 +10,4 @@ pub mod policy;
 pub mod member;
 pub mod reload;
 pub mod supervisor;
+pub mod traces;

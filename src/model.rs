@@ -8,3 +8,4 @@ pub mod registered;
 pub mod service;
 pub mod setup;
 pub mod summary;
+pub mod timed;

@@ -26,6 +26,7 @@ mod seen;
 mod state;
 mod surroundings;
 mod view;
+mod way;
 
 #[cfg(test)]
 mod sim;
@@ -54,3 +55,4 @@ pub use state::{
 };
 pub use surroundings::{Unknown, surroundings};
 pub use view::{Explained, Explainer, Explanation, Meant, Standing};
+pub use way::{Part, PartKind, Way, Ways};

@@ -8,6 +8,7 @@
 
 pub mod event;
 pub mod metrics;
+pub mod otlp;
 mod repeats;
 
 use std::{

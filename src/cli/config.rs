@@ -61,7 +61,7 @@ impl ConfigArgs {
 }
 
 /// The flags by their names in clap, and the keys that say the same.
-const KEYS: [(&str, &str); 22] = [
+const KEYS: [(&str, &str); 23] = [
     ("ip", "host.address"),
     ("hostname", "host.name"),
     ("resolve", "host.resolve"),
@@ -83,6 +83,7 @@ const KEYS: [(&str, &str); 22] = [
     ("cache_dir", "cache.dir"),
     ("control", "daemon.control"),
     ("listen", "listen.address"),
+    ("otlp", "telemetry.otlp"),
     ("log_format", "daemon.log-format"),
 ];
 
@@ -156,6 +157,7 @@ fn effective(flags: &RunArgs, mut config: Config) -> Config {
     config.daemon.control.clone_from(&flags.control);
     config.daemon.log_format = flags.log_format.or(Some(LogFormat::Text));
     config.listen.address.clone_from(&flags.listen);
+    config.telemetry.otlp = flags.otlp.as_deref().map(text::without_secrets);
     let to = &mut config.registrator;
     to.internal = offer.internal;
     to.explicit = offer.explicit;

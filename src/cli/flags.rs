@@ -137,6 +137,11 @@ pub struct RunArgs {
     #[arg(long, value_name = "ADDRESS", env = "WHARFINGER_LISTEN")]
     pub listen: Option<String>,
 
+    /// Where traces are sent by OTLP over HTTP, such as http://127.0.0.1:4318; `none` for nowhere,
+    /// which holds unless the file says otherwise.
+    #[arg(long, value_name = "URL", env = "WHARFINGER_OTLP")]
+    pub otlp: Option<String>,
+
     /// The form of the daemon's log.
     /// [default: text]
     #[arg(long, value_name = "FORM", env = "WHARFINGER_LOG_FORMAT")]
@@ -195,6 +200,7 @@ impl RunArgs {
             ttl_refresh: self.ttl_refresh.or(seconds(file.ttl_refresh)),
             control: self.control.or_else(|| daemon.control.clone()),
             listen: self.listen.or_else(|| config.listen.address.clone()),
+            otlp: self.otlp.or_else(|| config.telemetry.otlp.clone()),
             log_format: self.log_format.or(daemon.log_format),
             ..self
         }

@@ -74,7 +74,7 @@ fn faults_have_the_words_and_exit_codes_of_registrator() {
 }
 
 /// Each flag of the daemon's with a value, and the key that says the same.
-const KEYS: [(&str, &str, &str); 21] = [
+const KEYS: [(&str, &str, &str); 22] = [
     ("ip", "192.0.2.1", "host.address = '192.0.2.1'"),
     ("hostname", "h", "host.name = 'h'"),
     ("resolve", "h=192.0.2.1", "host.resolve = { h = '192.0.2.1' }"),
@@ -95,6 +95,7 @@ const KEYS: [(&str, &str, &str); 21] = [
     ("cache-dir", "/c", "cache.dir = '/c'"),
     ("control", "none", "daemon.control = 'none'"),
     ("listen", "127.0.0.1:1", "listen.address = '127.0.0.1:1'"),
+    ("otlp", "http://h:1", "telemetry.otlp = 'http://h:1'"),
     ("log-format", "json", "daemon.log-format = 'json'"),
 ];
 
@@ -137,6 +138,7 @@ fn every_flag_has_a_key_and_the_flag_wins() {
         ("resolve", "x=192.0.2.7", "host.resolve = { h = '192.0.2.1' }"),
         ("compat", "none", "compat = 'registrator'"),
         ("listen", "none", "listen.address = '127.0.0.1:1'"),
+        ("otlp", "none", "telemetry.otlp = 'http://h:1'"),
         ("log-format", "text", "daemon.log-format = 'json'"),
     ] {
         let line = given(&[format!("--{flag}={said}")]);

@@ -15,6 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
+use url::Url;
 
 use crate::{
     cli::flags::{BadUsage, OfferArgs, RunArgs},
@@ -29,6 +30,7 @@ use crate::{
         policy::Policy,
         reload::{self, Reload, Watched},
         supervisor,
+        traces::Traces,
     },
     docker::{Docker, HttpGet, Recorded, Source, Tags},
     model::host::{Compat, Host},
@@ -62,6 +64,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let config = config(&args.offer)?;
     let args = settled(args, &config)?;
     let listen = listen_at(&args, &config)?;
+    let collector = collector(&args, &config)?;
     if let Some(ip) = &args.offer.ip {
         info!(event = event::HOST_ADDRESS, address = ip, "Forcing host IP to {ip}");
     }
@@ -135,14 +138,17 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let log = Log::start(&config.decisions, &stop)?;
     let decisions = log.as_ref().map(Log::decisions);
     let reconciler = Reconciler::new(source, registry, pipeline.clone(), host, options);
-    let reconciler = reconciler.telling(decisions.clone());
+    let traces = collector.map(|url| Traces::start(url, hostname.clone())).transpose()?;
+    let ways = traces.as_ref().map(Traces::ways);
+    let reconciler = reconciler.telling(decisions.clone()).tracing(ways.clone());
     let control = control(args.control.as_deref(), &reconciler, facts.clone(), &stop).await;
     let handle = reconciler.handle();
     let (bound_at, listens_at) = watch::channel(None);
     let (handle_of_listener, stop_listening) = (handle.clone(), stop.clone());
     let listening = listen.map(|listen| {
         let handle = handle_of_listener;
-        tokio::spawn(listen::serve(listen, handle, facts, decisions, bound_at, stop_listening))
+        let told = (decisions, ways);
+        tokio::spawn(listen::serve(listen, handle, facts, told, bound_at, stop_listening))
     });
     let peers: Box<dyn Peers> = match &agent {
         Some(agent) => {
@@ -192,6 +198,9 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     }
     if let Some(log) = log {
         log.end().await;
+    }
+    if let Some(traces) = traces {
+        traces.end().await;
     }
     if let Some(control) = control {
         control.await.context("the control socket has failed")?;
@@ -247,6 +256,18 @@ fn listen_at(args: &RunArgs, config: &Config) -> anyhow::Result<Option<Listen>> 
     };
     let file = args.offer.config.as_ref().map(|file| format!("{}: ", file.display()));
     Err(BadConfig(anyhow!("{}{faults}", file.unwrap_or_default())).into())
+}
+
+/// Where traces are sent, by flags that are settled.
+///
+/// # Errors
+///
+/// It cannot be used ([`BadConfig`]).
+fn collector(args: &RunArgs, config: &Config) -> anyhow::Result<Option<Url>> {
+    // What the file says was judged with the file.
+    let flag = args.otlp.as_deref();
+    let flag = flag.filter(|flag| config.telemetry.otlp.as_deref() != Some(*flag));
+    Ok(config.telemetry.settled(flag).map_err(|fault| BadConfig(anyhow!(fault)))?)
 }
 
 /// Listen for other commands until `stop`, where that is possible. The daemon

@@ -50,7 +50,7 @@ use tracing::{debug, error, info};
 use crate::{
     config::Listen,
     daemon::control::Facts,
-    reconcile::{Decisions, Handle},
+    reconcile::{Decisions, Handle, Ways},
     telemetry::event,
 };
 use access::Access;
@@ -101,6 +101,7 @@ struct Inner {
     connections: Arc<Semaphore>,
     refused: [(&'static str, AtomicU64); 5],
     decisions: Option<Arc<Decisions>>,
+    ways: Option<Arc<Ways>>,
 }
 
 impl Inner {
@@ -121,7 +122,7 @@ pub async fn serve(
     listen: Listen,
     handle: Handle,
     facts: Facts,
-    decisions: Option<Arc<Decisions>>,
+    (decisions, ways): (Option<Arc<Decisions>>, Option<Arc<Ways>>),
     bound_at: watch::Sender<Option<SocketAddr>>,
     stop: CancellationToken,
 ) {
@@ -149,6 +150,7 @@ pub async fn serve(
         connections: Arc::new(Semaphore::new(CONNECTIONS)),
         refused,
         decisions,
+        ways,
     });
     let router = answers::router(inner.clone());
     let connections = TaskTracker::new();

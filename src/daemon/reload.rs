@@ -411,6 +411,7 @@ fn restart_keys(started: &Config, new: &Config) -> String {
         ("listen", started.listen != new.listen),
         ("fleet", started.fleet != new.fleet),
         ("decisions", started.decisions != new.decisions),
+        ("telemetry", started.telemetry != new.telemetry),
         ("policy", started.policy != new.policy),
     ];
     let keys = keys.into_iter().filter_map(|(key, differs)| differs.then_some(key));

@@ -80,6 +80,7 @@ mod tests {
             skipped: false,
             failure: None,
             messages: Vec::new(),
+            timing: crate::pipeline::outcome::Timing::default(),
         }
     }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{FieldChange, Message, Mode, OnError, Remark, StageError, Step, judge::Judged};
-use crate::model::service::Service;
+use crate::model::{service::Service, timed::Timed};
 
 /// A service that a stage vetoed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,6 +61,24 @@ pub struct Trace {
     pub failure: Option<Failure>,
     /// What it wrote to the log.
     pub messages: Vec<Message>,
+    /// When it was asked.
+    #[serde(skip)]
+    pub timing: Timing,
+}
+
+/// When a stage was asked, which is no part of what it did: two of these are equal.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Timing {
+    /// None if it was not asked, since the container is not among those that it is for.
+    pub timed: Option<Timed>,
+    /// Whether its answer was known from before.
+    pub remembered: bool,
+}
+
+impl PartialEq for Timing {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// A failure of a stage that did not end the run.
@@ -118,6 +136,7 @@ impl Trace {
             skipped: false,
             failure: None,
             messages: Vec::new(),
+            timing: Timing::default(),
         }
     }
 }

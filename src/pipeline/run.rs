@@ -17,7 +17,7 @@ use super::{
     memory::{self, Answer},
     outcome::Then,
 };
-use crate::model::{container::Container, host::Host};
+use crate::model::{container::Container, host::Host, timed::Timer};
 
 /// How far a container has come.
 struct Run {
@@ -88,6 +88,7 @@ impl Pipeline {
                 continue;
             }
             let mut trace = Trace::of(step);
+            let timer = Timer::start();
             let (services, bounds) = (&run.outcome.services, &self.bounds);
             let judge = Judge { step, container, host, services, bounds };
             let selected = match run.pending.is_some() {
@@ -101,7 +102,10 @@ impl Pipeline {
                         None => self.remembered(&judge, &run.facts, &mut run.services),
                     };
                     match known {
-                        Some(known) => self.recall(&judge, key, known, &mut trace),
+                        Some(known) => {
+                            trace.timing.remembered = true;
+                            self.recall(&judge, key, known, &mut trace)
+                        }
                         None => {
                             if let Some(threads) = elsewhere(step).filter(|_| !stay) {
                                 run.pending = Some(key);
@@ -119,6 +123,7 @@ impl Pipeline {
                 }
                 Err(error) => Err(error),
             };
+            trace.timing.timed = Some(timer.stop());
             hush.messages(&mut trace.messages);
             let answer = hush.answer(answer);
             match &answer {

@@ -228,6 +228,7 @@ mod tests {
             "listen",
             "cache",
             "decisions",
+            "telemetry",
             "registrator",
             "guard",
             "lifecycle",

@@ -14,6 +14,7 @@ mod observe;
 mod queue;
 mod sync;
 mod tell;
+mod trace;
 mod verify;
 
 use std::{
@@ -32,6 +33,7 @@ use super::{
     options::{Options, Rules},
     state::{Offer, Planned, State, Wanted, history::ChangeKind, overview::Became, plan::Plan},
     surroundings::{Unknown, surroundings},
+    way::Ways,
 };
 use crate::{
     docker::{Moment, Source},
@@ -59,6 +61,8 @@ pub(super) struct Shared {
     identifying: tokio::sync::Mutex<()>,
     /// Where decisions are told, if they are.
     pub(super) decisions: Option<Arc<Decisions>>,
+    /// Where the ways of containers are told, if they are.
+    pub(super) ways: Option<Arc<Ways>>,
 }
 
 /// What a look has decided, for those who show it.
@@ -94,6 +98,7 @@ impl Shared {
             turns: Mutex::default(),
             identifying: tokio::sync::Mutex::default(),
             decisions: None,
+            ways: None,
         }
     }
 
@@ -111,6 +116,7 @@ impl Shared {
             turns: Mutex::default(),
             identifying: tokio::sync::Mutex::default(),
             decisions: None,
+            ways: None,
         }
     }
 
@@ -192,8 +198,10 @@ impl Shared {
 
     /// Bring what is registered for a container up to date.
     pub(super) async fn look(&self, id: &ContainerId) -> Result<Next, JobError> {
+        let way = self.begin_way(id);
         let (mut observed, mut record) = (self.observe(id).await, Record::default());
         let concluded = self.conclude(&mut observed, &mut record).await;
+        self.tell_way(way, &observed, &concluded);
         self.tell_decision(&observed, &record, &concluded);
         let mut next = concluded?;
         // What the event did not tell, such as what those learn who share its network.

@@ -26,6 +26,7 @@ use super::{
         overview::{Overview, TroubleKind},
     },
     view::Explainer,
+    way::Ways,
 };
 use crate::telemetry::event;
 use crate::{
@@ -206,6 +207,14 @@ impl Reconciler {
         self
     }
 
+    /// The same, which tells the ways of containers there.
+    pub fn tracing(mut self, ways: Option<Arc<Ways>>) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.ways = ways;
+        }
+        self
+    }
+
     /// A handle on the loop.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
@@ -296,6 +305,9 @@ impl Reconciler {
     /// Something happened to a container.
     fn hear_of(&self, jobs: &mut Jobs, id: ContainerId) {
         self.shared.state().meters.event(&id, Instant::now());
+        if let Some(ways) = &self.shared.ways {
+            ways.hear_of(&id);
+        }
         jobs.add(Job::Reconcile(id), Duration::ZERO);
     }
 

@@ -63,6 +63,9 @@ kinds! {
     DECISIONS_WRITTEN "decisions-written" ["place"] [ends DECISIONS_UNWRITTEN] "Decisions are written there, for the first time or again.";
     DECISIONS_UNWRITTEN "decisions-unwritten" ["place" "reason"] "Decisions cannot be written there; all else goes on.";
     DECISIONS_DROPPED "decisions-dropped" ["count"] "So many decisions are missing in the decision log.";
+    TRACES_SENT "traces-sent" ["place"] [ends TRACES_FAILING] "Traces are sent there, for the first time or again.";
+    TRACES_FAILING "traces-failing" ["place" "reason"] "Traces cannot be sent there; all else goes on.";
+    TRACES_DROPPED "traces-dropped" ["count"] "So many spans of traces were not sent.";
     MEMBER "member" ["service" "id"] [ends MEMBER_FAILING] "The daemon itself is registered, for the first time or again.";
     MEMBER_FAILING "member-failing" ["service" "id" "reason"] "The daemon itself cannot be registered, or not be told of; all else goes on.";
     MEMBER_MOVED "member-moved" ["service" "id" "old"] "The daemon registers itself under another ID: somebody else has the one that it had.";

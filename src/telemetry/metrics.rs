@@ -37,6 +37,8 @@ pub struct Figures {
     pub seen: Seen,
     /// Decisions that were dropped.
     pub decisions_dropped: u64,
+    /// Spans of traces that were dropped.
+    pub spans_dropped: u64,
     /// How the host stands to its policy, if it is to have one.
     pub policy: Option<Standing>,
     /// Connections to the listener.
@@ -260,7 +262,8 @@ impl Figures {
             |(became, word)| (vec![word], counts.reloads.get(&became).copied().unwrap_or_default());
         to.all(names::RELOADS, reloads.map(count))?;
         self.policy(to)?;
-        to.one(names::DECISIONS_DROPPED, self.decisions_dropped)
+        to.one(names::DECISIONS_DROPPED, self.decisions_dropped)?;
+        to.one(names::SPANS_DROPPED, self.spans_dropped)
     }
 
     /// Where there is to be a policy.

@@ -35,6 +35,7 @@ mod secrets;
 mod stories;
 mod strangers;
 mod supervisor;
+mod traces;
 mod versions;
 mod words;
 mod work;

@@ -10,6 +10,7 @@
 pub mod author;
 pub mod bundles;
 pub mod cluster;
+pub mod collector;
 pub mod command_lines;
 pub mod consul;
 pub mod corpus;

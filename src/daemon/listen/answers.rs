@@ -109,6 +109,7 @@ async fn metrics(State(inner): State<Arc<Inner>>, headers: HeaderMap) -> Respons
     let figures = Figures {
         seen: shot.seen.clone(),
         decisions_dropped: inner.decisions.as_ref().map_or(0, |decisions| decisions.dropped()),
+        spans_dropped: inner.ways.as_ref().map_or(0, |ways| ways.dropped()),
         policy: inner.facts.standing(),
         connections: inner.connections(),
         refused: refused.collect::<BTreeMap<_, _>>(),

@@ -8,7 +8,11 @@ use tracing::{debug, error, info, warn};
 use super::{Shared, lock};
 use crate::{
     error::error_chain,
-    model::{container::ContainerId, service::Service},
+    model::{
+        container::ContainerId,
+        service::Service,
+        timed::{Timed, Timer},
+    },
     reconcile::{
         difference::sides,
         job::JobError,
@@ -90,17 +94,19 @@ impl Shared {
             (state.catalog.overwritten(container, id), told)
         };
         self.act_on_overwritten(&action, &twins).await;
+        let timer = Timer::start();
         let result = match &action {
             // Also what is new to this daemon may have checks in the registry: of
             // a write that reached it late, or of a service that it did not show.
             Action::Register { service, .. } => self.registry.replace(service).await,
             Action::Deregister { id, .. } => self.registry.deregister(id).await,
         };
+        let timed = timer.stop();
         self.note_write(&action, &result);
         if result.is_ok() {
             told.say(container, &action, why);
         }
-        self.note_done(container, &action, &result, why);
+        self.note_done(container, &action, &result, timed, why);
         result.map_err(JobError::from)
     }
 
@@ -110,6 +116,7 @@ impl Shared {
         container: &ContainerId,
         action: &Action,
         result: &Result<(), RegistryError>,
+        timed: Timed,
         why: &Why<'_>,
     ) {
         let (kind, reason) = match (result, action) {
@@ -123,7 +130,7 @@ impl Shared {
             Action::Register { reason, .. } => (Operation::Register, reason.to_string()),
             Action::Deregister { id, .. } => (Operation::Deregister, why(id)),
         };
-        self.note_written(container, action.id(), operation, &planned, result);
+        self.note_written(container, action.id(), operation, &planned, timed, result);
         let time = self.time();
         self.state().note_change(container, Some(action.id()), kind, reason, time);
     }

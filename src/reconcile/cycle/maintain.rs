@@ -4,7 +4,7 @@ use tracing::info;
 
 use super::Shared;
 use crate::{
-    model::container::ContainerId,
+    model::{container::ContainerId, timed::Timer},
     reconcile::{
         job::JobError,
         lifecycle::{DrainBy, MAINTENANCE},
@@ -33,8 +33,10 @@ impl Shared {
         for id in differing {
             let reason = wanted.then_some(reason.as_str());
             let before = self.state().catalog.maintained.begin(&id);
+            let timer = Timer::start();
             let result = self.registry.set_maintenance(&id, reason).await;
-            self.note_written(container, &id, Operation::Maintenance, words, &result);
+            let timed = timer.stop();
+            self.note_written(container, &id, Operation::Maintenance, words, timed, &result);
             match &result {
                 Ok(()) => {
                     self.state().catalog.maintained.note(&id, wanted.then_some(true));

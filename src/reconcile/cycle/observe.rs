@@ -6,9 +6,11 @@ use tokio::time::Instant;
 
 use super::Shared;
 use crate::{
+    error::error_chain,
     model::{
         container::{Container, ContainerId},
         host::Host,
+        timed::Timer,
     },
     pipeline::{Outcome, Pipeline},
     reconcile::{
@@ -17,6 +19,7 @@ use crate::{
             Offer,
             plan::{Action, Plan},
         },
+        way::PartKind,
     },
 };
 
@@ -97,7 +100,11 @@ impl Shared {
         if observed.told {
             return observed;
         }
-        match self.source.inspect(id).await {
+        let timer = Timer::start();
+        let inspected = self.source.inspect(id).await;
+        let error = inspected.as_ref().err().map(|error| error_chain(error));
+        self.note_part(id, || PartKind::Inspect, timer.stop(), error);
+        match inspected {
             Ok(container) => observed.container = container,
             Err(error) => {
                 observed.failure = Some(error.into());

@@ -3,7 +3,7 @@
 use super::{Observed, Record, Shared, agenda::JobResult, execute::nobody};
 use crate::{
     error::error_chain,
-    model::{container::ContainerId, service::Service},
+    model::{container::ContainerId, service::Service, timed::Timed},
     pipeline::{Change, Mode, Outcome, Pipeline, Remark, Trace},
     reconcile::{
         decision::{Candidate, Decision, Effect, RemarkTold, StageDecision, Subject, WriteTold},
@@ -12,6 +12,7 @@ use crate::{
             meters::{Answered, Operation},
             overview::Became,
         },
+        way::PartKind,
     },
     registry::RegistryError,
 };
@@ -24,6 +25,7 @@ impl Shared {
         service: &str,
         operation: Operation,
         reason: &str,
+        timed: Timed,
         result: &Result<(), RegistryError>,
     ) {
         let answered = match result {
@@ -32,6 +34,9 @@ impl Shared {
             Err(_) => Answered::Refused,
         };
         self.state().meters.wrote(container, operation, answered);
+        let kind = || PartKind::Write { service: service.to_string(), operation, answered };
+        let error = result.as_ref().err().map(|error| error_chain(error));
+        self.note_part(container, kind, timed, error);
         if let Some(decisions) = &self.decisions {
             let write = WriteTold {
                 service: service.to_string(),

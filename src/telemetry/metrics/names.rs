@@ -101,6 +101,8 @@ metrics! {
         "Whether the policy that is asked for was refused (1) or not (0); only where there is to be one.";
     DECISIONS_DROPPED = Counter "wharfinger_decisions_dropped_total" []
         "Decisions that are not in the decision log, because its queue was full or it could not be written.";
+    SPANS_DROPPED = Counter "wharfinger_spans_dropped_total" []
+        "Spans of traces that were not sent, because their queue was full or the collector did not take them.";
     STAGE = Gauge "wharfinger_stage_info" ["stage", "plugin", "version", "digest", "mode"]
         "Always 1; the labels say what each stage of the pipeline in force is made of, and whether its word counts (enforce or monitor).";
     STAGE_HEALTHY = Gauge "wharfinger_stage_healthy" ["stage"]

@@ -74,6 +74,7 @@ async fn figures() -> Figures {
     Figures {
         seen,
         decisions_dropped: 5,
+        spans_dropped: 4,
         policy: Some(standing()),
         connections: 6,
         refused: [("host", 8)].into(),
