@@ -20,7 +20,7 @@ BASH_SCRIPTS := .ci/run $(wildcard tests/demo/*.sh)
 
 # Cargo uses all processors by itself.
 .NOTPARALLEL:
-.PHONY: help build plugins reference dist image demo check test bench sim fuzz fuzz-gate lint clean
+.PHONY: help build plugins reference dist image demo check test page pictures bench sim fuzz fuzz-gate lint clean
 .PHONY: quick environment components check-format check-scripts check-clippy check-clippy-daemon
 .PHONY: check-clippy-plugins test-unit test-plugins test-daemon test-docker test-shipped
 
@@ -78,6 +78,14 @@ test: ## Install what is missing, build and run all tests
 		$(MAKE) --no-print-directory $$part || failed="$$failed $$part"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "make test: failed:$$failed" >&2; exit 1; fi
+
+page: components ## Try the page in a real browser (CHECK=part of a check's name); `make test` does so, too
+	tests/env/install.sh page
+	PAGE_CHECK="$(CHECK)" $(CARGO) test --release --locked --test guests page:: -- --nocapture
+
+pictures: components ## Make the pictures of the documents anew, docs/images
+	tests/env/install.sh page
+	PAGE_PICTURES=docs/images PAGE_CHECK=pictures $(CARGO) test --release --locked --test guests page::
 
 # Many worlds want optimised code: it is that of what is shipped.
 sim: ## Simulate the loop in many worlds (SEEDS=10000), or in one and show it (SEED=n)
@@ -163,5 +171,5 @@ test-shipped: dist
 clean: ## Remove what was built, and what tests/env/install.sh has put into target/
 	$(CARGO) clean
 	cd plugins && $(CARGO) clean
-	rm -rf dist plugins/dist plugins/examples/*/dist plugins/examples/*/target \
+	rm -rf dist tests/page/node_modules plugins/dist plugins/examples/*/dist plugins/examples/*/target \
 		plugins/examples/*/node_modules plugins/examples/*/.venv

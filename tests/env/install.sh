@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the build and the tests need and the machine lacks.
 #
-#   tests/env/install.sh [build] [docker] [podman] [consul] [wasm] [languages] [prometheus] [policy] [fleet]
+#   tests/env/install.sh [build] [docker] [podman] [consul] [wasm] [languages] [prometheus] [policy] [page] [fleet]
 #
 # Without arguments it sees to all of them but the last. What is there already is left as it
 # is, so that running it again costs nothing.
@@ -239,10 +239,28 @@ install_fleet() {
     [ -n "$(find /usr/lib -name libfaketimeMT.so.1 2>/dev/null)" ] || install_packages fleet libfaketime
 }
 
-[ $# -gt 0 ] || set -- build docker podman consul wasm languages prometheus policy
+# The browser in which the page is tried, and the libraries that drive it, in the versions of a lock file.
+# Fonts, since a page without letters cannot be looked at.
+install_page() {
+    missing=
+    { have node && have npm; } || missing="$missing nodejs npm"
+    have chromium || missing="$missing chromium"
+    [ -d /usr/share/fonts/truetype ] || missing="$missing fonts-dejavu-core"
+    # shellcheck disable=SC2086 # a list of package names
+    [ -z "$missing" ] || install_packages page $missing
+    # npm notes in this file what it has installed.
+    installed=$root/tests/page/node_modules/.package-lock.json
+    if [ ! -e "$installed" ] || [ -n "$(find "$root/tests/page/package-lock.json" -newer "$installed")" ]; then
+        (cd "$root/tests/page" && npm ci --no-audit --no-fund --loglevel=error >&2) ||
+            fail "page: npm could not install what tests/page/package-lock.json names"
+        touch "$installed"
+    fi
+}
+
+[ $# -gt 0 ] || set -- build docker podman consul wasm languages prometheus policy page
 for component; do
     case $component in
-    build | docker | podman | consul | wasm | languages | prometheus | policy | fleet) "install_$component" ;;
-    *) fail "unknown component '$component'; known are: build docker podman consul wasm languages prometheus policy fleet" ;;
+    build | docker | podman | consul | wasm | languages | prometheus | policy | page | fleet) "install_$component" ;;
+    *) fail "unknown component '$component'; known are: build docker podman consul wasm languages prometheus policy page fleet" ;;
     esac
 done

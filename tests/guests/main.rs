@@ -1,4 +1,5 @@
-//! Guarantees for authors of plugins, shown with the toolchains of all the languages.
+//! Guarantees that are shown with programs of other languages: for authors of plugins, with the toolchains; of
+//! the page, with Node.js and a browser.
 //!
 //! One file for each guarantee. One of them alone: `cargo test --release --test guests author::`.
 
@@ -9,4 +10,5 @@ mod author;
 mod examples;
 mod languages;
 mod mistakes;
+mod page;
 mod tutorial;

@@ -16,7 +16,7 @@ use crate::reconcile::Seen;
 
 /// The time between two looks for what is new.
 const PERIOD: Duration = Duration::from_millis(500);
-/// After so long without news a word keeps the connection open, and shows whether it still is.
+/// After so long without news a word keeps the connection open, and shows the page that somebody is there.
 const QUIET: Duration = Duration::from_secs(15);
 
 struct Listening {
@@ -50,7 +50,7 @@ impl Listening {
             }
             if self.said.elapsed() >= QUIET {
                 self.said = Instant::now();
-                return Some(": quiet\n\n".into());
+                return Some("event: quiet\ndata:\n\n".into());
             }
         }
     }

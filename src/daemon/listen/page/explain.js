@@ -12,8 +12,9 @@ function change([service, what]) {
   return item(id, ": ", make("bdi", {}, fields.join("; ")));
 }
 
-function stage(trace) {
+function stage(trace, failed) {
   const inner = [];
+  if (failed) inner.push(item("✖ failed: ", make("bdi", {}, failed)));
   if (trace.skipped) inner.push(item("not for this container"));
   inner.push(...trace.changes.map(change));
   inner.push(...(trace.would_be ?? []).map((one) => {
@@ -41,16 +42,20 @@ function service(one) {
 
 export function explain(one) {
   const { container, outcome, services, unwanted, absences, warnings } = one;
+  const trace = outcome?.trace ?? [];
+  // A stage that fails, and holds the container, is the last one that is asked.
+  const failed = absences.find((absence) => absence.kind === "failed" && !absence.service)?.words;
+  const last = trace.length - 1;
   const facts = container ? [make("p", { class: "faint id" }, `${container.id}, image `, make("bdi", {}, container.image))] : [];
   return make("div", {}, [
     ...facts,
     ...list("Why something is not registered", absences.map((absence) =>
-      item(`${absence.kind}${absence.service ? ` ${absence.service}` : ""}: `, make("bdi", {}, absence.words)))),
+      item(`✖ ${absence.kind.replaceAll("-", " ")}${absence.service ? ` ${absence.service}` : ""}: `, make("bdi", {}, absence.words)))),
     ...list("Services", services.map(service)),
     ...list("Registered and not wanted", unwanted.map((other) => item(make("bdi", {}, other.id)))),
     ...list("Candidates", (outcome?.candidates ?? []).map((candidate) =>
       item(make("bdi", {}, candidate.id), ` at ${candidate.address}:${candidate.port}`))),
-    ...list("What each stage did", (outcome?.trace ?? []).map(stage)),
+    ...list("What each stage did", trace.map((one, n) => stage(one, n === last ? failed : null))),
     ...list("Ignored", (outcome?.ignored ?? []).map((words) => item(make("bdi", {}, words)))),
     ...list("Warnings", [...(outcome?.warnings ?? []), ...warnings].map((words) => item(make("bdi", {}, words)))),
   ]);

@@ -4,6 +4,9 @@ import { explain } from "/assets/explain.js";
 
 const LONGEST = 2000;
 const MOST_ROWS = 500;
+const SOME = 3;
+// The daemon says something at least every fifteen seconds.
+const SILENCE = 40000;
 const OUTCOMES = ["failed", "held", "vetoed", "registered", "ignored", "unselected", "ended"];
 const SIGNS = { failed: "✖", held: "⏸", vetoed: "⊘", registered: "✔", ignored: "–", unselected: "○", ended: "■" };
 const TONES = { failed: "bad", held: "warn", vetoed: "warn", registered: "good" };
@@ -70,9 +73,19 @@ let status = null;
 let rows = [];
 let opened = "";
 let said = "";
+// When the daemon was last heard of, and since when it is not, if so.
+let heard = Date.now();
+let silent = 0;
+
+// A few of many names.
+function some(names) {
+  const first = names.slice(0, SOME).join(", ");
+  return names.length > SOME ? `${first} and ${names.length - SOME} more` : first;
+}
 
 function alarms() {
   const all = [];
+  if (silent) all.push(`✖ Wharfinger has not answered for ${ago(silent)}; all below is from before.`);
   if (status.held) {
     const { services, of } = status.held;
     all.push(`⏸ Held: ${services.length} of ${of} services would go. See wharfinger apply.`);
@@ -87,8 +100,9 @@ function alarms() {
     }
   }
   for (const trouble of Object.values(status.troubles)) all.push(`✖ For ${ago(trouble.since)}: ${trouble.words}`);
-  const failed = status.containers.failed ?? 0;
-  if (failed) all.push(`✖ ${failed} containers failed, and keep what they have.`);
+  const failed = rows.filter((one) => one.became === "failed").map((one) => one.name || one.id.slice(0, 12));
+  const words = failed.length === 1 ? "1 container failed and keeps what it has" : `${failed.length} containers failed and keep what they have`;
+  if (failed.length) all.push(`✖ ${words}: ${some(failed)}`);
   const items = all.map((words) => make("li", {}, words));
   if (!items.length) items.push(make("li", { class: "fine" }, "✔ Nothing is held, and nothing fails."));
   // What is as before is not read out again.
@@ -100,7 +114,12 @@ function alarms() {
 
 function peer(known) {
   if (!known) return "not asked yet";
-  return known.up ? `✔ answers, for ${ago(known.since)}` : `✖ silent, for ${ago(known.since)}`;
+  return known.up ? `✔ connected for ${ago(known.since)}` : `✖ silent for ${ago(known.since)}`;
+}
+
+// What needs somebody first.
+function counted(counts) {
+  return Object.entries(counts).sort(([a], [b]) => OUTCOMES.indexOf(a) - OUTCOMES.indexOf(b));
 }
 
 function facts() {
@@ -108,7 +127,7 @@ function facts() {
     ["Docker", peer(status.docker)],
     ["Registry", peer(status.registry)],
     ["Services", status.services],
-    ["Containers", Object.entries(status.containers).map(([word, count]) => `${count} ${word}`).join(", ") || "none"],
+    ["Containers", counted(status.containers).map(([word, count]) => `${count} ${word}`).join(", ") || "none"],
     ["Last full cycle", status.full_cycle ? `${ago(status.full_cycle)} ago` : "none yet"],
     ["Runs", `${status.version}, for ${status.started ? ago(status.started) : "no time yet"}`],
   ];
@@ -128,7 +147,7 @@ function stage(one) {
     [figures.additions, "added"], [figures.would_be_changes, "would change"], [figures.would_be_vetoes, "would veto"],
     [Object.values(figures.failures).reduce((sum, count) => sum + count, 0), "failed"],
   ].filter(([count, word]) => count || word === "calls").map(([count, word]) => `${count} ${word}`);
-  return make("li", { class: one.healthy ? null : "bad" },
+  return make("li", { class: one.healthy ? null : "broken" },
     make("p", {}, make("strong", {}, make("bdi", {}, one.stage)), one.mode === "monitor" ? " (monitored)" : ""),
     make("p", { class: one.healthy ? "good" : "bad" }, one.healthy ? "✔ healthy" : "✖ unhealthy"),
     make("p", { class: "faint" }, counted.join(", ")),
@@ -144,12 +163,11 @@ function row(one) {
     place.set({ container: one.id });
     show();
   });
-  const why = one.reason ?? "";
   return make("tr", { "data-id": one.id, "aria-current": opened === one.id ? "true" : null },
     make("td", {}, link, " ", make("span", { class: "faint id" }, one.id.slice(0, 12))),
     make("td", { class: TONES[one.became] }, `${SIGNS[one.became] ?? ""} ${one.became}`),
     make("td", { "data-name": "Services" }, one.services.map((id, n) => [n ? ", " : null, make("bdi", {}, id)]).flat()),
-    make("td", { "data-name": "Why" }, make("bdi", {}, why)),
+    make("td", { "data-name": "Why" }, one.reason ? make("bdi", {}, one.reason) : null),
     make("td", { "data-name": "Image", class: "faint" }, make("bdi", {}, one.image)));
 }
 
@@ -236,25 +254,38 @@ async function refresh() {
       again = false;
       const [now, list] = await Promise.all([ask("/api/v1/status"), ask("/api/v1/containers")]);
       [status, rows] = [now, list.containers];
+      [heard, silent] = [Date.now(), 0];
       by("host").textContent = shown(list.host ?? "");
       document.title = `Wharfinger ${shown(list.host ?? "")}`;
       show();
     } while (again);
   } catch (error) {
+    missed();
     by("live").textContent = `✖ ${shown(error.message)}`;
   } finally {
     asking = false;
   }
 }
 
+// What is shown may be old, which has to be the first thing that is seen.
+function missed() {
+  silent ||= heard;
+  by("live").textContent = "✖ not live; trying again";
+  if (status) alarms();
+}
+
 function listen() {
   const events = new EventSource("/api/v1/events");
+  events.addEventListener("quiet", () => {
+    heard = Date.now();
+  });
   events.addEventListener("state", () => {
     by("live").textContent = "● live";
+    heard = Date.now();
     refresh();
   });
   events.addEventListener("error", () => {
-    by("live").textContent = "✖ not live; trying again";
+    missed();
     if (events.readyState === EventSource.CLOSED) {
       setTimeout(listen, 2000);
       refresh();
@@ -286,6 +317,10 @@ addEventListener("keydown", (event) => {
 });
 // The times that have passed go on without events.
 setInterval(() => {
+  if (Date.now() - heard > SILENCE) {
+    missed();
+    refresh();
+  }
   if (status) {
     alarms();
     facts();

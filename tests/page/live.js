@@ -1,0 +1,48 @@
+// What happens on the host is seen without doing anything.
+import assert from "node:assert/strict";
+import { until, visit } from "./browser.js";
+import { begin, end, remove, say, start } from "./host.js";
+
+export const checks = {
+  async "a container that starts is seen, and one that ends is gone"({ page, at }) {
+    await visit(page, at);
+    const began = Date.now();
+    const id = await start("fresh", { owner: "ann" });
+    const row = page.locator(`#rows tr[data-id="${id}"]`);
+    await row.filter({ hasText: "registered" }).waitFor({ timeout: 20_000 });
+    say(`      seen after ${Date.now() - began} ms`);
+    assert.match(await row.textContent(), /fresh.*✔ registered.*web1:fresh:80/s);
+    await remove("fresh", id);
+    await until("it is gone", async () => (await row.count()) === 0);
+  },
+
+  async "what fails comes first, with a sign and a word beside the colour"({ page, at }) {
+    await visit(page, at);
+    const alarms = page.locator("#alarms li");
+    await alarms.filter({ hasText: "✖ The stage quota fails: could not decide: this container is beyond me" }).waitFor();
+    await alarms.filter({ hasText: "✖ 1 container failed and keeps what it has: legacy" }).waitFor();
+    assert.match(await page.locator("#rows tr").first().textContent(), /✖ failed/);
+    const became = await page.locator("#rows tr td:nth-child(2)").allTextContents();
+    for (const words of became) assert.match(words, /^[✖⏸⊘✔–○■] [a-z]+$/, "a sign and a word");
+    // Above the fold of a small laptop.
+    const box = await alarms.first().boundingBox();
+    assert.ok(box.y < 300, `the first alarm is ${box.y} pixels down`);
+    const stages = await page.locator("#stages li").allTextContents();
+    assert.equal(stages.length, 4);
+    assert.ok(stages.some((words) => words.includes("✖ unhealthy")), stages.join());
+    assert.ok(stages.some((words) => words.includes("monitored")), stages.join());
+  },
+
+  async "a daemon that is away is the first thing to see, and so is its being back"({ page, away }) {
+    await visit(page, away);
+    await page.locator("#alarms", { hasText: "quota" }).waitFor();
+    await end();
+    await page.locator("#live", { hasText: "✖" }).waitFor();
+    await page.locator("#alarms li:first-child", { hasText: "✖ Wharfinger has not answered for" }).waitFor();
+    assert.ok((await page.locator("#rows tr").count()) > 0, "what was known stays");
+    await begin();
+    await page.locator("#live", { hasText: "● live" }).waitFor();
+    await until("nothing of it is left", async () => (await page.locator("#alarms", { hasText: "not answered" }).count()) === 0);
+    return "the browser complains of what it cannot have";
+  },
+};
