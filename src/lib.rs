@@ -37,7 +37,10 @@ pub mod telemetry;
 pub mod fleet;
 pub mod render;
 
-// The shape of the code is tested with the library, so that it is seen in the working loop.
+// The shape of the code and of the documents is tested with the library, so that it is seen in the working loop.
+#[cfg(test)]
+#[path = "../tests/unit/documents.rs"]
+mod documents;
 #[cfg(test)]
 #[path = "../tests/unit/tidy.rs"]
 mod tidy;

@@ -214,9 +214,9 @@ fn a_configuration_file_makes_the_uri_optional() {
 
 /// What is told apart in one enum is described to people as well, and nothing else is.
 #[test]
-fn every_command_is_in_the_readme() {
-    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-    let readme = std::fs::read_to_string(readme).expect("it is there");
+fn every_command_is_in_the_documents() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/command-line.md");
+    let page = std::fs::read_to_string(page).expect("it is there");
     let command = Cli::command();
     let names: Vec<_> = command
         .get_subcommands()
@@ -226,6 +226,6 @@ fn every_command_is_in_the_readme() {
     assert_eq!(names.len(), 16, "{names:?}");
     for name in names {
         let named = [format!("wharfinger {name}"), format!("`{name}`")];
-        assert!(named.iter().any(|named| readme.contains(named)), "{name}");
+        assert!(named.iter().any(|named| page.contains(named)), "{name}");
     }
 }

@@ -291,15 +291,15 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_says_what_containers_may_ask_for() {
-        let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-        let readme = std::fs::read_to_string(readme).expect("it is there");
+    fn the_documents_say_what_containers_may_ask_for() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/containers.md");
+        let page = std::fs::read_to_string(page).expect("it is there");
         let rows = DefaultLimits::rows_of_bounds();
         assert_eq!(rows.len(), 5, "{rows:?}");
         for row in rows {
             let [key, default, least, most] = row.map(|cell| cell.replace(".0 ", ""));
             let expected = format!("| `{key}` | {default} | {least} | {most} |");
-            assert!(readme.contains(&expected), "{expected}");
+            assert!(page.contains(&expected), "{expected}");
         }
     }
 

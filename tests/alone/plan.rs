@@ -1,6 +1,6 @@
 //! Guarantee: what is printed for people is what it was: plans, reviews of a
 //! policy, explanations and replays of recorded containers, on wide terminals and
-//! narrow ones; and README shows what the tool prints.
+//! narrow ones; and the documents show what the tool prints.
 //!
 //! `UPDATE_EXPECT=1` writes the expected texts anew.
 
@@ -195,15 +195,31 @@ async fn what_the_guard_would_hold_and_whose_an_id_is_are_told() {
     }
 }
 
-/// The block of README that begins with a command line is what that prints.
+/// The block of the page that begins with a command line is what that prints.
 #[tokio::test]
-async fn readme_shows_what_the_tool_prints() {
-    let readme = std::fs::read_to_string(root().join("README.md")).expect("README");
-    let (_, block) = readme.split_once("```console\n$ wharfinger plan ").expect("the block");
+async fn the_documents_show_what_the_tool_prints() {
+    let page = root().join("docs/command-line.md");
+    let page = std::fs::read_to_string(page).expect("the page");
+    let (_, block) = page.split_once("```console\n$ wharfinger plan ").expect("the block");
     let (block, _) = block.split_once("```").expect("its end");
     let (line, shown) = block.split_once('\n').expect("a command line");
     let words: Vec<_> = ["plan"].into_iter().chain(line.split_whitespace()).collect();
     let (code, stdout, stderr) = run(&words, &[("COLUMNS", "100")]).await;
     assert_eq!(code, Some(2), "{stderr}");
-    assert_eq!(shown, stdout, "README has:\n{shown}\nand the tool prints:\n{stdout}");
+    assert_eq!(shown, stdout, "the page has:\n{shown}\nand the tool prints:\n{stdout}");
+}
+
+#[tokio::test]
+async fn the_first_pages_policy_is_sound() {
+    let page = std::fs::read_to_string(root().join("README.md")).expect("the page");
+    let block = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("wharfinger.toml");
+    let plugins = format!("\"{}/plugins/", root().display());
+    let text = block.expect("a block").replace("\"plugins/", &plugins);
+    std::fs::write(&file, text).expect("it is written");
+    let file = file.display().to_string();
+    let (code, stdout, stderr) = run(&["check", "--config", &file], &[]).await;
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.contains("owner") && stdout.contains("monitor"), "{stdout}");
 }

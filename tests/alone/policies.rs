@@ -132,7 +132,7 @@ async fn five_conventions_are_settings() {
     ]);
     container.image = "registry.example.com/shop/front/web:1.2".into();
     let conventions = conventions();
-    let of_main = conventions_of(&root().join("README.md"), "### Naming conventions");
+    let of_main = conventions_of(&root().join("docs/policies.md"), "### Naming conventions");
     assert_eq!((conventions.len(), of_main.len()), (5, 5));
     for (convention, names, expected) in conventions.into_iter().chain(of_main) {
         let registrator = Builtin::new("registrator", "registrator", "{}").expect("it is built in");

@@ -18,7 +18,7 @@ use crate::{
 };
 
 const SOON: Duration = Duration::from_secs(30);
-/// README's times, and a busy machine's.
+/// docs/operations.md's times, and a busy machine's.
 const SERVICES: Duration = Duration::from_secs(10);
 const CHECKS: Duration = Duration::from_secs(20);
 

@@ -1,4 +1,4 @@
-//! Guarantee: README's way from registrator to here is the way. Its commands are taken from the
+//! Guarantee: docs/migrating.md's way from registrator to here is the way. Its commands are taken from the
 //! text and typed one after the other on a real Docker and a real Consul; only the places of the
 //! socket and of Consul are this test's own.
 
@@ -17,10 +17,10 @@ use crate::common::{
 const SOON: Duration = Duration::from_secs(60);
 const EXTERNAL: &str = "192.0.2.10";
 
-/// The commands of README's section, a line each, without their comments.
+/// The commands of the page's section, a line each, without their comments.
 fn commands() -> Vec<String> {
-    let readme = fs::read_to_string(root().join("README.md")).expect("README.md");
-    let section = readme.split("\n## In registrator's place\n").nth(1).expect("the section");
+    let page = fs::read_to_string(root().join("docs/migrating.md")).expect("the page");
+    let section = page.split("\n## In registrator's place\n").nth(1).expect("the section");
     let section = section.split("\n## ").next().unwrap_or_default();
     let block = section.split("```").nth(1).expect("its commands");
     let joined = block.replace("\\\n", " ");

@@ -84,6 +84,24 @@ fn daemon(docker: &FakeDocker, folder: &tempfile::TempDir, port: u16, listen: &s
     Daemon::start(&args, &[("DOCKER_HOST", &docker.host())])
 }
 
+/// What `plan` prints in colours: the review of the documents.
+fn plan() -> String {
+    let fleet = root().join("tests/fixtures/fleet");
+    let files = ["containers.json", "policy.toml"].map(|name| fleet.join(name));
+    let output = Command::new(Daemon::binary())
+        .env_clear()
+        .env("COLUMNS", "100")
+        .args(["plan", "--color", "always", "--containers"])
+        .arg(&files[0])
+        .arg("--pipeline")
+        .arg(&files[1])
+        .args(["--hostname", "web1", "--ip", "192.0.2.10"])
+        .output()
+        .expect("the program can be run");
+    assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("it is text")
+}
+
 /// The folder of the checks, with what they are made of.
 fn checks() -> PathBuf {
     let folder = root().join("tests/page");
@@ -152,7 +170,7 @@ async fn the_page_in_a_browser() {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
     if let Some(pictures) = std::env::var_os("PAGE_PICTURES") {
-        command.env("PAGE_PICTURES", root().join(pictures));
+        command.env("PAGE_PICTURES", root().join(pictures)).env("PAGE_PLAN", plan());
     }
     let mut child = guard.mark(&mut command).spawn().expect("node can be run");
     let mut answers = child.stdin.take().expect("its input");

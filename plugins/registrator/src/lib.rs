@@ -7,7 +7,7 @@
 //!
 //! Where registrator's behaviour is a bug that costs its users something, the
 //! stage does the sound thing, unless the run's `compat` flag is `registrator`.
-//! Each such place asks [`Rules::sound`], and each is in the README's table of
+//! Each such place asks [`Rules::sound`], and each is in docs/migrating.md's table of
 //! differences.
 //!
 //! The crate is an ordinary plugin, and the daemon links the same source as

@@ -142,10 +142,10 @@ mod tests {
             assert_eq!(language(text), Ok(expected));
         }
         let help = languages();
-        let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-        let readme = fs::read_to_string(readme).expect("it is there");
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/policies.md");
+        let page = fs::read_to_string(page).expect("it is there");
         let named =
-            readme.lines().find(|line| line.contains("plugin new") && line.contains("--lang"));
+            page.lines().find(|line| line.contains("plugin new") && line.contains("--lang"));
         let named = named.expect("a line that shows it");
         for known in embedded::languages() {
             assert_eq!(language(known), Ok(known));
