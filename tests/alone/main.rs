@@ -32,6 +32,7 @@ mod reload;
 mod replay;
 mod rivals;
 mod secrets;
+mod slow_clients;
 mod stories;
 mod strangers;
 mod supervisor;
