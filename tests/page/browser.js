@@ -55,3 +55,8 @@ export async function visit(page, address) {
 export function names(page) {
   return page.locator("#rows tr td:first-child a").allTextContents();
 }
+
+// The page's address as it is now: the driver hears of a change that the page makes a moment later.
+export async function address(page) {
+  return new URL(await page.evaluate(() => location.href));
+}

@@ -1,6 +1,6 @@
 // Filter, search and one container: by mouse, by keyboard and by an address.
 import assert from "node:assert/strict";
-import { names, until, visit } from "./browser.js";
+import { address, names, until, visit } from "./browser.js";
 import { remove, start } from "./host.js";
 
 const focused = (page) => page.evaluate(() => {
@@ -23,7 +23,7 @@ export const checks = {
     const all = (await names(page)).length;
     await page.locator("#filters button", { hasText: "vetoed" }).click();
     assert.deepEqual(await names(page), ["batch"]);
-    assert.equal(new URL(page.url()).searchParams.get("show"), "vetoed");
+    assert.equal((await address(page)).searchParams.get("show"), "vetoed");
     await page.reload();
     await until("the filter is kept", async () => (await names(page)).join() === "batch");
     assert.equal(await page.locator("#filters button", { hasText: "vetoed" }).getAttribute("aria-pressed"), "true");
@@ -35,10 +35,10 @@ export const checks = {
     ]) {
       await page.locator("#words").fill(words);
       assert.equal((await names(page)).join(), found, words);
-      assert.equal(new URL(page.url()).searchParams.get("q"), words);
+      assert.equal((await address(page)).searchParams.get("q"), words);
     }
     await page.locator("#words").fill("front 8080");
-    await page.goto(page.url());
+    await page.goto((await address(page)).href);
     await until("the search is kept", async () => (await names(page)).join() === "shop-front-1");
     assert.equal(await page.locator("#words").inputValue(), "front 8080");
     assert.match(await page.locator("#count").textContent(), /^1 of \d+ containers$/);
@@ -50,7 +50,7 @@ export const checks = {
     const explained = page.locator("#explained");
     await explained.getByText("no label owner").first().waitFor();
     assert.equal(await page.locator("#explanation-title").textContent(), "batch");
-    const deep = page.url();
+    const deep = (await address(page)).href;
     await page.goBack();
     await until("it is closed", () => page.locator("#explanation").isHidden());
     await page.goForward();
@@ -78,7 +78,7 @@ export const checks = {
     await visit(page, at);
     await press(page, "Tab", "A To the containers", 1);
     await page.keyboard.press("Enter");
-    assert.equal(new URL(page.url()).hash, "#containers");
+    assert.equal((await address(page)).hash, "#containers");
     await press(page, "Tab", "INPUT words", 2);
     await page.keyboard.press("Shift+Tab");
     await page.keyboard.press("/");
@@ -105,5 +105,37 @@ export const checks = {
       && (await page.locator("#filters button", { hasText: "vetoed 2" }).count()) === 1);
     assert.equal(await focused(page), "A batch");
     await remove("meanwhile", id);
+  },
+
+  async "all that an explanation may have is shown"({ page, at }) {
+    const change = { changed: [{ field: "name", from: "a", to: "<b>" }] };
+    await page.route("**/api/v1/explain/**", async (route) => {
+      const answer = await route.fetch();
+      const [one] = await answer.json();
+      const [service] = one.services;
+      one.services = [{ taken: "of another" }, "missing", { differs: ["name", "tags"] }]
+        .map((standing) => ({ ...service, standing, dropped: ["the tags have no place there"] }));
+      one.unwanted = [{ ...service.registered, id: "old:id" }];
+      one.absences = [{ kind: "not-published", service: "x:y:1", words: "it has no port" }];
+      one.warnings = ["a check cannot run"];
+      one.outcome.ignored = ["port 9: it says so"];
+      one.outcome.trace = [{
+        stage: "all", changes: [["id:1", "added"], ["id:2", { vetoed: "no owner" }], ["id:3", change]],
+        would_be: [["id:4", { vetoed: "no team" }]], remarks: [["id:5", { code: "C-1", notes: ["a note"] }]],
+        failure: { error: "too late", matters: true }, messages: [{ level: "warn", text: "a word" }],
+      }, { stage: "none", changes: [], messages: [], skipped: true }];
+      await route.fulfill({ response: answer, json: [one] });
+    });
+    await visit(page, at);
+    await page.locator("#rows a", { hasText: "shop-front-1" }).click();
+    await page.locator("#explained").getByText("What each stage did").waitFor();
+    const text = await page.locator("#explained").textContent();
+    for (const part of [
+      "✖ taken: of another", "✖ missing", "✖ differs: name, tags", "not sent: the tags have no place there", "old:id",
+      "✖ not published x:y:1: it has no port", "a check cannot run", "port 9: it says so", "id:1: added",
+      "id:2: ⊘ vetoed: no owner", 'id:3: name: "a" → "<b>"', "would be (monitored): id:4: ⊘ vetoed: no team",
+      "id:5: code C-1; a note", "✖ failed: too late", "warn: a word", "not for this container",
+    ]) assert.ok(text.includes(part), `${part} is not in ${text}`);
+    await page.unrouteAll({ behavior: "wait" });
   },
 };

@@ -45,4 +45,45 @@ export const checks = {
     await until("nothing of it is left", async () => (await page.locator("#alarms", { hasText: "not answered" }).count()) === 0);
     return "the browser complains of what it cannot have";
   },
+
+  async "each kind of trouble is said, and nothing is fine meanwhile"({ page, at }) {
+    const since = new Date(Date.now() - 7_200_000).toISOString();
+    const down = { up: false, since, error: "connection refused" };
+    const policy = {
+      in_force: { digest: "sha256:00", name: "prod", sequence: 7, key: "ops" }, refused: null, waits: { wave: 2 },
+      monitored: false, source_failing: null,
+    };
+    for (const [change, words, fact] of [
+      [{ held: { services: ["a", "b"], of: 3 } }, "⏸ Held: 2 of 3 services would go. See wharfinger apply."],
+      [{ docker: down }, "✖ Docker has not answered for 2 h: connection refused"],
+      [{ registry: down }, "✖ The registry has not answered for 2 h: connection refused"],
+      [{ troubles: { reload: { since, words: "not reloaded: <b>a fault</b>" } } }, "✖ For 2 h: not reloaded: <b>a fault</b>"],
+      [{ troubles: { policy: { since, words: "the policy x is refused: a fault" } } }, "✖ For 2 h: the policy x is refused"],
+      [{ full_cycle: null }, "○ Not every container has been looked at yet."],
+      [{ policy }, "✔ Nothing is held, and nothing fails.", "prod 7, signed by ops; waits: wave 2"],
+      [{ policy: { ...policy, in_force: null, waits: "halt-when" } }, "✔ Nothing is held", "none is in force; waits: halt when"],
+      [{}, "✔ Nothing is held, and nothing fails."],
+    ]) {
+      // What the daemon says, but for what fails on this host, and with the change.
+      await page.unrouteAll({ behavior: "wait" });
+      await page.route("**/api/v1/status", async (route) => {
+        const answer = await route.fetch();
+        const status = { ...await answer.json(), full_cycle: since, troubles: {} };
+        for (const stage of status.stages) stage.healthy = true;
+        await route.fulfill({ response: answer, json: { ...status, ...change } });
+      });
+      await page.route("**/api/v1/containers", async (route) => {
+        const answer = await route.fetch();
+        const list = await answer.json();
+        await route.fulfill({ response: answer, json: { ...list, containers: list.containers.filter((one) => one.became !== "failed") } });
+      });
+      await visit(page, at);
+      const alarms = page.locator("#alarms");
+      await alarms.getByText(words).waitFor();
+      assert.equal(await alarms.locator("li").count(), 1, await alarms.textContent());
+      assert.equal(await alarms.locator("b").count(), 0);
+      if (fact) await page.locator("#facts dd").getByText(fact).waitFor();
+    }
+    await page.unrouteAll({ behavior: "wait" });
+  },
 };

@@ -1,7 +1,12 @@
 //! The stream of events by which the page stays live: each says no more than that something is
 //! otherwise, and the page asks for what it shows.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::body::{Body, Bytes};
 use futures_util::stream;
@@ -12,7 +17,7 @@ use tokio::{
 };
 
 use super::Inner;
-use crate::reconcile::Seen;
+use crate::{daemon::control::Facts, reconcile::Seen};
 
 /// The time between two looks for what is new.
 const PERIOD: Duration = Duration::from_millis(500);
@@ -42,7 +47,7 @@ impl Listening {
                 sleep(PERIOD).await;
             }
             let shot = self.inner.view.shot().await.ok()?;
-            let news = news(&shot.seen);
+            let news = news(&shot.seen, &self.inner.facts);
             if self.last.as_ref() != Some(&news) {
                 let event = format!("event: state\ndata: {news}\n\n");
                 (self.last, self.said) = (Some(news), Instant::now());
@@ -57,8 +62,11 @@ impl Listening {
 }
 
 /// What tells one state from another.
-fn news(seen: &Seen) -> String {
+fn news(seen: &Seen, facts: &Facts) -> String {
     let overview = &seen.overview;
+    // Words may change where no number does; a digest tells of it without saying them.
+    let mut words = DefaultHasher::new();
+    json!([overview.troubles, facts.standing()]).to_string().hash(&mut words);
     let stages: Vec<_> = seen.stages.iter().map(|stage| stage.healthy).collect();
     json!({
         "revision": seen.revision,
@@ -68,6 +76,7 @@ fn news(seen: &Seen) -> String {
         "ready": overview.full_cycle.is_some(),
         "held": seen.held.as_ref().map(|held| held.services.len()),
         "troubles": overview.troubles.len(),
+        "words": words.finish(),
         "pipeline": seen.pipeline,
         "healthy": stages,
     })

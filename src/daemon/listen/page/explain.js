@@ -22,6 +22,10 @@ function stage(trace, failed) {
     node.prepend("would be (monitored): ");
     return node;
   }));
+  for (const [id, { code, notes }] of trace.remarks ?? []) {
+    const words = [code ? `code ${code}` : null, ...notes].filter(Boolean).join("; ");
+    inner.push(item(make("bdi", {}, id), ": ", make("bdi", {}, words)));
+  }
   if (trace.failure) inner.push(item("✖ failed: ", trace.failure.error));
   inner.push(...trace.messages.map((message) => item(`${message.level}: `, make("bdi", {}, message.text))));
   if (!inner.length) inner.push(item("leaves all as it is"));
@@ -36,8 +40,9 @@ function standing(one) {
 
 function service(one) {
   const { id, name, address, port, tags } = one.service;
+  const dropped = (one.dropped ?? []).map((words) => ["; not sent: ", make("bdi", {}, words)]);
   return item(make("bdi", {}, id), ": ", make("bdi", {}, name), ` at ${address}:${port}, `, standing(one),
-    tags.length ? ["; tags ", make("bdi", {}, tags.join(", "))] : null);
+    tags.length ? ["; tags ", make("bdi", {}, tags.join(", "))] : null, dropped);
 }
 
 export function explain(one) {

@@ -7,6 +7,7 @@ const MOST_ROWS = 500;
 const SOME = 3;
 // The daemon says something at least every fifteen seconds.
 const SILENCE = 40000;
+const WHO = [["docker", "Docker"], ["registry", "The registry"]];
 const OUTCOMES = ["failed", "held", "vetoed", "registered", "ignored", "unselected", "ended"];
 const SIGNS = { failed: "✖", held: "⏸", vetoed: "⊘", registered: "✔", ignored: "–", unselected: "○", ended: "■" };
 const TONES = { failed: "bad", held: "warn", vetoed: "warn", registered: "good" };
@@ -90,7 +91,8 @@ function alarms() {
     const { services, of } = status.held;
     all.push(`⏸ Held: ${services.length} of ${of} services would go. See wharfinger apply.`);
   }
-  for (const [name, peer] of [["Docker", status.docker], ["The registry", status.registry]]) {
+  for (const [key, name] of WHO) {
+    const peer = status[key];
     if (peer && !peer.up) all.push(`✖ ${name} has not answered for ${ago(peer.since)}: ${peer.error ?? ""}`);
   }
   for (const stage of status.stages) {
@@ -104,6 +106,7 @@ function alarms() {
   const words = failed.length === 1 ? "1 container failed and keeps what it has" : `${failed.length} containers failed and keep what they have`;
   if (failed.length) all.push(`✖ ${words}: ${some(failed)}`);
   const items = all.map((words) => make("li", {}, words));
+  if (!items.length && !status.full_cycle) items.push(make("li", { class: "waiting" }, "○ Not every container has been looked at yet."));
   if (!items.length) items.push(make("li", { class: "fine" }, "✔ Nothing is held, and nothing fails."));
   // What is as before is not read out again.
   const text = items.map((item) => item.textContent).join();
@@ -122,6 +125,14 @@ function counted(counts) {
   return Object.entries(counts).sort(([a], [b]) => OUTCOMES.indexOf(a) - OUTCOMES.indexOf(b));
 }
 
+function policy() {
+  const { in_force, monitored, waits } = status.policy;
+  const name = in_force ? `${in_force.name} ${in_force.sequence}, signed by ${in_force.key}` : "none is in force";
+  const [[word, number]] = waits ? (typeof waits === "string" ? [[waits]] : Object.entries(waits)) : [[]];
+  const rest = [monitored ? "the next one is tried out" : null, word ? `waits: ${word.replaceAll("-", " ")} ${number ?? ""}` : null];
+  return [name, ...rest.filter(Boolean)].join("; ");
+}
+
 function facts() {
   const all = [
     ["Docker", peer(status.docker)],
@@ -131,6 +142,7 @@ function facts() {
     ["Last full cycle", status.full_cycle ? `${ago(status.full_cycle)} ago` : "none yet"],
     ["Runs", `${status.version}, for ${status.started ? ago(status.started) : "no time yet"}`],
   ];
+  if (status.policy) all.push(["Policy", policy()]);
   by("facts").replaceChildren(...all.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
 }
 
