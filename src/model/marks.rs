@@ -17,6 +17,10 @@ pub const META_DIGEST: &str = "wharfinger-digest";
 /// not here may still run on the engine that it was registered for.
 pub const META_ENGINE: &str = "wharfinger-engine";
 
+/// Meta key: the names of the fields that not every agent knows, of a service that has any. By
+/// them a read knows that it has to ask how old the agent is.
+pub const META_FURTHER: &str = "wharfinger-further";
+
 /// Meta key: until when a service is kept beside the one that has taken its place,
 /// in RFC 3339.
 pub const META_RETIRE: &str = "wharfinger-retire-at";
@@ -43,8 +47,8 @@ pub(crate) enum Owner {
 }
 
 /// What no service of a container has but from the daemon.
-const FORGEABLE: [&str; 6] =
-    [META_HOST, META_CONTAINER, META_DIGEST, META_ENGINE, META_RETIRE, META_MEMBER];
+const FORGEABLE: [&str; 7] =
+    [META_HOST, META_CONTAINER, META_DIGEST, META_ENGINE, META_FURTHER, META_RETIRE, META_MEMBER];
 
 /// How services are marked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +83,9 @@ impl Provenance {
             service.meta.insert(META_HOST.into(), self.host.clone());
             service.meta.insert(META_CONTAINER.into(), container.0.clone());
             service.meta.insert(META_DIGEST.into(), digest);
+            if !service.further.is_empty() {
+                service.meta.insert(META_FURTHER.into(), service.further.names().join(" "));
+            }
             if let Some(engine) = &self.engine {
                 service.meta.insert(META_ENGINE.into(), engine.clone());
             }

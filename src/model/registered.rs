@@ -1,10 +1,10 @@
 //! A service as a registry has it, and in what that differs from what is wanted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::service::{Field, FieldValue, Service, Weights};
+use crate::model::service::{Field, FieldValue, Further, Proxy, Service, Weights};
 
 /// A service as the registry has it. Checks are not part of what a Consul agent
 /// says of a service.
@@ -20,6 +20,13 @@ pub struct Registered {
     pub weights: Weights,
     pub enable_tag_override: bool,
     pub tagged_addresses: BTreeMap<String, (String, u16)>,
+    /// Without `definition`, which no registry tells of.
+    #[serde(flatten)]
+    pub further: Further,
+    /// The fields that the registry does not know, so that what it says of them tells nothing.
+    /// [`Field::Definition`] stands for further fields within the others.
+    #[serde(skip)]
+    pub lacks: BTreeSet<Field>,
 }
 
 /// The memory that an entry takes beside its fields, roughly.
@@ -41,16 +48,30 @@ impl From<&Service> for Registered {
             enable_tag_override,
             tagged_addresses,
             origin: _,
+            further,
             attributes: _,
         } = service.clone();
         let weights = weights.unwrap_or(Weights::DEFAULT);
-        Self { id, name, address, port, tags, meta, weights, enable_tag_override, tagged_addresses }
+        let further = Further { definition: BTreeMap::new(), ..further };
+        Self {
+            id,
+            name,
+            address,
+            port,
+            tags,
+            meta,
+            weights,
+            enable_tag_override,
+            tagged_addresses,
+            further,
+            lacks: BTreeSet::new(),
+        }
     }
 }
 
 impl Registered {
     /// All that a registry says of a service, in the order of the record.
-    pub fn fields(&self) -> [(Field, FieldValue<'_>); 9] {
+    pub fn fields(&self) -> [(Field, FieldValue<'_>); 15] {
         let Self {
             id,
             name,
@@ -61,6 +82,9 @@ impl Registered {
             weights,
             enable_tag_override,
             tagged_addresses,
+            further:
+                Further { ports, locality, socket_path, kind, proxy, connect_native, definition: _ },
+            lacks: _,
         } = self;
         [
             (Field::Id, FieldValue::Text(id)),
@@ -72,6 +96,12 @@ impl Registered {
             (Field::Weights, FieldValue::Weights(Some(*weights))),
             (Field::EnableTagOverride, FieldValue::Flag(*enable_tag_override)),
             (Field::TaggedAddresses, FieldValue::Addresses(tagged_addresses)),
+            (Field::Ports, FieldValue::Ports(ports)),
+            (Field::Locality, FieldValue::Locality(locality.as_ref())),
+            (Field::SocketPath, FieldValue::Maybe(socket_path.as_deref())),
+            (Field::Kind, FieldValue::Text(kind)),
+            (Field::Proxy, FieldValue::Proxy(proxy.as_ref())),
+            (Field::ConnectNative, FieldValue::Flag(*connect_native)),
         ]
     }
 
@@ -84,6 +114,7 @@ impl Registered {
             };
             match (field, want, now) {
                 (Field::Id, ..) => false,
+                (field, ..) if self.lacks.contains(field) => false,
                 // With tag override, others may change the tags.
                 (Field::Tags, ..) if wanted.enable_tag_override => false,
                 (_, FieldValue::Weights(None), now) => {
@@ -92,6 +123,12 @@ impl Registered {
                 // Consul adds tagged addresses of its own.
                 (_, FieldValue::Addresses(want), FieldValue::Addresses(now)) => {
                     want.iter().any(|(tag, at)| now.get(tag) != Some(at))
+                }
+                // Consul adds what was not said: to a gateway without a proxy an empty one.
+                (_, FieldValue::Proxy(want), FieldValue::Proxy(now)) => {
+                    let nothing = Proxy::default();
+                    let (want, now) = (want.unwrap_or(&nothing), now.unwrap_or(&nothing));
+                    !now.covers(want, !self.lacks.contains(&Field::Definition))
                 }
                 (_, want, now) => want != now,
             }
@@ -112,6 +149,8 @@ impl Registered {
             weights: _,
             enable_tag_override: _,
             tagged_addresses: _,
+            further: _,
+            lacks: _,
         } = self;
         (name, address, port) == (&service.name, &service.address, &service.port)
     }
@@ -128,11 +167,14 @@ impl Registered {
             weights,
             enable_tag_override,
             tagged_addresses,
+            further,
+            lacks,
         } = self.clone();
         let Service {
             protocol,
             checks,
             origin,
+            further: unsaid,
             attributes,
             id: _,
             name: _,
@@ -144,6 +186,17 @@ impl Registered {
             enable_tag_override: _,
             tagged_addresses: _,
         } = like.clone();
+        let said = |field| !lacks.contains(&field);
+        let further = Further {
+            ports: if said(Field::Ports) { further.ports } else { unsaid.ports },
+            locality: if said(Field::Locality) { further.locality } else { unsaid.locality },
+            socket_path: match said(Field::SocketPath) {
+                true => further.socket_path,
+                false => unsaid.socket_path,
+            },
+            definition: unsaid.definition,
+            ..further
+        };
         Service {
             id,
             name,
@@ -157,6 +210,7 @@ impl Registered {
             enable_tag_override,
             tagged_addresses,
             origin,
+            further,
             attributes,
         }
     }
@@ -171,7 +225,10 @@ impl Registered {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::container::Protocol;
+    use crate::model::{
+        container::Protocol,
+        service::{Locality, NamedPort},
+    };
 
     fn service() -> Service {
         let text = |text: &str| text.to_string();
@@ -188,6 +245,7 @@ mod tests {
             enable_tag_override: false,
             tagged_addresses: BTreeMap::from([(text("lan"), (text("10.0.0.2"), 81))]),
             origin: None,
+            further: Further::default(),
             attributes: BTreeMap::from([(text("note"), text("1"))]),
         }
     }
@@ -203,7 +261,7 @@ mod tests {
     fn whatever_a_registry_has_in_another_form_differs() {
         assert_eq!(differ(|_, _| {}), []);
         type Change = fn(&mut Registered);
-        let fields: [(Field, Change); 8] = [
+        let fields: [(Field, Change); 14] = [
             (Field::Name, |now| now.name.push('x')),
             (Field::Address, |now| now.address.push('x')),
             (Field::Port, |now| now.port += 1),
@@ -212,6 +270,21 @@ mod tests {
             (Field::Weights, |now| now.weights.passing = 9),
             (Field::EnableTagOverride, |now| now.enable_tag_override = true),
             (Field::TaggedAddresses, |now| now.tagged_addresses.clear()),
+            (Field::Ports, |now| {
+                let name = String::from("http");
+                now.further.ports.push(NamedPort { name, port: 80, default: true });
+            }),
+            (Field::Locality, |now| {
+                now.further.locality = Some(Locality { region: "eu".into(), zone: None });
+            }),
+            (Field::SocketPath, |now| now.further.socket_path = Some("/run/x".into())),
+            (Field::Kind, |now| now.further.kind = "mesh-gateway".into()),
+            (Field::Proxy, |now| {
+                let destination_service_name = String::from("web");
+                let proxy = Proxy { destination_service_name, ..Proxy::default() };
+                now.further.proxy = Some(proxy);
+            }),
+            (Field::ConnectNative, |now| now.further.connect_native = true),
         ];
         let tried: Vec<_> = fields.iter().map(|(field, _)| *field).collect();
         let all = Registered::from(&service());
@@ -219,6 +292,11 @@ mod tests {
         assert_eq!(tried, all, "each field but the ID is tried");
         for (field, change) in fields {
             assert_eq!(differ(|_, now| change(now)), [field], "{field:?}");
+            let unknown = differ(|_, now| {
+                change(now);
+                now.lacks.insert(field);
+            });
+            assert_eq!(unknown, [], "{field:?} is one that the registry does not know");
         }
     }
 
@@ -233,6 +311,11 @@ mod tests {
             now.tags.push("theirs".into());
         });
         assert_eq!(tags, []);
+        let proxy = differ(|_, now| {
+            let definition = BTreeMap::from([("MeshGateway".into(), "{}".into())]);
+            now.further.proxy = Some(Proxy { definition, ..Proxy::default() });
+        });
+        assert_eq!(proxy, [], "an empty one, which Consul gives a gateway");
         let weights = differ(|wanted, _| wanted.weights = Some(Weights::DEFAULT));
         assert_eq!(weights, []);
         // What is not registered cannot differ.

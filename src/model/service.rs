@@ -2,6 +2,7 @@
 
 mod addressable;
 mod fields;
+mod further;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,6 +12,9 @@ use crate::model::container::{Protocol, PublishedPort};
 
 pub use addressable::{LONGEST_ID, addressable, in_path};
 pub use fields::{Field, FieldValue};
+pub use further::{
+    CONNECT_PROXY, Further, KINDS, Locality, NamedPort, Proxy, Unseen, Upstream, json,
+};
 
 /// A service as it is to be registered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,8 +43,34 @@ pub struct Service {
     pub tagged_addresses: BTreeMap<String, (String, u16)>,
     /// The container's port that the service stands for.
     pub origin: Option<Origin>,
+    /// What not every registry and not every version of the contract knows.
+    #[serde(flatten)]
+    pub further: Further,
     /// Notes from stage to stage; they are not registered.
     pub attributes: BTreeMap<String, String>,
+}
+
+impl Service {
+    /// A service of this ID and name that has nothing else.
+    #[cfg(test)]
+    pub(crate) fn blank(id: &str) -> Self {
+        Self {
+            id: id.into(),
+            name: id.into(),
+            address: String::new(),
+            port: 0,
+            protocol: Protocol::Tcp,
+            tags: Vec::new(),
+            meta: BTreeMap::new(),
+            checks: Vec::new(),
+            weights: None,
+            enable_tag_override: false,
+            tagged_addresses: BTreeMap::new(),
+            origin: None,
+            further: Further::default(),
+            attributes: BTreeMap::new(),
+        }
+    }
 }
 
 /// The container's port that a service stands for.

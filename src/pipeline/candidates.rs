@@ -348,6 +348,7 @@ fn service(
         enable_tag_override: false,
         tagged_addresses: reach.tagged.into_iter().map(tagged).collect(),
         origin: Some(Origin { container_port: port.port, protocol: port.protocol, published }),
+        further: Default::default(),
         attributes: BTreeMap::new(),
     }
 }

@@ -113,6 +113,8 @@ impl<'a> Gate<'a> {
             enable_tag_override: _,
             tagged_addresses: _,
             origin: _,
+            // No label of a container's says anything of them.
+            further: _,
             attributes: _,
         } = &service;
         let place = Place::of(self.container, &service);

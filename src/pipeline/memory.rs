@@ -42,7 +42,8 @@ pub(super) struct Packed(Vec<u8>);
 #[derive(Serialize, Deserialize)]
 struct Kept<'a> {
     verdicts: Vec<KeptVerdict<'a>>,
-    added: Cow<'a, [Service]>,
+    /// In JSON, as the form of a service depends on what it has; mostly nothing is added.
+    added: String,
     remarks: Cow<'a, [Remark]>,
     messages: Cow<'a, [Message]>,
     counted: Mode,
@@ -123,7 +124,11 @@ pub(super) fn pack(
         Verdict::Replace(after) => KeptVerdict::Replace(Box::new(Patch::between(before, after))),
         Verdict::Veto(reason) => KeptVerdict::Veto(Cow::Borrowed(reason)),
     });
-    let (verdicts, added) = (kept.collect(), decision.added.as_slice().into());
+    let verdicts = kept.collect();
+    let added = match decision.added.as_slice() {
+        [] => String::new(),
+        added => serde_json::to_string(added).expect("a service has only string keys"),
+    };
     // Mostly nothing is said.
     let silent = decision.remarks.iter().all(Remark::is_empty);
     let remarks = if silent { &[][..] } else { &decision.remarks };
@@ -141,7 +146,10 @@ fn restored(kept: Kept<'_>, services: &[Service]) -> Answer {
     });
     let decision = Decision {
         verdicts: verdicts.collect(),
-        added: added.into_owned(),
+        added: match added.as_str() {
+            "" => Vec::new(),
+            added => serde_json::from_str(added).expect("it was written by the same program"),
+        },
         remarks: remarks.into_owned(),
     };
     Answer { decision, messages: messages.into_owned(), counted }
@@ -218,7 +226,7 @@ mod tests {
         let decision = Decision { verdicts, added: before.clone(), remarks: Vec::new() };
         let answer = Answer { decision, messages: Vec::new(), counted: Mode::Monitor };
         let kept = pack(&before, &answer.decision, &answer.messages, answer.counted);
-        let added = postcard::to_allocvec(&before).expect("bytes").len();
+        let added = serde_json::to_vec(&before).expect("bytes").len();
         let change = kept.0.len() - added;
         assert!(change < 100, "{change} bytes");
         let memory = Memory::default();

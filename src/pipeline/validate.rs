@@ -8,6 +8,7 @@
 
 pub(super) mod address;
 pub(super) mod checks;
+mod further;
 pub(super) mod id;
 #[cfg(test)]
 mod tests;
@@ -72,7 +73,7 @@ fn check(host: &str, bounds: &Bounds, before: Option<&Service>, after: &Service)
         id,
         name,
         address,
-        port: _,
+        port,
         protocol: _,
         tags: own_tags,
         meta: own_meta,
@@ -81,6 +82,7 @@ fn check(host: &str, bounds: &Bounds, before: Option<&Service>, after: &Service)
         enable_tag_override: _,
         tagged_addresses,
         origin: _,
+        further: more,
         attributes,
     } = after;
     let named = |field: Field| {
@@ -119,6 +121,11 @@ fn check(host: &str, bounds: &Bounds, before: Option<&Service>, after: &Service)
     }
     if changed!(tagged_addresses) {
         tagged(tagged_addresses).map_err(named(Field::TaggedAddresses))?;
+    }
+    // Some of its rules hold ports against each other.
+    let of_port = before.is_none_or(|before| before.port != *port) && !more.is_empty();
+    if changed!(further) || of_port {
+        further::further(after).map_err(|(field, fault)| named(field)(fault))?;
     }
     if changed!(attributes) {
         let none = BTreeMap::new();
@@ -266,6 +273,11 @@ fn notes(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Faul
         }
     }
     Ok(())
+}
+
+/// A fault of what has this key.
+fn named_in(key: &str, fault: &str) -> String {
+    format!("key {:?}: {fault}", shown(key))
 }
 
 /// A stranger's text, short enough for a log line.

@@ -7,6 +7,7 @@ pub mod body;
 mod call;
 mod checks;
 mod config;
+mod mesh;
 mod neighbours;
 mod put;
 pub mod key;
@@ -27,13 +28,14 @@ use reqwest::{Method, Url, redirect};
 use super::{Capabilities, Marks, Part, Registry, RegistryError, Sent};
 use crate::fresh::Fresh;
 use crate::model::host::Agent;
-use crate::model::registered::Registered;
 use crate::model::service::{CheckStatus, Service};
+use crate::model::{marks::META_FURTHER, registered::Registered};
 
 use call::object;
 pub(super) use call::{Call, json, list};
 use checks::AgentCheck;
 pub use config::{ConsulConfig, ConsulError};
+use mesh::Release;
 use reduced::Taken;
 
 /// The time for a whole call; a Consul agent answers within milliseconds
@@ -119,7 +121,27 @@ impl Consul {
         if weight > MOST_MEMORY {
             return Err(call.too_long(MOST_MEMORY));
         }
+        self.note_what_is_unknown(&mut services).await;
         Ok(services)
+    }
+
+    /// Note of services which of their fields the agent does not know. It is asked how old it is
+    /// only where there is such a service.
+    async fn note_what_is_unknown(&self, services: &mut BTreeMap<String, Registered>) {
+        let of_ours = |service: &&mut Registered| service.meta.contains_key(META_FURTHER);
+        let mut concerned = services.values_mut().filter(of_ours).peekable();
+        if self.original || concerned.peek().is_none() {
+            return;
+        }
+        let version = self.release().await;
+        for service in concerned {
+            service.lacks = self.taken.lacks(&service.id, version);
+        }
+    }
+
+    /// The agent's release, if it says it.
+    async fn release(&self) -> Option<Release> {
+        Release::of(&self.about().await.ok().flatten()?.version)
     }
 
     /// Report a state to a TTL check. The ID of a check does not tell whose it is: one

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Text, Tone, Tree, check};
 use crate::{
-    model::service::{Check, Field, FieldValue, Service, Weights},
+    model::service::{Check, Field, FieldValue, NamedPort, Service, Weights},
     pipeline::FieldChange,
     secrets,
 };
@@ -118,6 +118,7 @@ fn rows(service: &Service, field: Field, value: FieldValue<'_>) -> Vec<(String, 
         // The port stands behind the address.
         (Field::Port, _) => Vec::new(),
         (Field::Address, _) => row(at(service)),
+        (_, FieldValue::Text("")) if field == Field::Kind => Vec::new(),
         (_, FieldValue::Text(text)) => row(text.to_string()),
         (_, FieldValue::Port(port)) => row(port.to_string()),
         (_, FieldValue::Protocol(protocol)) => row(format!("{protocol:?}").to_lowercase()),
@@ -138,6 +139,26 @@ fn rows(service: &Service, field: Field, value: FieldValue<'_>) -> Vec<(String, 
             row(format!("{passing} passing, {warning} warning"))
         }
         (_, FieldValue::Flag(true)) => row("true".into()),
+        (_, FieldValue::Ports(ports)) => {
+            let line = |NamedPort { name: port, port: number, default }: &NamedPort| {
+                let end = if *default { ", the default" } else { "" };
+                (format!("{name}.{port}"), format!("{number}{end}"))
+            };
+            ports.iter().map(line).collect()
+        }
+        (_, FieldValue::Maybe(text)) => {
+            text.map(|text| (name.into(), text.into())).into_iter().collect()
+        }
+        (_, FieldValue::Locality(None) | FieldValue::Proxy(None)) => Vec::new(),
+        (_, FieldValue::Locality(Some(place))) => row(match &place.zone {
+            Some(zone) => format!("{}, zone {zone}", place.region),
+            None => place.region.clone(),
+        }),
+        (_, FieldValue::Proxy(Some(proxy))) => {
+            let mut all = serde_json::to_value(proxy).unwrap_or_default();
+            secrets::json(&mut all);
+            row(all.to_string())
+        }
         (_, FieldValue::Addresses(all)) => {
             let line = |(tag, (address, port)): (&String, &(String, u16))| {
                 (format!("{name}.{tag}"), format!("{address}, port {port}"))

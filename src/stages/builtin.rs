@@ -84,7 +84,9 @@ impl Stage for Builtin {
             let text = format!("{more} more messages are left out");
             messages.push(Message { level: Level::Warn, text });
         }
-        Called { result: called.result.map(decision).map_err(StageError::Guest), messages }
+        let unseen = services.iter().map(Service::unseen).collect();
+        let result = called.result.map(|outcome| decision(outcome, unseen));
+        Called { result: result.map_err(StageError::Guest), messages }
     }
 }
 

@@ -11,12 +11,16 @@
 /// container and the host are filled by the functions that are named with them.
 macro_rules! adapter {
     ($module:ident, [$($types:tt)+]) => {
-        $crate::stages::contract::adapter!($module, [$($types)+], container {}, host {});
+        $crate::stages::contract::adapter!(
+            $module, [$($types)+], container {}, host {},
+            service {} by $crate::model::service::Further::default
+        );
     };
     (
         $module:ident, [$($types:tt)+],
         container { $($of_container:ident: $from_container:path),* $(,)? },
-        host { $($of_host:ident: $from_host:path),* $(,)? }
+        host { $($of_host:ident: $from_host:path),* $(,)? },
+        service { $($of_service:ident: $from_service:path),* $(,)? } by $further:path
     ) => {
         mod $module {
             use $($types)+ as t;
@@ -37,7 +41,7 @@ macro_rules! adapter {
                     .collect()
             }
 
-            fn pairs<C: FromIterator<(String, String)>>(list: Vec<t::Attribute>) -> C {
+            pub(in super::super) fn pairs<C: FromIterator<(String, String)>>(list: Vec<t::Attribute>) -> C {
                 list.into_iter().map(|entry| (entry.key, entry.value)).collect()
             }
 
@@ -157,6 +161,7 @@ macro_rules! adapter {
                     enable_tag_override,
                     tagged_addresses,
                     origin,
+                    further: _,
                     attributes: notes,
                 } = service;
                 let tagged = |(tag, (address, port)): (&String, &(String, u16))| {
@@ -175,6 +180,7 @@ macro_rules! adapter {
                     enable_tag_override: *enable_tag_override,
                     tagged_addresses: tagged_addresses.iter().map(tagged).collect(),
                     origin: origin.as_ref().map(origin_of),
+                    $($of_service: $from_service(&service.further),)*
                     attributes: attributes(notes),
                 }
             }
@@ -267,7 +273,8 @@ macro_rules! adapter {
                 }
             }
 
-            /// The service without its origin, which is not the stage's to say.
+            /// The service without its origin, which is not the stage's to say, and without what
+            /// this version does not show.
             pub(in super::super) fn service_back(service: t::Service) -> s::Service {
                 let t::Service {
                     id,
@@ -282,6 +289,7 @@ macro_rules! adapter {
                     enable_tag_override,
                     tagged_addresses,
                     origin: _,
+                    $($of_service,)*
                     attributes,
                 } = service;
                 let tagged = |tagged| {
@@ -301,6 +309,7 @@ macro_rules! adapter {
                     enable_tag_override,
                     tagged_addresses: tagged_addresses.into_iter().map(tagged).collect(),
                     origin: None,
+                    further: $further($($of_service),*),
                     attributes: pairs(attributes),
                 }
             }
@@ -393,15 +402,28 @@ macro_rules! adapter {
 /// beside the module `$module` of [`adapter`].
 macro_rules! plain_decision {
     ($module:ident, [$($types:tt)+]) => {
-        fn decision(outcome: $($types)+::Outcome) -> $crate::pipeline::Decision {
+        /// `unseen` is what the stage was not shown of the services, in their order.
+        fn decision(
+            outcome: $($types)+::Outcome,
+            unseen: Vec<$crate::model::service::Unseen>,
+        ) -> $crate::pipeline::Decision {
             use $($types)+::Verdict as Said;
             use $crate::pipeline::{Decision, Verdict, veto_reason};
-            let verdict = |said| match said {
-                Said::Keep => Verdict::Keep,
-                Said::Replace(service) => {
-                    Verdict::Replace(Box::new($module::service_back(service)))
+            let mut unseen = unseen.into_iter();
+            let verdict = |said| {
+                let unseen = unseen.next();
+                match said {
+                    Said::Keep => Verdict::Keep,
+                    Said::Replace(service) => {
+                        let after = $module::service_back(service);
+                        Verdict::Replace(Box::new(match unseen {
+                            Some(unseen) => after.with_unseen(unseen),
+                            // Too many verdicts, for which the answer is refused as a whole.
+                            None => after,
+                        }))
+                    }
+                    Said::Veto(reason) => Verdict::Veto(veto_reason(&reason)),
                 }
-                Said::Veto(reason) => Verdict::Veto(veto_reason(&reason)),
             };
             Decision {
                 verdicts: outcome.verdicts.into_iter().map(verdict).collect(),

@@ -116,7 +116,7 @@ kinds! {
     DANGLING "dangling" ["id"] "A service was left behind by a container that is gone, and is to go.";
     ID_TAKEN "id-taken" ["container.id" "container.name" "id" "reason"] "A service is not registered: its ID is somebody else's.";
     TWIN_NOT_WRITTEN "twin-not-written" ["service" "id" "reason"] "One of several services with one ID could not be written.";
-    REDUCED "reduced" ["service" "id" "dropped" "reason"] "A service was registered without what the agent does not take.";
+    REDUCED "reduced" ["service" "id" "dropped" "reason" "agent"] "A service was registered without what the agent does not take.";
     MAINTENANCE "maintenance" ["container.id" "container.name" "id" "new"] "A service is in maintenance (`new` is `on`) or out of it (`off`).";
     LEFT "left" ["count" "reason"] "What became of the services at the daemon's end, as `lifecycle.on-exit` says.";
     NOT_LEFT "not-left" ["id" "reason"] "A service could not be treated as `lifecycle.on-exit` says.";

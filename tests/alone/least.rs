@@ -166,6 +166,8 @@ async fn a_registry_that_can_do_the_least_is_kept_true_and_asked_for_nothing_els
         weights: wharfinger::model::service::Weights::DEFAULT,
         enable_tag_override: false,
         tagged_addresses: BTreeMap::new(),
+        further: Default::default(),
+        lacks: Default::default(),
     };
     registry.entries.lock().expect("a map").insert(gone.into(), theirs);
     let pipeline = Pipeline::new(vec![Arc::new(stage)]);

@@ -18,6 +18,7 @@ mod hostile;
 mod ignored;
 mod least;
 mod listen;
+mod mesh;
 mod oci;
 mod oci_hostile;
 mod pipeline;

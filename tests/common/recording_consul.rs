@@ -109,6 +109,10 @@ struct Agent {
     /// Whether a registration carried the daemon's marks.
     marked: bool,
     refusals: Vec<(Write, u16, String)>,
+    /// What it says of its version, if it says it.
+    version: Option<String>,
+    /// Fields of a registration that it does not know, so that it refuses the whole.
+    unknown: Vec<String>,
 }
 
 impl RecordingConsul {
@@ -125,6 +129,14 @@ impl RecordingConsul {
             }
         });
         Self { address, agent, server }
+    }
+
+    /// From now on it is an agent of this version, or one that does not say which, that knows
+    /// all fields but these.
+    pub fn be(&self, version: Option<&str>, unknown: &[&str]) {
+        let mut agent = self.lock();
+        agent.version = version.map(String::from);
+        agent.unknown = unknown.iter().map(ToString::to_string).collect();
     }
 
     /// The registry's URI.
@@ -198,6 +210,10 @@ impl Agent {
             }
             // The services that it keeps have no checks.
             ("GET", "/v1/agent/checks") => Answer::Json(json!({})),
+            ("GET", "/v1/agent/self") if self.version.is_some() => {
+                let config = json!({ "Version": self.version, "NodeName": "n", "Datacenter": "d" });
+                Answer::Json(json!({ "Config": config, "Meta": {} }))
+            }
             ("GET", path) if path.starts_with(SERVICE) => self.service(&path[SERVICE.len()..]),
             _ => {
                 let body = serde_json::from_slice(body).unwrap_or_default();
@@ -221,6 +237,14 @@ impl Agent {
         if let Some((_, status, text)) = refusal {
             return Answer::Text(*status, text.clone());
         }
+        let unknown = |field: &&String| matches!(write, Write::Register(..)) && has(body, field);
+        if let Some(field) = self.unknown.iter().find(unknown) {
+            // The words of Go's decoder of JSON.
+            return Answer::Text(
+                400,
+                format!("Request decode failed: json: unknown field {field:?}"),
+            );
+        }
         match &write {
             Write::Register(..) => self.register(body),
             Write::Deregister(id) => drop(self.services.remove(id)),
@@ -233,7 +257,7 @@ impl Agent {
     /// Keeps a service in the form in which an agent lists it.
     fn register(&mut self, body: &Value) {
         let id = body["ID"].as_str().expect("a registration has an ID").to_string();
-        let entry = json!({
+        let mut entry = json!({
             "ID": id,
             "Service": body["Name"],
             "Tags": body.get("Tags").cloned().unwrap_or_else(|| json!([])),
@@ -243,6 +267,20 @@ impl Agent {
             "Weights": { "Passing": 1, "Warning": 1 },
             "EnableTagOverride": body["EnableTagOverride"].as_bool().unwrap_or_default(),
         });
+        for field in ["Kind", "Proxy", "Connect", "SocketPath", "Locality", "Ports"] {
+            if let Some(value) = body.get(field) {
+                entry[field] = value.clone();
+            }
+        }
         self.services.insert(id, entry);
+    }
+}
+
+/// Whether a field stands anywhere in a body.
+fn has(body: &Value, field: &str) -> bool {
+    match body {
+        Value::Object(map) => map.iter().any(|(key, value)| key == field || has(value, field)),
+        Value::Array(list) => list.iter().any(|value| has(value, field)),
+        _ => false,
     }
 }

@@ -18,6 +18,7 @@ mod keys;
 mod lab;
 mod log;
 mod member;
+mod mesh;
 mod paths;
 mod prometheus;
 mod rollout;

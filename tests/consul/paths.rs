@@ -114,6 +114,7 @@ fn service(id: &str, check: Option<&str>) -> Service {
         enable_tag_override: false,
         tagged_addresses: BTreeMap::new(),
         origin: None,
+        further: Default::default(),
         attributes: BTreeMap::new(),
     }
 }

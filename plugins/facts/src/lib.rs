@@ -15,7 +15,7 @@ mod component {
         },
         wharfinger::pipeline::{
             logging::{Level, log},
-            types::{Decision, Verdict, Veto},
+            types::{Attribute, Decision, Locality, NamedPort, Proxy, Upstream, Verdict, Veto},
         },
     };
 
@@ -58,6 +58,8 @@ mod component {
                 false => {
                     let mut service = service;
                     service.tags.extend(facts.iter().cloned());
+                    service.tags.extend(sees(&service));
+                    fill(&mut service, &container);
                     let notes = vec![format!("{} facts", facts.len())];
                     Verdict { decision: Decision::Replace(service), notes }
                 }
@@ -119,6 +121,64 @@ mod component {
             fact("engine-version", engine.version.clone());
         }
         all
+    }
+
+    /// The fields that a service has beyond the first version's, as a word.
+    fn sees(service: &Service) -> Option<String> {
+        let fields = [
+            ("ports", !service.ports.is_empty()),
+            ("locality", service.locality.is_some()),
+            ("socket-path", service.socket_path.is_some()),
+            ("kind", !service.kind.is_empty()),
+            ("proxy", service.proxy.is_some()),
+            ("connect-native", service.connect_native),
+            ("definition", !service.definition.is_empty()),
+        ];
+        let given: Vec<_> = fields.iter().filter(|field| field.1).map(|field| field.0).collect();
+        (!given.is_empty()).then(|| format!("sees={}", given.join("+")))
+    }
+
+    /// Give a service the fields that a label names.
+    fn fill(service: &mut Service, container: &Container) {
+        let label = container.labels.iter().find(|label| label.key == "fields");
+        let pair = |key: &str, value: &str| Attribute { key: key.into(), value: value.into() };
+        for field in label.map(|label| label.value.split(',')).into_iter().flatten() {
+            match field {
+                "ports" => {
+                    let http = NamedPort { name: "http".into(), port: service.port, default: true };
+                    let admin = NamedPort { name: "admin".into(), port: 9_091, default: false };
+                    service.ports = vec![http, admin];
+                }
+                "locality" => {
+                    let zone = Some("eu-1".into());
+                    service.locality = Some(Locality { region: "eu".into(), zone });
+                }
+                "socket-path" => service.socket_path = Some("/run/web.sock".into()),
+                "native" => service.connect_native = true,
+                "definition" => service.definition = vec![pair("FutureField", "{\"a\":1}")],
+                "token" => service.definition = vec![pair("Token", "\"secret\"")],
+                "proxy" => {
+                    service.kind = "connect-proxy".into();
+                    service.proxy = Some(Proxy {
+                        destination_service_name: "shop".into(),
+                        destination_service_id: None,
+                        local_service_address: Some("192.0.2.7".into()),
+                        local_service_port: Some(8_080),
+                        upstreams: vec![Upstream {
+                            destination_name: "db".into(),
+                            datacenter: None,
+                            local_bind_address: None,
+                            local_bind_port: 5_432,
+                            definition: vec![pair("MeshGateway", "{\"Mode\":\"local\"}")],
+                        }],
+                        config: vec![pair("protocol", "\"http\""), pair("limit", "1.5")],
+                        definition: Vec::new(),
+                    });
+                }
+                "gateway" => service.kind = "mesh-gateway".into(),
+                _ => {}
+            }
+        }
     }
 
     /// What a label asks for.

@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::model::container::Protocol;
-use crate::model::service::{Check, CheckKind, Service, Weights};
+use crate::model::service::{
+    Check, CheckKind, Further, Locality, NamedPort, Proxy, Service, Weights,
+};
 
 /// A field of a service, in the order of the record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,6 +28,13 @@ pub enum Field {
     Weights,
     EnableTagOverride,
     TaggedAddresses,
+    Ports,
+    Locality,
+    SocketPath,
+    Kind,
+    Proxy,
+    ConnectNative,
+    Definition,
     Attributes,
 }
 
@@ -44,6 +53,13 @@ impl Field {
             Self::Weights => "weights",
             Self::EnableTagOverride => "enable_tag_override",
             Self::TaggedAddresses => "tagged_addresses",
+            Self::Ports => "ports",
+            Self::Locality => "locality",
+            Self::SocketPath => "socket_path",
+            Self::Kind => "kind",
+            Self::Proxy => "proxy",
+            Self::ConnectNative => "connect_native",
+            Self::Definition => "definition",
             Self::Attributes => "attributes",
         }
     }
@@ -53,6 +69,8 @@ impl Field {
         match self {
             Self::EnableTagOverride => "enable-tag-override",
             Self::TaggedAddresses => "tagged-addresses",
+            Self::SocketPath => "socket-path",
+            Self::ConnectNative => "connect-native",
             other => other.name(),
         }
     }
@@ -72,6 +90,10 @@ pub enum FieldValue<'a> {
     Weights(Option<Weights>),
     Flag(bool),
     Addresses(&'a BTreeMap<String, (String, u16)>),
+    Ports(&'a [NamedPort]),
+    Locality(Option<&'a Locality>),
+    Maybe(Option<&'a str>),
+    Proxy(Option<&'a Proxy>),
 }
 
 impl FieldValue<'_> {
@@ -92,6 +114,12 @@ impl FieldValue<'_> {
             Self::Addresses(all) => {
                 all.iter().map(|(tag, (address, _))| Self::PAIR + tag.len() + address.len()).sum()
             }
+            Self::Ports(ports) => ports.iter().map(|port| Self::TEXT + port.name.len()).sum(),
+            Self::Locality(place) => place.map_or(0, |Locality { region, zone }| {
+                region.len() + zone.as_ref().map_or(0, String::len)
+            }),
+            Self::Maybe(text) => text.map_or(0, str::len),
+            Self::Proxy(proxy) => proxy.map_or(0, Proxy::size),
             Self::Port(_) | Self::Protocol(_) | Self::Weights(_) | Self::Flag(_) => 0,
         }
     }
@@ -99,7 +127,7 @@ impl FieldValue<'_> {
 
 impl Service {
     /// All fields but the origin, which is the container's and no stage's to change.
-    pub fn fields(&self) -> [(Field, FieldValue<'_>); 12] {
+    pub fn fields(&self) -> [(Field, FieldValue<'_>); 19] {
         let Self {
             id,
             name,
@@ -113,6 +141,8 @@ impl Service {
             enable_tag_override,
             tagged_addresses,
             origin: _,
+            further:
+                Further { ports, locality, socket_path, kind, proxy, connect_native, definition },
             attributes,
         } = self;
         [
@@ -127,6 +157,13 @@ impl Service {
             (Field::Weights, FieldValue::Weights(*weights)),
             (Field::EnableTagOverride, FieldValue::Flag(*enable_tag_override)),
             (Field::TaggedAddresses, FieldValue::Addresses(tagged_addresses)),
+            (Field::Ports, FieldValue::Ports(ports)),
+            (Field::Locality, FieldValue::Locality(locality.as_ref())),
+            (Field::SocketPath, FieldValue::Maybe(socket_path.as_deref())),
+            (Field::Kind, FieldValue::Text(kind)),
+            (Field::Proxy, FieldValue::Proxy(proxy.as_ref())),
+            (Field::ConnectNative, FieldValue::Flag(*connect_native)),
+            (Field::Definition, FieldValue::Pairs(definition)),
             (Field::Attributes, FieldValue::Pairs(attributes)),
         ]
     }
@@ -223,6 +260,15 @@ mod tests {
             enable_tag_override: true,
             tagged_addresses: BTreeMap::from([(text("lan"), (text("10.0.0.2"), 81))]),
             origin: None,
+            further: Further {
+                ports: vec![NamedPort { name: text("http"), port: 80, default: true }],
+                locality: Some(Locality { region: text("eu"), zone: None }),
+                socket_path: Some(text("/run/a.sock")),
+                kind: text("connect-proxy"),
+                proxy: Some(Proxy { destination_service_name: text("web"), ..Proxy::default() }),
+                connect_native: true,
+                definition: BTreeMap::from([(text("F"), text("1"))]),
+            },
             attributes: BTreeMap::from([(text("note"), text("1"))]),
         }
     }

@@ -24,6 +24,8 @@ pub(super) struct Patch {
     weights: Option<Option<Weights>>,
     enable_tag_override: Option<bool>,
     tagged_addresses: Option<BTreeMap<String, (String, u16)>>,
+    /// In JSON, as its form depends on what it has.
+    further: Option<String>,
     attributes: Option<BTreeMap<String, String>>,
 }
 
@@ -46,6 +48,7 @@ impl Patch {
             enable_tag_override,
             tagged_addresses,
             origin: _,
+            further,
             attributes,
         } = after;
         Self {
@@ -60,6 +63,8 @@ impl Patch {
             weights: differing(&before.weights, weights),
             enable_tag_override: differing(&before.enable_tag_override, enable_tag_override),
             tagged_addresses: differing(&before.tagged_addresses, tagged_addresses),
+            further: differing(&before.further, further)
+                .map(|further| serde_json::to_string(&further).expect("it has only string keys")),
             attributes: differing(&before.attributes, attributes),
         }
     }
@@ -82,6 +87,12 @@ impl Patch {
             enable_tag_override: or(self.enable_tag_override, &before.enable_tag_override),
             tagged_addresses: or(self.tagged_addresses, &before.tagged_addresses),
             origin: None,
+            further: match self.further {
+                Some(further) => {
+                    serde_json::from_str(&further).expect("it was written by the same program")
+                }
+                None => before.further.clone(),
+            },
             attributes: or(self.attributes, &before.attributes),
         }
     }

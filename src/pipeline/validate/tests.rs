@@ -28,6 +28,7 @@ fn service() -> Service {
         enable_tag_override: false,
         tagged_addresses: BTreeMap::new(),
         origin: None,
+        further: Default::default(),
         attributes: BTreeMap::new(),
     }
 }

@@ -129,6 +129,7 @@ pub(super) fn service(id: &str, name: &str, address: &str) -> Service {
         enable_tag_override: false,
         tagged_addresses: BTreeMap::new(),
         origin: None,
+        further: Default::default(),
         attributes: BTreeMap::new(),
     }
 }

@@ -38,6 +38,7 @@ fn service(id: &str, name: &str) -> Service {
         enable_tag_override: false,
         tagged_addresses: BTreeMap::new(),
         origin: None,
+        further: Default::default(),
         attributes: BTreeMap::new(),
     }
 }

@@ -4,15 +4,15 @@
 //! client sends for the field that the documentation calls `Args`. A service
 //! with one check sends `Check`, one with several sends `Checks`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::checks::word;
+use super::{checks::word, mesh};
 use crate::model::{
     registered::Registered,
-    service::{self, CheckKind, Service},
+    service::{self, CheckKind, Further, Service},
 };
 
 /// The body of `PUT /v1/agent/service/register` for a service.
@@ -42,6 +42,9 @@ struct Registration<'a> {
     weights: Option<Weights>,
     check: Option<Check<'a>>,
     checks: Option<Vec<Check<'a>>>,
+    /// What not every agent knows.
+    #[serde(flatten)]
+    further: Map<String, Value>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -138,6 +141,7 @@ impl<'a> From<&'a Service> for Registration<'a> {
             enable_tag_override,
             tagged_addresses,
             origin: _,
+            further,
             attributes: _,
         } = service;
         let mut checks: Vec<_> = checks.iter().map(Check::from).collect();
@@ -149,7 +153,8 @@ impl<'a> From<&'a Service> for Registration<'a> {
             id,
             name,
             tags,
-            port: *port,
+            // Consul takes either one port or several.
+            port: if further.ports.is_empty() { *port } else { 0 },
             address,
             tagged_addresses: tagged_addresses.iter().map(tagged).collect(),
             enable_tag_override: *enable_tag_override,
@@ -158,6 +163,7 @@ impl<'a> From<&'a Service> for Registration<'a> {
                 .map(|service::Weights { passing, warning }| Weights { passing, warning }),
             check,
             checks: if checks.is_empty() { None } else { Some(checks) },
+            further: mesh::body(further),
         }
     }
 }
@@ -261,6 +267,8 @@ pub(super) struct AgentService {
     tagged_addresses: Option<BTreeMap<String, AgentAddress>>,
     weights: Option<AgentWeights>,
     enable_tag_override: bool,
+    #[serde(flatten)]
+    further: mesh::AgentFurther,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -289,7 +297,9 @@ pub(super) fn registered(id: String, entry: Option<AgentService>) -> Registered 
         tagged_addresses,
         weights,
         enable_tag_override,
+        further,
     } = entry.unwrap_or_default();
+    let further: Further = further.into();
     let number = |weight: i64| u32::try_from(weight).unwrap_or_default();
     let known = |AgentWeights { passing, warning }| service::Weights {
         passing: number(passing),
@@ -302,7 +312,10 @@ pub(super) fn registered(id: String, entry: Option<AgentService>) -> Registered 
         id,
         name: service,
         address,
-        port: in_range(port),
+        port: match in_range(port) {
+            0 => further.default_port().unwrap_or_default(),
+            port => port,
+        },
         tags: tags.unwrap_or_default(),
         meta: meta.unwrap_or_default(),
         weights,
@@ -310,6 +323,8 @@ pub(super) fn registered(id: String, entry: Option<AgentService>) -> Registered 
         tagged_addresses: addresses
             .map(|(tag, tagged)| (tag, (tagged.address, in_range(tagged.port))))
             .collect(),
+        further,
+        lacks: BTreeSet::new(),
     }
 }
 

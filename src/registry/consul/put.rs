@@ -4,8 +4,9 @@ use reqwest::{Method, Response};
 use tracing::warn;
 
 use super::{
-    Consul, body,
+    Consul, Release, body,
     call::{Call, json},
+    mesh,
     reduced::{is_script, without_further_fields, without_scripts},
 };
 use crate::{
@@ -37,6 +38,20 @@ impl Consul {
             );
         }
         let sent = reduced.as_ref().map_or(service, |reduced| &reduced.service);
+        let release = self.release_for(sent).await;
+        let known = release.and_then(|release| mesh::without_newer(sent, release));
+        if let Some(Sent { service: _, dropped }) = &known {
+            let dropped: Vec<_> = dropped.iter().map(|dropped| dropped.what.as_str()).collect();
+            warn!(
+                event = event::REDUCED,
+                service = service.name,
+                id = service.id,
+                dropped = dropped.join(", "),
+                agent = release.map(|release| release.to_string()),
+                "registered without fields that came with newer agents than this one"
+            );
+        }
+        let sent = known.as_ref().map_or(sent, |known| &known.service);
         match self.send_service(call, sent, query).await {
             // So answers an agent that allows no scripts; it has registered nothing.
             Err(RegistryError::Unavailable { attempt, status: 500, message })
@@ -45,11 +60,13 @@ impl Consul {
                 Err(RegistryError::Refused { attempt, status: 500, message })
             }
             Err(RegistryError::Refused { status: 400, attempt, message }) if !self.original => {
-                let Some(Sent { service: plain, dropped }) = without_further_fields(sent) else {
+                let Some(Sent { service: plain, dropped }) =
+                    without_further_fields(sent, release.is_some())
+                else {
                     return Err(RegistryError::Refused { status: 400, attempt, message });
                 };
                 self.send_service(call, &plain, query).await?;
-                self.taken.note(sent, false);
+                self.taken.note(sent, false, release.is_some());
                 let dropped: Vec<_> = dropped.into_iter().map(|dropped| dropped.what).collect();
                 warn!(
                     event = event::REDUCED,
@@ -57,13 +74,13 @@ impl Consul {
                     id = service.id,
                     reason = message,
                     dropped = dropped.join(", "),
-                    "registered without the fields of its checks that the agent may not know"
+                    "registered without the fields that the agent may not know"
                 );
                 Ok(())
             }
             result => {
                 result?;
-                self.taken.note(sent, true);
+                self.taken.note(sent, true, release.is_some());
                 Ok(())
             }
         }
@@ -73,10 +90,25 @@ impl Consul {
     pub(super) async fn reduced(&self, service: &Service) -> Option<Sent> {
         let without_scripts = self.without_refused_checks(service).await;
         let sent = without_scripts.as_ref().map_or(service, |sent| &sent.service);
-        let Ok([form]) = <[Sent; 1]>::try_from(self.forms(sent)) else { return without_scripts };
-        let dropped = without_scripts.into_iter().flat_map(|sent| sent.dropped);
-        let dropped: Vec<_> = dropped.chain(form.dropped).collect();
-        (!dropped.is_empty()).then_some(Sent { service: form.service, dropped })
+        let release = self.release_for(sent).await;
+        let known = release.and_then(|release| mesh::without_newer(sent, release));
+        let sent = known.as_ref().map_or(sent, |known| &known.service);
+        let mut form = match <[Sent; 1]>::try_from(self.forms(sent)) {
+            Ok([form]) => form,
+            Err(_) => Sent { service: sent.clone(), dropped: Vec::new() },
+        };
+        let before = [&without_scripts, &known].into_iter().flatten();
+        let dropped: Vec<_> = before.flat_map(|sent| sent.dropped.clone()).collect();
+        form.dropped.splice(..0, dropped);
+        (!form.dropped.is_empty()).then_some(form)
+    }
+
+    /// The agent's release, where the service has what not every agent knows.
+    async fn release_for(&self, service: &Service) -> Option<Release> {
+        if self.original || service.further.is_empty() {
+            return None;
+        }
+        self.release().await
     }
 
     /// The forms in which the agent may have a service that was sent: one of them, where that is

@@ -2,27 +2,38 @@
 //! whole service for it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
 };
 
-use super::checks;
+use super::{
+    checks,
+    mesh::{self, Release},
+};
 use crate::{
-    model::service::{Check, CheckKind, Service},
+    model::service::{Check, CheckKind, Field, Service},
     registry::{Dropped, Sent},
 };
 
 /// How an agent has taken services that it may refuse fields of, as far as this process has
 /// registered them.
 #[derive(Debug, Default)]
-pub(super) struct Taken(Mutex<BTreeMap<String, bool>>);
+pub(super) struct Taken(Mutex<BTreeMap<String, Known>>);
+
+/// How an agent has taken a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Known {
+    whole: bool,
+    /// It had said how old it is, so that only what nobody knows was left out.
+    dated: bool,
+}
 
 impl Taken {
     /// The agent has taken a service, whole or without further fields.
-    pub(super) fn note(&self, service: &Service, whole: bool) {
+    pub(super) fn note(&self, service: &Service, whole: bool, dated: bool) {
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if without_further_fields(service).is_some() {
-            taken.insert(service.id.clone(), whole);
+        if without_further_fields(service, dated).is_some() {
+            taken.insert(service.id.clone(), Known { whole, dated });
         } else {
             taken.remove(&service.id);
         }
@@ -32,11 +43,28 @@ impl Taken {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 
+    /// The fields of a service that the agent of this release does not know, or was sent without.
+    pub(super) fn lacks(&self, id: &str, release: Option<Release>) -> BTreeSet<Field> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).copied();
+        let all = mesh::NEWER.map(|(field, _)| field).into_iter().chain([Field::Definition]);
+        match known {
+            Some(Known { whole: false, dated: false }) => all.collect(),
+            Some(Known { whole: false, dated: true }) => {
+                mesh::newer_than(release).chain([Field::Definition]).collect()
+            }
+            // Nobody says how old it is, nor how it took this service: by the digest in its
+            // metadata it is as this daemon sent it.
+            None if release.is_none() => all.collect(),
+            Some(Known { whole: true, .. }) | None => mesh::newer_than(release).collect(),
+        }
+    }
+
     /// The forms in which the agent may have a service: one of them, where that is known.
     pub(super) fn forms(&self, service: &Service) -> Vec<Sent> {
         let whole = Sent { service: service.clone(), dropped: Vec::new() };
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&service.id).copied();
-        match (known, without_further_fields(service)) {
+        let dated = known.is_some_and(|known| known.dated);
+        match (known.map(|known| known.whole), without_further_fields(service, dated)) {
             (Some(false), Some(reduced)) => vec![reduced],
             (None, Some(reduced)) => vec![whole, reduced],
             (Some(true), _) | (_, None) => vec![whole],
@@ -47,14 +75,17 @@ impl Taken {
 /// The service without what only newer agents know of checks, if it has any of that: an older one
 /// refuses the whole service for a field. A check that would do something else without the field, or
 /// never pass, goes as a whole. Source: Consul's changelog, from 1.7 on.
-pub(super) fn without_further_fields(service: &Service) -> Option<Sent> {
-    if service.checks.is_empty() {
+///
+/// `dated` is whether the agent has said how old it is, so that the service has no field any more
+/// that is known to be newer.
+pub(super) fn without_further_fields(service: &Service, dated: bool) -> Option<Sent> {
+    if service.checks.is_empty() && service.further.is_empty() {
         return None;
     }
     let why = "the agent may not know it";
     let (mut dropped, mut n) = (Vec::new(), 0);
     let mut drop_it = |what: String| dropped.push(Dropped { what, why: why.into() });
-    let plain = with_checks(service, |check| {
+    let mut plain = with_checks(service, |check| {
         n += 1;
         let newer = match &check.kind {
             CheckKind::Udp { .. } | CheckKind::H2Ping { .. } | CheckKind::OsService { .. } => true,
@@ -77,6 +108,7 @@ pub(super) fn without_further_fields(service: &Service) -> Option<Sent> {
         }
         true
     });
+    mesh::strip(&mut plain.further, dated, &mut drop_it);
     (!dropped.is_empty()).then_some(Sent { service: plain, dropped })
 }
 
@@ -153,6 +185,7 @@ mod tests {
             enable_tag_override: false,
             tagged_addresses: BTreeMap::new(),
             origin: None,
+            further: Default::default(),
             attributes: BTreeMap::new(),
         }
     }
@@ -189,7 +222,7 @@ mod tests {
 
     #[test]
     fn fields_that_an_agent_may_not_know_are_named_with_their_check() {
-        assert_eq!(dropped(without_further_fields(&service(vec![check(tcp(), &[])]))), None);
+        assert_eq!(dropped(without_further_fields(&service(vec![check(tcp(), &[])]), false)), None);
         let udp = CheckKind::Udp { address: "10.0.0.1:53".into() };
         let all = service(vec![
             check(udp, &[]),
@@ -198,7 +231,7 @@ mod tests {
             check(tcp(), &[]),
         ]);
         let expected = ["check 1", "OutputMaxSize of check 2", "check 3"].map(String::from);
-        assert_eq!(dropped(without_further_fields(&all)), Some((expected.into(), 2)));
+        assert_eq!(dropped(without_further_fields(&all, false)), Some((expected.into(), 2)));
     }
 
     #[test]
@@ -216,10 +249,10 @@ mod tests {
         };
         assert_eq!(ids(without_scripts(&of)), ["service:a:1", "service:a:3", "own"]);
         let plain = without_scripts(&of).expect("one goes").service;
-        assert_eq!(ids(without_further_fields(&plain)), ["service:a:3", "own"]);
+        assert_eq!(ids(without_further_fields(&plain, false)), ["service:a:3", "own"]);
         // A field alone takes no check's number.
         let field = service(vec![check(tcp(), &[("Notes", "x")]), check(tcp(), &[])]);
-        let sent = without_further_fields(&field).expect("it goes");
+        let sent = without_further_fields(&field, false).expect("it goes");
         assert!(sent.service.checks.iter().all(|check| check.id.is_none()));
     }
 
@@ -231,15 +264,15 @@ mod tests {
             taken.forms(service).iter().map(|form| form.service.checks.len()).collect()
         };
         assert_eq!(lengths(&newer), [1, 0]);
-        taken.note(&newer, false);
+        taken.note(&newer, false, false);
         assert_eq!(lengths(&newer), [0]);
-        taken.note(&newer, true);
+        taken.note(&newer, true, false);
         assert_eq!(lengths(&newer), [1]);
         taken.forget("a");
         assert_eq!(lengths(&newer), [1, 0]);
         let plain = service(vec![check(tcp(), &[])]);
-        taken.note(&newer, false);
-        taken.note(&plain, true);
+        taken.note(&newer, false, false);
+        taken.note(&plain, true, false);
         assert_eq!((lengths(&plain), lengths(&newer)), (vec![1], vec![1, 0]));
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     model::{
         marks::META_HOST,
         registered::Registered,
-        service::{Service, Weights},
+        service::{Further, Service, Weights},
     },
     registry::{Dropped, Sent},
 };
@@ -163,6 +163,8 @@ pub(super) fn entry(name: &str, id: &str, address: String, port: u16) -> Registe
         weights: Weights::DEFAULT,
         enable_tag_override: false,
         tagged_addresses: BTreeMap::new(),
+        further: Further::default(),
+        lacks: BTreeSet::new(),
     }
 }
 
@@ -182,6 +184,7 @@ pub(super) fn kept(service: &Service) -> Option<Sent> {
         enable_tag_override: false,
         tagged_addresses: BTreeMap::new(),
         origin: service.origin.clone(),
+        further: Further::default(),
         attributes: service.attributes.clone(),
     };
     let (kept, all) = (plain.fields(), service.fields());

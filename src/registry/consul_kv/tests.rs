@@ -26,6 +26,7 @@ fn service(id: &str, name: &str, address: &str) -> Service {
         enable_tag_override: false,
         tagged_addresses: BTreeMap::new(),
         origin: None,
+        further: Default::default(),
         attributes: BTreeMap::new(),
     }
 }

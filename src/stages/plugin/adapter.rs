@@ -121,6 +121,7 @@ macro_rules! linked {
                 let container = contract::container(container, visible);
                 let host = contract::host(host);
                 let proposed: Vec<_> = services.iter().map(contract::service).collect();
+                let unseen = services.iter().map(Service::unseen).collect();
                 Ok(Box::new(move |store, phase| {
                     Box::pin(async move {
                         let instance = linked.instantiate_async(&mut *store).await?;
@@ -129,7 +130,7 @@ macro_rules! linked {
                         let answer = guest
                             .call_process(store, &settings, &container, &host, &proposed)
                             .await?;
-                        Ok(answer.map(decision))
+                        Ok(answer.map(|outcome| decision(outcome, unseen)))
                     })
                 }))
             }

@@ -2,6 +2,8 @@
 //! the daemon's own types. Beyond the first version it shows how a container was set up, its image,
 //! the agent and the engine, and takes a veto's code and notes.
 
+mod mesh;
+
 use std::sync::Arc;
 
 use wasmtime::component::{Component, HasSelf, Linker};
@@ -12,7 +14,12 @@ use crate::stages::plugin::{
     guest::Guest,
 };
 use crate::{
-    model::{container::Container, host::Host, service::Service, setup},
+    model::{
+        container::Container,
+        host::Host,
+        service::{Service, Unseen},
+        setup,
+    },
     pipeline::{Decision, Remark, StageError, Verdict, veto_code, veto_reason},
 };
 
@@ -50,7 +57,16 @@ crate::stages::contract::adapter!(
         limits: super::limits,
         health_check: super::health_check,
     },
-    host { agent: super::agent, engine: super::engine }
+    host { agent: super::agent, engine: super::engine },
+    service {
+        ports: super::mesh::ports,
+        locality: super::mesh::locality,
+        socket_path: super::mesh::socket_path,
+        kind: super::mesh::kind,
+        proxy: super::mesh::proxy,
+        connect_native: super::mesh::connect_native,
+        definition: super::mesh::definition,
+    } by super::mesh::back
 );
 linked!(wants_facts: true, unknown: unknown);
 
@@ -152,7 +168,8 @@ fn engine(host: &Host) -> Option<types::EngineFacts> {
     Some(types::EngineFacts { kind: kind.clone(), version: version.clone() })
 }
 
-fn decision(outcome: types::Outcome) -> Decision {
+/// It was shown all of the services.
+fn decision(outcome: types::Outcome, _: Vec<Unseen>) -> Decision {
     let (mut verdicts, mut remarks) = (Vec::new(), Vec::new());
     for types::Verdict { decision, notes } in outcome.verdicts {
         let (verdict, code) = match decision {

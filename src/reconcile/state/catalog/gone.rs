@@ -163,6 +163,7 @@ mod tests {
             enable_tag_override: false,
             tagged_addresses: BTreeMap::new(),
             origin: None,
+            further: Default::default(),
             attributes: BTreeMap::new(),
         }
     }
