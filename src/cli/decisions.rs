@@ -25,6 +25,22 @@ pub struct DecisionsArgs {
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
 
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub filter: FilterArgs,
+
+    /// Print the lines as they are, a line of JSON each.
+    #[arg(long)]
+    pub json: bool,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub color: ColorArgs,
+}
+
+/// Which decisions are meant.
+#[derive(Debug, Clone, Args)]
+pub struct FilterArgs {
     /// Only what was decided within this time, such as 8h.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub since: Option<Duration>,
@@ -41,14 +57,6 @@ pub struct DecisionsArgs {
     /// Only decisions about this container: its name, or the beginning of its identifier.
     #[arg(long, value_name = "CONTAINER")]
     pub container: Option<String>,
-
-    /// Print the lines as they are, a line of JSON each.
-    #[arg(long)]
-    pub json: bool,
-
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub color: ColorArgs,
 }
 
 /// The longest line that is read.
@@ -60,7 +68,7 @@ const LONGEST: u64 = 16 << 20;
 ///
 /// A file cannot be read.
 pub fn decisions(args: &DecisionsArgs) -> anyhow::Result<u8> {
-    let since = args.since.and_then(|since| SystemTime::now().checked_sub(since));
+    let since = args.filter.since();
     for file in &args.files {
         let named = || file.display().to_string();
         let printed = if file == Path::new("-") {
@@ -99,7 +107,7 @@ fn print(
             unread += 1;
             continue;
         };
-        if !is_meant(args, since, &decision) {
+        if !args.filter.means(since, &decision) {
             continue;
         }
         if args.json {
@@ -116,30 +124,43 @@ fn print(
     Ok(())
 }
 
-fn is_meant(args: &DecisionsArgs, since: Option<SystemTime>, decision: &Decision) -> bool {
-    let vetoes = |stage: &StageDecision| {
-        stage.changes.iter().any(|change| change.kind == EffectKind::Vetoed)
-    };
-    let acts = |stage: &StageDecision| {
-        !stage.changes.is_empty() || !stage.would_be.is_empty() || stage.failure.is_some()
-    };
-    // A stage whose failure ended the run is in the error alone.
-    let ended = |name: &str| {
-        let error = decision.error.as_deref().unwrap_or_default();
-        error.strip_prefix("stage ").is_some_and(|rest| rest.starts_with(&format!("{name} failed")))
-    };
-    let by_stage = match (&args.stage, args.vetoed) {
-        (None, false) => true,
-        (None, true) => decision.stages.iter().any(vetoes),
-        (Some(name), true) => decision.stages.iter().any(|one| one.stage == *name && vetoes(one)),
-        (Some(name), false) => {
-            decision.stages.iter().any(|one| one.stage == *name && acts(one)) || ended(name)
-        }
-    };
-    let subject = &decision.container;
-    by_stage
-        && since.is_none_or(|since| decision.at >= since)
-        && args.container.as_ref().is_none_or(|what| {
-            subject.name == *what || (what.len() >= 6 && subject.id.0.starts_with(what.as_str()))
-        })
+impl FilterArgs {
+    /// The time from which on decisions are meant.
+    pub(super) fn since(&self) -> Option<SystemTime> {
+        self.since.and_then(|since| SystemTime::now().checked_sub(since))
+    }
+
+    /// Whether a decision is meant, where what is older than `since` is not.
+    pub(super) fn means(&self, since: Option<SystemTime>, decision: &Decision) -> bool {
+        let vetoes = |stage: &StageDecision| {
+            stage.changes.iter().any(|change| change.kind == EffectKind::Vetoed)
+        };
+        let acts = |stage: &StageDecision| {
+            !stage.changes.is_empty() || !stage.would_be.is_empty() || stage.failure.is_some()
+        };
+        // A stage whose failure ended the run is in the error alone.
+        let ended = |name: &str| {
+            let error = decision.error.as_deref().unwrap_or_default();
+            error
+                .strip_prefix("stage ")
+                .is_some_and(|rest| rest.starts_with(&format!("{name} failed")))
+        };
+        let by_stage = match (&self.stage, self.vetoed) {
+            (None, false) => true,
+            (None, true) => decision.stages.iter().any(vetoes),
+            (Some(name), true) => {
+                decision.stages.iter().any(|one| one.stage == *name && vetoes(one))
+            }
+            (Some(name), false) => {
+                decision.stages.iter().any(|one| one.stage == *name && acts(one)) || ended(name)
+            }
+        };
+        let subject = &decision.container;
+        by_stage
+            && since.is_none_or(|since| decision.at >= since)
+            && self.container.as_ref().is_none_or(|what| {
+                subject.name == *what
+                    || (what.len() >= 6 && subject.id.0.starts_with(what.as_str()))
+            })
+    }
 }

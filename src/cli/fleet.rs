@@ -1,6 +1,8 @@
 //! `wharfinger fleet`: the daemons of a datacenter, by what they tell of themselves in Consul,
 //! and what they say of a service. (Recorded fleets are another thing: `crate::fleet`.)
 
+mod asker;
+mod decisions;
 mod explain;
 mod host;
 mod status;
@@ -24,6 +26,9 @@ enum Command {
     /// Say of every instance of a service which host and container it is of, under which bundle,
     /// and, where the host listens, which stage made its name.
     Explain(explain::ExplainArgs),
+    /// Show the decisions of all hosts that listen, in the order of time; the exit code is 2 if
+    /// those of a host are not known, or not all.
+    Decisions(decisions::DecisionsArgs),
 }
 
 /// Carry out a command.
@@ -35,5 +40,6 @@ pub async fn fleet(args: &FleetArgs) -> anyhow::Result<Printed> {
     match &args.command {
         Command::Status(args) => status::status(args).await,
         Command::Explain(args) => explain::explain(args).await,
+        Command::Decisions(args) => decisions::decisions(args).await,
     }
 }

@@ -134,7 +134,8 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let (standing, stands) = standing.unzip();
     // Without a policy there is nothing to stand to.
     let stance = stands.clone().unwrap_or_else(|| watch::channel(Standing::default()).1);
-    let facts = Facts { uri, host: hostname.clone(), policy: stands };
+    let decided = config.decisions.file.clone();
+    let facts = Facts { uri, host: hostname.clone(), policy: stands, decisions: decided };
     let log = Log::start(&config.decisions, &stop)?;
     let decisions = log.as_ref().map(Log::decisions);
     let reconciler = Reconciler::new(source, registry, pipeline.clone(), host, options);

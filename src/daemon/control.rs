@@ -149,6 +149,8 @@ pub struct Facts {
     pub host: String,
     /// How it stands to its policy, if it is to have one.
     pub policy: Option<watch::Receiver<Standing>>,
+    /// The file of its decision log, if there is one.
+    pub decisions: Option<PathBuf>,
 }
 
 impl Facts {

@@ -8,6 +8,7 @@
 mod access;
 mod answers;
 mod bounded;
+mod decided;
 mod events;
 mod page;
 mod shape;

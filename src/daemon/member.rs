@@ -156,18 +156,14 @@ impl Member {
     async fn keep(&mut self, told: Told) -> Result<bool, RegistryError> {
         let now = Instant::now();
         let is_due = |at: Option<Instant>| at.is_none_or(|at| now - at >= SELDOM);
-        if self.written.is_none() || is_due(self.looked) {
+        // Nothing is written over what somebody else has put there since.
+        if is_due(self.looked) || self.is_news(&self.membership(told.clone()), now) {
             self.look().await?;
             self.looked = Some(now);
         }
         let wanted = self.membership(told);
         let new = self.written.is_none();
-        let write = self.written.as_ref().is_none_or(|(known, at)| {
-            let same_but_meta = Membership { meta: wanted.meta.clone(), ..known.clone() } == wanted;
-            let small = same_but_meta && differ_in_counts(&known.meta, &wanted.meta);
-            *known != wanted && (!small || is_due(Some(*at)))
-        });
-        if write {
+        if self.is_news(&wanted, now) {
             self.written = None;
             self.tried = true;
             self.consul.join(&wanted).await?;
@@ -180,6 +176,15 @@ impl Member {
             self.written = None;
         }
         told.map(|()| new)
+    }
+
+    /// Whether this is to be written.
+    fn is_news(&self, wanted: &Membership, now: Instant) -> bool {
+        self.written.as_ref().is_none_or(|(known, at)| {
+            let same = Membership { meta: wanted.meta.clone(), ..known.clone() } == *wanted;
+            let small = same && differ_in_counts(&known.meta, &wanted.meta);
+            known != wanted && (!small || now - *at >= SELDOM)
+        })
     }
 
     /// See what the agent has under this ID.

@@ -136,6 +136,7 @@ async fn with_a_token_nothing_is_seen_without_it() {
         "/api/v1/plan",
         "/api/v1/apply",
         "/api/v1/history",
+        "/api/v1/decisions",
         "/api/v1/events",
         "/api/v1/openapi.json",
         "/assets/page.js",
@@ -450,9 +451,20 @@ async fn the_answers_are_as_the_document_says_and_as_commands_print() {
     start(&lab.docker, "checked", 2, &[("owner", "ann"), ("SERVICE_CHECK_TTL", "30s")]);
     start(&lab.docker, "vetoed", 3, &[]);
     start(&lab.docker, "ignored", 4, &[("SERVICE_IGNORE", "true")]);
-    let daemon = lab.daemon(&format!("[listen]\naddress = '127.0.0.1:0'\n{pipeline}"));
+    let log = "[decisions]\nfile = 'decisions.jsonl'\n";
+    let daemon = lab.daemon(&format!("[listen]\naddress = '127.0.0.1:0'\n{log}{pipeline}"));
     let at = address(&daemon).await;
     ready(at).await;
+    let decided = get(at, "/api/v1/decisions").await.json();
+    let mut outcomes: Vec<_> = decided["decisions"]
+        .as_array()
+        .expect("decisions")
+        .iter()
+        .map(|one| (&one["container"]["name"], &one["outcome"]))
+        .collect();
+    outcomes.sort_by_key(|one| one.0.to_string());
+    outcomes.dedup();
+    assert!(outcomes.len() >= 4 && decided["complete"] == true, "{decided}");
     let document: Value = serde_json::from_str(
         &fs::read_to_string(root().join("docs/openapi.json")).expect("a file"),
     )
@@ -477,6 +489,12 @@ async fn the_answers_are_as_the_document_says_and_as_commands_print() {
             "/api/v1/history" => {
                 vec!["/api/v1/history", "/api/v1/history?what=web&since=8h", "/api/v1/history?x=y"]
             }
+            "/api/v1/decisions" => vec![
+                "/api/v1/decisions",
+                "/api/v1/decisions?since=8h",
+                "/api/v1/decisions?since=x",
+                "/api/v1/decisions?x=y",
+            ],
             "/api/v1/events" => continue,
             path => vec![path],
         };
@@ -498,7 +516,16 @@ async fn the_answers_are_as_the_document_says_and_as_commands_print() {
     }
     assert!(walked.len() >= 12, "{walked:?}");
     // Every path is one that is answered, and every answer of the API is described.
-    for path in ["status", "containers", "explain/{what}", "plan", "apply", "history", "events"] {
+    for path in [
+        "status",
+        "containers",
+        "explain/{what}",
+        "plan",
+        "apply",
+        "history",
+        "decisions",
+        "events",
+    ] {
         assert!(paths.contains_key(&format!("/api/v1/{path}")), "{path}");
     }
 

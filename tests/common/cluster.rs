@@ -62,6 +62,8 @@ impl Cluster {
             // A busy machine has slow heartbeats; that is no failure.
             let config = json!({
                 "disable_update_check": true, "leave_on_terminate": false,
+                // They would write to Raft all the time.
+                "disable_coordinates": true,
                 "performance": { "raft_multiplier": 5 },
                 "ports": {
                     "http": http, "server": server, "serf_lan": serf, "dns": -1, "grpc": -1,

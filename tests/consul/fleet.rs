@@ -29,6 +29,7 @@ async fn four_waves_arrive_everywhere_and_an_abort_brings_all_back() {
     fleet.tagged("v2").await;
     fleet.none_was_early();
     fleet.lost_nothing();
+    fleet.writes_nothing_while_nothing_changes().await;
     // Of all of it somebody can ask.
     let (code, text) = fleet.rollout("status").await;
     assert_eq!(code, Some(0), "{text}");

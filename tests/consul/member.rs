@@ -11,6 +11,7 @@ use crate::common::{
     fake_docker::FakeDocker,
     http::Activity,
     looker::{address, start},
+    proxy::{Kind, Mode, Proxy},
     wait::{holds, until},
 };
 
@@ -39,10 +40,14 @@ impl Host {
 }
 
 fn daemon(docker: &FakeDocker, consul: &Consul, name: &str, config: &str, token: &str) -> Daemon {
+    daemon_at(docker, &consul.addr(), name, config, token)
+}
+
+fn daemon_at(docker: &FakeDocker, agent: &str, name: &str, config: &str, token: &str) -> Daemon {
     let folder = tempfile::tempdir().expect("a folder").keep();
     let file = folder.join("wharfinger.toml").display().to_string();
     std::fs::write(&file, config).expect("the file is written");
-    let uri = format!("consul://{}", consul.addr());
+    let uri = format!("consul://{agent}");
     let args = ["run", "-ip", "192.0.2.10", "--hostname", name, "--config", &file, &uri];
     Daemon::start(&args, &[("DOCKER_HOST", &docker.host()), ("CONSUL_HTTP_TOKEN", token)])
 }
@@ -190,6 +195,66 @@ async fn it_is_no_containers_service_and_takes_the_place_of_none() {
     let all = consul.services().await;
     assert_eq!(all["h:forger:80"]["Meta"]["wharfinger-member"], Value::Null);
     assert_eq!(all[&id]["Meta"]["wharfinger-member"], "h");
+}
+
+/// A write of a container's that was decided before the daemon was seen, and arrives after it has
+/// registered itself, under its very ID.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_writes_the_daemons_id_a_moment_too_early_costs_nobody_anything() {
+    let consul = agent().await;
+    let proxy = Proxy::start(&consul.addr()).await;
+    let thief = FakeDocker::start(Activity::default());
+    thief.identify("thief");
+    let labels =
+        [("SERVICE_NAME", SERVICE), ("SERVICE_ID", "wharfinger-h"), ("SERVICE_TAGS", "theirs")];
+    start(&thief, "web", 1, &labels);
+    start(&thief, "other", 2, &[("SERVICE_NAME", "other")]);
+    // Its writes take their time.
+    proxy.set(Mode::Slow(Duration::from_secs(4)));
+    let mut other = daemon_at(&thief, &proxy.addr(), "thief", "", "");
+    let write = Kind::Register("wharfinger-h".into());
+    until(SOON, "the write is under way", async || {
+        let writes = proxy.writes(0);
+        if writes.iter().any(|one| one.kind == write) { Ok(()) } else { Err(format!("{writes:?}")) }
+    })
+    .await;
+    let mut host = Host::start(&consul, "h", REGISTER);
+    start(&host.docker, "web", 1, &[("SERVICE_NAME", "web")]);
+    until(SOON, "the write has come through", async || {
+        let writes = proxy.writes(0);
+        let done = writes.iter().any(|one| one.kind == write && one.status == Some(200));
+        if done { Ok(()) } else { Err(format!("{writes:?}")) }
+    })
+    .await;
+    proxy.set(Mode::Pass);
+    let patient = Duration::from_secs(180);
+    let own =
+        until(patient, "the daemon under an ID of its own, and the container's", async || {
+            let all = consul.services().await;
+            let is_ours = |one: &&Value| one["Meta"]["wharfinger-member"] == "h";
+            let ours: Vec<_> = all.values().filter(is_ours).collect();
+            let stays = all.get("wharfinger-h").is_some_and(|one| one["Tags"] == json!(["theirs"]));
+            let rest = ["thief:other:80", "h:web:80"].iter().all(|id| all.contains_key(*id));
+            match (&ours[..], stays && rest) {
+                ([one], true) => Ok(one["ID"].as_str().expect("an ID").to_string()),
+                _ => Err(format!("{all:?}")),
+            }
+        })
+        .await;
+    assert!(own.starts_with("wharfinger-h-"), "{own}");
+    // Neither takes out the other's from then on, nor at its end.
+    let both = async || {
+        let all = consul.services().await;
+        let there = ["wharfinger-h", &own, "thief:other:80", "h:web:80"];
+        let missing: Vec<_> = there.iter().filter(|id| !all.contains_key(**id)).collect();
+        if missing.is_empty() { Ok(()) } else { Err(format!("{missing:?}")) }
+    };
+    holds(Duration::from_secs(15), "all of them stay", both).await;
+    assert!(host.daemon.terminate().await.success());
+    let all = consul.services().await;
+    assert!(all.contains_key("wharfinger-h") && !all.contains_key(&own), "{all:?}");
+    assert!(other.terminate().await.success());
+    assert!(consul.services().await.contains_key("thief:other:80"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -348,7 +348,9 @@ async fn what_cannot_be_rolled_out_is_refused_before_anything_is_written() {
 async fn the_fleet_is_told_host_by_host_and_a_service_instance_by_instance() {
     let desk = Desk::new().await;
     desk.bad(&["fleet", "status"], 1, "no daemon is to be seen");
-    let listening = format!("{REGISTER}[listen]\naddress = '127.0.0.1:0'\n");
+    let listening = format!(
+        "{REGISTER}[listen]\naddress = '127.0.0.1:0'\n[decisions]\nfile = 'decisions.jsonl'\n"
+    );
     let stages = format!(
         "[[pipeline]]\nname = 'registrator'\nbuiltin = 'registrator'\n\
          [[pipeline]]\nname = 'naming'\nfile = {:?}\nsettings = {{ owner-label = 'team' }}\n",
@@ -399,6 +401,41 @@ async fn the_fleet_is_told_host_by_host_and_a_service_instance_by_instance() {
     let text = desk.good(&["fleet", "explain", &name]);
     assert!(text.contains("on host one"), "{text}");
     desk.bad(&["fleet", "explain", "nowhere"], 1, "no instance of");
+
+    // The decisions of all that listen, as one log; who does not is named.
+    start(&one.docker, "keyed", 9, &[("team", "shop"), ("SERVICE_PASSWORD", "hunter2")]);
+    let decided = until(SOON, "what was decided of both", async || {
+        let (code, text) = desk.run(&["fleet", "decisions", "--since", "1h", "--json"]);
+        let all: Value = serde_json::from_str(&text).unwrap_or_default();
+        let names = ["web", "keyed"];
+        let there = |name: &&str| {
+            let mut of = all["decisions"].as_array().into_iter().flatten();
+            of.any(|one| one["container"]["name"] == **name && one["host"] == "one")
+        };
+        if code == Some(2) && names.iter().all(there) { Ok(all) } else { Err(text) }
+    })
+    .await;
+    let times: Vec<_> = decided["decisions"]
+        .as_array()
+        .expect("decisions")
+        .iter()
+        .map(|one| one["at"].to_string())
+        .collect();
+    assert!(times.is_sorted(), "{times:?}");
+    assert!(!decided.to_string().contains("hunter2"), "{decided}");
+    assert_eq!(
+        decided["hosts"],
+        json!([
+            {"host": "one", "unasked": null, "complete": true},
+            {"host": "other", "unasked": "its daemon does not listen", "complete": false},
+        ])
+    );
+    let (code, text) = desk.run(&["fleet", "decisions", "--container", "keyed"]);
+    assert_eq!(code, Some(2), "{text}");
+    for part in ["keyed", "not known:", "other its daemon does not listen"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("hunter2"), "{text}");
 
     let digest = format!("sha256:{}", "1".repeat(64));
     let refused = json!({"refused": digest, "reason": "a stage\u{1b}[31m fails", "held": "3"});

@@ -1,18 +1,19 @@
 //! `wharfinger fleet explain`: whose the instances of a service are, all over the datacenter.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::collections::BTreeMap;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Args;
 use futures_util::{StreamExt as _, stream};
-use reqwest::{Client, Url, redirect};
 use serde::Serialize;
 use serde_json::json;
 
-use super::host::{Host, short};
+use super::{
+    asker::{AT_ONCE, Asker, AskerArgs},
+    host::{Host, short},
+};
 use crate::{
     cli::{Printed, output::width, rollout::ConsulArgs},
-    files,
     model::marks::{META_CONTAINER, META_HOST},
     policy::Digest,
     reconcile::Explanation,
@@ -20,12 +21,6 @@ use crate::{
     render::{Text, Tone, Tree},
     text,
 };
-
-/// The time for one daemon's answer, and how many are asked at once.
-const ANSWER: Duration = Duration::from_secs(10);
-const AT_ONCE: usize = 16;
-/// The most bytes of a daemon's answer.
-const MOST: usize = 4 << 20;
 
 /// The flags of `fleet explain`.
 #[derive(Debug, Clone, Args)]
@@ -40,9 +35,8 @@ pub(super) struct ExplainArgs {
     #[command(flatten)]
     consul: ConsulArgs,
 
-    /// The file with the token that daemons' listeners ask for.
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
+    #[command(flatten)]
+    asker: AskerArgs,
 
     /// Print JSON.
     #[arg(long)]
@@ -82,12 +76,7 @@ pub(super) async fn explain(args: &ExplainArgs) -> anyhow::Result<Printed> {
     let daemons = members::daemons(&consul, args.consul.service()).await.unwrap_or_default();
     let hosts = daemons.iter().filter(|one| !one.critical).map(|one| Host::of(one, |_| None));
     let hosts: BTreeMap<_, _> = hosts.map(|host| (host.host.clone(), host)).collect();
-    let token = args.token_file.as_ref().map(|file| {
-        files::read_text(file, files::TEXT)
-            .map(|text| text.trim().to_string())
-            .with_context(|| format!("cannot read {}", file.display()))
-    });
-    let asker = Asker { client: client()?, token: token.transpose()? };
+    let asker = args.asker.open()?;
     let all = stream::iter(&instances).map(|one| explained(one, &hosts, &asker));
     let all: Vec<_> = all.buffered(AT_ONCE).collect().await;
     let text = match args.json {
@@ -98,12 +87,6 @@ pub(super) async fn explain(args: &ExplainArgs) -> anyhow::Result<Printed> {
         false => tree(&args.name, &all).render(width()),
     };
     Ok(Printed { text, code: 0 })
-}
-
-fn client() -> anyhow::Result<Client> {
-    // The token goes to the daemon and nowhere else.
-    let builder = Client::builder().redirect(redirect::Policy::none()).no_proxy().timeout(ANSWER);
-    builder.build().context("cannot make the HTTP client")
 }
 
 async fn explained(
@@ -118,7 +101,7 @@ async fn explained(
         (_, None) => Err("its daemon is not registered itself, or is lost".to_string()),
         (_, Some(daemon)) => match &daemon.listens {
             None => Err("its daemon does not listen".into()),
-            Some(at) => asker.stage(at, &instance.id).await,
+            Some(at) => stage(asker, at, &instance.id).await,
         },
     };
     let (stage, unasked) = match stage {
@@ -140,48 +123,15 @@ async fn explained(
     }
 }
 
-/// What asks daemons.
-struct Asker {
-    client: Client,
-    token: Option<String>,
-}
-
-impl Asker {
-    /// The stage that made a service's name; none if no stage did.
-    async fn stage(&self, at: &str, id: &str) -> Result<Option<String>, String> {
-        let url = Url::parse(&format!("http://{at}/api/v1/explain")).ok();
-        let url = url.and_then(|mut url| {
-            url.path_segments_mut().ok()?.push(id);
-            Some(url)
-        });
-        let mut request = self.client.get(url.ok_or_else(|| format!("{at} is no address"))?);
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token);
-        }
-        let failed = |error: reqwest::Error| {
-            format!(
-                "its daemon does not answer: {}",
-                crate::error::error_chain(&error.without_url())
-            )
-        };
-        let mut answer = request.send().await.map_err(failed)?;
-        if !answer.status().is_success() {
-            return Err(format!("its daemon answers with status {}", answer.status().as_u16()));
-        }
-        let mut bytes = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(failed)? {
-            if bytes.len() + chunk.len() > MOST {
-                return Err("its daemon's answer is too long".into());
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        let all: Vec<Explanation> = serde_json::from_slice(&bytes)
-            .map_err(|_| "its daemon's answer cannot be understood".to_string())?;
-        let outcomes = all.iter().filter_map(|one| one.outcome.as_ref());
-        let blame = outcomes.filter_map(|outcome| outcome.blame().remove(id)).next();
-        let blame = blame.ok_or("its daemon does not know of it")?;
-        Ok(blame.of("name").map(String::from))
-    }
+/// The stage that made a service's name; none if no stage did.
+async fn stage(asker: &Asker, at: &str, id: &str) -> Result<Option<String>, String> {
+    let bytes = asker.get(at, &["explain", id], &[]).await?;
+    let all: Vec<Explanation> = serde_json::from_slice(&bytes)
+        .map_err(|_| "its daemon's answer cannot be understood".to_string())?;
+    let outcomes = all.iter().filter_map(|one| one.outcome.as_ref());
+    let blame = outcomes.filter_map(|outcome| outcome.blame().remove(id)).next();
+    let blame = blame.ok_or("its daemon does not know of it")?;
+    Ok(blame.of("name").map(String::from))
 }
 
 fn tree(name: &str, all: &[Explained]) -> Tree {

@@ -35,7 +35,7 @@ pub(super) struct Host {
     services: Option<u64>,
     /// Where it answers HTTP.
     pub(super) listens: Option<String>,
-    lost: bool,
+    pub(super) lost: bool,
 }
 
 impl Host {

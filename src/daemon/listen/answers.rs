@@ -24,7 +24,7 @@ use url::form_urlencoded;
 use super::{
     Inner, Streams,
     access::Access,
-    events, page,
+    decided, events, page,
     shape::{fault, json_answer, plain, printed},
     view::Silent,
 };
@@ -58,6 +58,7 @@ pub(super) fn router(inner: Arc<Inner>) -> Router {
         .route("/api/v1/plan", get(plan))
         .route("/api/v1/apply", get(held))
         .route("/api/v1/history", get(history))
+        .route("/api/v1/decisions", get(decisions))
         .route("/api/v1/events", get(stream))
         .route("/api/v1/openapi.json", get(openapi));
     router
@@ -211,6 +212,35 @@ async fn history(State(inner): State<Arc<Inner>>, RawQuery(query): RawQuery) -> 
     match inner.handle.history().await {
         Ok(changes) => json_answer(printed(&control::told(changes, what.as_deref(), since))),
         Err(stopped) => fault(StatusCode::SERVICE_UNAVAILABLE, &stopped.to_string()),
+    }
+}
+
+/// The end of the decision log, if it is in a file.
+async fn decisions(State(inner): State<Arc<Inner>>, RawQuery(query): RawQuery) -> Response {
+    let mut since = None;
+    for (key, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        match (&*key, humantime::parse_duration(&value)) {
+            ("since", Ok(time)) => since = SystemTime::now().checked_sub(time),
+            ("since", Err(_)) => {
+                return fault(StatusCode::BAD_REQUEST, "since: it is no time such as 8h");
+            }
+            _ => return fault(StatusCode::BAD_REQUEST, "there is the parameter since"),
+        }
+    }
+    let Some(file) = inner.facts.decisions.clone() else {
+        let words = "no decision log is kept here in a file (decisions.file)";
+        return fault(StatusCode::NOT_FOUND, words);
+    };
+    let Ok(_turn) = inner.explanations.try_acquire() else { return busy(&inner) };
+    let read = tokio::task::spawn_blocking(move || {
+        decided::of(&file, since)
+            .map(|decided| printed(&decided))
+            .map_err(|error| format!("{}: {error}", file.display()))
+    });
+    match read.await {
+        Ok(Ok(body)) => json_answer(body),
+        Ok(Err(words)) => fault(StatusCode::SERVICE_UNAVAILABLE, &words),
+        Err(error) => fault(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     }
 }
 

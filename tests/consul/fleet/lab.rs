@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use wharfinger::policy::{Bundle, archive, wave::Waves};
@@ -32,7 +33,7 @@ const CONTAINERS: usize = 3;
 const WEB: &str = "fleet-web";
 pub(super) const SOURCE: &str = "consul-kv://wharfinger/prod";
 /// The waves of all rollouts here.
-pub(super) const WAVES: &str = "1,25%,50%,100%";
+pub(super) const WAVES: &str = "1,4,60%,100%";
 
 /// A host.
 pub(super) struct Host {
@@ -250,6 +251,42 @@ impl Fleet {
                 tokio::time::sleep(Duration::from_millis(300)).await;
             }
         }));
+    }
+
+    /// While nothing changes, no host has anything written to Raft, of which each entry is a write to
+    /// all servers' disks; what their checks are told stays with the agents. What registers a service
+    /// again and again, as others do, has an entry for each time.
+    pub(super) async fn writes_nothing_while_nothing_changes(&self) {
+        let cluster = self.cluster.read().await;
+        let leader = cluster.led().await;
+        let entries = async || {
+            let all = cluster.get(leader, "/v1/agent/self").await?;
+            let index =
+                all["Stats"]["raft"]["last_log_index"].as_str().and_then(|n| n.parse().ok());
+            index.ok_or_else(|| format!("{}", all["Stats"]["raft"]))
+        };
+        // What has changed has come to rest by then.
+        let time = Duration::from_secs(20);
+        until(SOON, "nothing is written for a while", async || {
+            let before: u64 = entries().await?;
+            tokio::time::sleep(time).await;
+            match entries().await? - before {
+                0 => Ok(()),
+                some => Err(format!("{some} entries in {time:?}")),
+            }
+        })
+        .await;
+        let (before, times) = (entries().await.expect("the index"), 5);
+        for _ in 0..times {
+            let body = json!({"ID": "again", "Name": "again", "Port": 1}).to_string();
+            let path = "/v1/agent/service/register";
+            // An agent that is no server, as on a host.
+            cluster.send(4, Method::PUT, path, Some(body.into())).await.expect("registered");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        let after = entries().await.expect("the index");
+        eprintln!("{times} registrations of the same service: {} entries", after - before);
+        assert!(after > before, "the measure sees no write");
     }
 
     /// Nothing was missing in the catalog at any moment, and no host had a bundle too early.
