@@ -42,10 +42,10 @@ async function plan(browser, folder) {
   }
 }
 
-export const checks = {
+const folder = process.env.PAGE_PICTURES;
+
+export const checks = !folder ? {} : {
   async "pictures"({ browser, at }) {
-    const folder = process.env.PAGE_PICTURES;
-    if (!folder) return;
     await mkdir(folder, { recursive: true });
     await plan(browser, folder);
     for (const [width, height] of SIZES) {

@@ -167,6 +167,19 @@ fn operators_are_told_what_to_do_about_each_warning() {
 }
 
 #[test]
+fn operators_are_told_what_to_do_about_each_alert() {
+    let page = fs::read_to_string(root().join("docs/operations.md")).expect("the page");
+    let rules = root().join("packaging/prometheus/alerts.yml");
+    let rules = fs::read_to_string(rules).expect("the rules");
+    let alerts: Vec<_> =
+        rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert!(alerts.len() > 5, "{alerts:?}");
+    for alert in alerts {
+        assert!(page.contains(&format!("\n| `{alert}` | ")), "{alert}");
+    }
+}
+
+#[test]
 fn the_first_page_is_short_and_every_page_is_found_from_another_one() {
     let page = fs::read_to_string(root().join("README.md")).expect("the page");
     let lines = page.lines().count();
@@ -182,6 +195,29 @@ fn the_first_page_is_short_and_every_page_is_found_from_another_one() {
     for page in pages.iter().filter(|page| page.starts_with(root().join("docs"))) {
         let found = page.canonicalize().is_ok_and(|page| linked.contains(&page));
         assert!(found, "nothing leads to {}", page.display());
+    }
+}
+
+#[test]
+fn each_of_registrators_flags_is_said_what_becomes_of_it() {
+    let page = fs::read_to_string(root().join("docs/migrating.md")).expect("the page");
+    let section = page.split("\n## The flags\n").nth(1).expect("the section");
+    let section = section.split("\n## ").next().expect("its text");
+    for flag in [
+        "ip",
+        "internal",
+        "explicit",
+        "useIpFromLabel",
+        "tags",
+        "deregister",
+        "resync",
+        "cleanup",
+        "ttl",
+        "ttl-refresh",
+        "retry-attempts",
+        "retry-interval",
+    ] {
+        assert!(section.contains(&format!("`-{flag}`")), "-{flag}");
     }
 }
 
