@@ -174,6 +174,8 @@ pub struct Identity {
     pub summary: String,
     /// The contract's version that it was built against.
     pub contract: &'static str,
+    /// Whether that version is a draft, so that a later program may refuse the component.
+    pub draft: bool,
     /// SHA-256 of the file, in hexadecimal.
     pub digest: String,
     /// A JSON schema of its settings, as the component gives it.

@@ -23,8 +23,19 @@ use wharfinger::{
     stages::builtin::Builtin,
 };
 
-const POLICIES: [&str; 8] =
-    ["allow", "checks", "dns-safe", "environment", "naming", "require", "tags", "traefik"];
+const POLICIES: [&str; 11] = [
+    "allow",
+    "checks",
+    "connect",
+    "dns-safe",
+    "environment",
+    "expire",
+    "hardened",
+    "naming",
+    "require",
+    "tags",
+    "traefik",
+];
 
 fn folder(policy: &str) -> PathBuf {
     root().join("plugins").join(policy)
@@ -87,9 +98,11 @@ async fn the_configuration_of_each_readme_is_valid() {
         let found = pipeline
             .iter()
             .find(|stage| stage.get("file").and_then(toml::Value::as_str) == Some(name.as_str()));
-        let settings = &found.unwrap_or_else(|| panic!("{policy}: no stage of {name}"))["settings"];
-        let settings = serde_json::to_string(settings).expect("settings are JSON");
-        let spec = stages::spec(component(policy), &settings, stages::AMPLE);
+        let stage = found.unwrap_or_else(|| panic!("{policy}: no stage of {name}"));
+        let settings = serde_json::to_string(&stage["settings"]).expect("settings are JSON");
+        let mut spec = stages::spec(component(policy), &settings, stages::AMPLE);
+        let clock = stage.get("grant").and_then(|grant| grant.get("clock"));
+        spec.grants.clock = clock.and_then(toml::Value::as_bool).unwrap_or_default();
         let loaded = stages::plugin_host().load(spec).await;
         loaded.unwrap_or_else(|error| panic!("{policy}: {}", error_chain(&error)));
     }

@@ -10,9 +10,10 @@ mod rules;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use wharfinger_exceptions::{Exception, Exceptions, now};
 use wharfinger_plugin::{
-    Container, Description, Facts, Policy, Service, Veto, description, image::Image,
-    pattern::Pattern, ports::Ports,
+    Container, Description, HostFacts, Outcome, Service, Stage, Veto, description, image::Image,
+    logging, pattern::Pattern, ports::Ports,
 };
 
 use rules::Rules;
@@ -38,9 +39,11 @@ pub struct Settings {
     /// The networks that the container is attached to; all of them must be
     /// allowed, and none denied.
     networks: Rules<Pattern>,
+    /// Containers that may break the rules for a while.
+    exceptions: Exceptions,
 }
 
-impl Policy for Allow {
+impl Stage for Allow {
     type Settings = Settings;
 
     fn describe() -> Description {
@@ -48,28 +51,55 @@ impl Policy for Allow {
     }
 
     fn validate(settings: &Settings) -> Vec<String> {
-        let Settings { images, registries, ports, networks } = settings;
+        let Settings { images, registries, ports, networks, exceptions } = settings;
+        let mut faults = exceptions.faults(now());
         let idle =
             images.is_idle() && registries.is_idle() && ports.is_idle() && networks.is_idle();
         if idle {
-            vec!["there is neither an allow nor a deny, so that all would be allowed".into()]
-        } else {
-            Vec::new()
+            faults
+                .push("there is neither an allow nor a deny, so that all would be allowed".into());
+        }
+        faults
+    }
+
+    fn process(
+        settings: &Settings,
+        container: &Container,
+        _host: &HostFacts,
+        services: Vec<Service>,
+    ) -> Result<Outcome, String> {
+        let lifting = settings.exceptions.lifting(now(), |key| container.label(key))?;
+        Ok(Outcome::apply(services, |service| settings.judge(container, service, lifting)))
+    }
+}
+
+impl Settings {
+    /// Hold a service against the rules, unless an exception lifts them.
+    fn judge(
+        &self,
+        container: &Container,
+        service: &Service,
+        lifting: Option<&Exception>,
+    ) -> Result<(), Veto> {
+        match (self.rules(container, service), lifting) {
+            (Err(reason), Some(exception)) => {
+                logging::info(exception.note(&reason));
+                Ok(())
+            }
+            (judged, _) => judged.map_err(Veto),
         }
     }
 
-    fn apply(settings: &Settings, facts: Facts, service: &mut Service) -> Result<(), Veto> {
-        let Facts { container, .. } = facts;
-        registry(&settings.registries, container)?;
-        image(&settings.images, container)?;
+    fn rules(&self, container: &Container, service: &Service) -> Result<(), String> {
+        registry(&self.registries, container)?;
+        image(&self.images, container)?;
         for network in networks(container) {
-            let judged = settings.networks.judge(|pattern| pattern.matches(network));
+            let judged = self.networks.judge(|pattern| pattern.matches(network));
             judged.map_err(|why| format!("network {network} {why}"))?;
         }
         let port = service.container_port();
-        let judged = settings.ports.judge(|ports| ports.contains(port));
-        judged.map_err(|why| format!("port {port} {why}"))?;
-        Ok(())
+        let judged = self.ports.judge(|ports| ports.contains(port));
+        judged.map_err(|why| format!("port {port} {why}"))
     }
 }
 

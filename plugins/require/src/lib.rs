@@ -10,7 +10,10 @@ use std::collections::BTreeMap;
 use regex_lite::Regex;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use wharfinger_plugin::{Container, Description, Facts, Policy, Service, Veto, description};
+use wharfinger_exceptions::{Exceptions, now};
+use wharfinger_plugin::{
+    Container, Description, HostFacts, Outcome, Service, Stage, Veto, description, logging,
+};
 
 /// The stage.
 pub struct Require;
@@ -26,6 +29,9 @@ pub struct Settings {
     /// What is put after the reason, such as where the rule is explained.
     #[serde(default)]
     hint: String,
+    /// Containers that may lack them for a while.
+    #[serde(default)]
+    exceptions: Exceptions,
 }
 
 /// What a label may be; by default anything that is not blank.
@@ -42,7 +48,7 @@ struct Wanted {
     optional: bool,
 }
 
-impl Policy for Require {
+impl Stage for Require {
     type Settings = Settings;
 
     fn describe() -> Description {
@@ -50,7 +56,7 @@ impl Policy for Require {
     }
 
     fn validate(settings: &Settings) -> Vec<String> {
-        let mut faults = Vec::new();
+        let mut faults = settings.exceptions.faults(now());
         if settings.labels.is_empty() {
             faults.push("labels: there is none, so that nothing would be required".into());
         }
@@ -65,13 +71,29 @@ impl Policy for Require {
         faults
     }
 
-    fn apply(settings: &Settings, facts: Facts, _service: &mut Service) -> Result<(), Veto> {
-        let faults: Vec<String> = settings
-            .labels
-            .iter()
-            .filter_map(|(key, wanted)| wanted.fault(key, facts.container))
-            .collect();
-        match (faults.is_empty(), settings.hint.trim()) {
+    fn process(
+        settings: &Settings,
+        container: &Container,
+        _host: &HostFacts,
+        services: Vec<Service>,
+    ) -> Result<Outcome, String> {
+        let judged = settings.judge(container);
+        if let Err(Veto(reason)) = &judged
+            && let Some(exception) =
+                settings.exceptions.lifting(now(), |key| container.label(key))?
+        {
+            logging::info(exception.note(reason));
+            return Ok(Outcome::keep_all(services.len()));
+        }
+        Ok(Outcome::apply(services, |_| judged.clone()))
+    }
+}
+
+impl Settings {
+    fn judge(&self, container: &Container) -> Result<(), Veto> {
+        let faults: Vec<String> =
+            self.labels.iter().filter_map(|(key, wanted)| wanted.fault(key, container)).collect();
+        match (faults.is_empty(), self.hint.trim()) {
             (true, _) => Ok(()),
             (false, "") => Err(Veto(faults.join("; "))),
             (false, hint) => Err(Veto(format!("{} ({hint})", faults.join("; ")))),

@@ -2,6 +2,7 @@
 //! and what is expected of it.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     sync::Arc,
@@ -20,7 +21,12 @@ use super::{
     trial::{self, Start, Trial},
     workbench::{Unusable, Workbench},
 };
-use crate::{config::Grant, pipeline::Stage, stages::plugin::LoadError};
+use crate::{
+    config::Grant,
+    model::host::{Agent, Engine, Host},
+    pipeline::Stage,
+    stages::plugin::LoadError,
+};
 
 /// The folder of the cases within a project.
 pub(super) const FOLDER: &str = "cases";
@@ -44,6 +50,44 @@ struct Conditions {
     start: Start,
     host: HostArgs,
     grant: Grant,
+    agent: Option<AgentConditions>,
+    engine: Option<EngineConditions>,
+}
+
+/// The agent that a stage of the contract's draft is shown.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+struct AgentConditions {
+    node: String,
+    datacenter: String,
+    version: String,
+    node_meta: BTreeMap<String, String>,
+}
+
+/// The container engine that it is shown.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct EngineConditions {
+    kind: String,
+    version: String,
+}
+
+impl Conditions {
+    /// The host of the case.
+    fn host(&self) -> Host {
+        let agent = self.agent.clone();
+        let engine = self.engine.clone();
+        Host {
+            agent: agent.map(|AgentConditions { node, datacenter, version, node_meta }| Agent {
+                node,
+                datacenter,
+                version,
+                node_meta,
+            }),
+            engine: engine.map(|EngineConditions { kind, version }| Engine { kind, version }),
+            ..self.host.host()
+        }
+    }
 }
 
 /// How a case went.
@@ -132,7 +176,7 @@ impl Case {
             Err(unusable) => return Err(unusable.into()),
         };
         let called = Arc::clone(&stage) as Arc<dyn Stage>;
-        let host = conditions.host.host();
+        let host = conditions.host();
         let trial = Trial::of(called, &container, &host, conditions.start).await?;
         let stats = stage.stats();
         *time = (stats.calls > 0).then_some(stats.time.max);
@@ -223,12 +267,17 @@ mod tests {
         let (_folder, own) = case(&[(
             "case.toml",
             "start = 'candidates'\nsettings = { label = 'own' }\n[host]\nhostname = 'h'\n\
-             [grant]\nclock = true\n",
+             [grant]\nclock = true\n[agent]\nnode = 'n'\nnode-meta = { rack = 'r7' }\n\
+             [engine]\nkind = 'podman'\n",
         )]);
         let conditions = own.conditions().expect("it is right");
         assert_eq!(own.settings(&conditions).expect("settings"), r#"{"label":"own"}"#);
         assert!(conditions.grant.clock && conditions.start == Start::Candidates);
-        assert_eq!(conditions.host.host().hostname, "h");
+        let host = conditions.host();
+        assert_eq!(host.hostname, "h");
+        let agent = host.agent.expect("an agent");
+        assert_eq!((agent.node.as_str(), agent.node_meta["rack"].as_str()), ("n", "r7"));
+        assert_eq!(host.engine.map(|engine| engine.kind).as_deref(), Some("podman"));
 
         let (_folder, wrong) = case(&[("case.toml", "setings = {}\n")]);
         let failure = wrong.conditions().expect_err("the key is misspelt");

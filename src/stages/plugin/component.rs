@@ -65,7 +65,8 @@ impl ComponentStage {
             return Err(failed("grant.kv: there is no Consul whose KV store could be read".into()));
         }
         let contract = imports.version.number();
-        let identity = Identity { digest, contract, ..Identity::default() };
+        let draft = imports.version.is_draft();
+        let identity = Identity { digest, contract, draft, ..Identity::default() };
         let mut stage = Self {
             name,
             settings: settings.into(),
@@ -94,6 +95,7 @@ impl ComponentStage {
             name: one_line(&description.name),
             version: one_line(&description.version),
             contract: self.identity.contract,
+            draft: self.identity.draft,
             summary: one_line(&description.summary),
             digest: std::mem::take(&mut self.identity.digest),
             settings_schema: description.settings_schema,

@@ -1,0 +1,230 @@
+//! Sidecars of Consul's mesh by labels: a service with the label gets a second one beside it, of the
+//! kind `connect-proxy`, at the port that the label names.
+//!
+//! ```text
+//! connect.sidecar=21000            the port at which the sidecar listens
+//! connect.upstreams=db:5432,search:9200:dc2
+//! connect.protocol=http
+//! connect.native=true              it needs no sidecar
+//! ```
+//!
+//! Of a container with several services `connect.<port>.sidecar` and the like are for the
+//! service of that port of the container.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use wharfinger_draft::{
+    AliasCheck, Attribute, Check, CheckKind, Container, Decision, Outcome, Proxy, Service, Stage,
+    Upstream, Verdict, keep, label,
+};
+
+/// The stage.
+pub struct Connect;
+
+wharfinger_draft::export!(Connect);
+
+/// What the operator can set.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Settings {
+    /// What the labels begin with.
+    prefix: String,
+    /// The tags that a sidecar has.
+    tags: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { prefix: "connect".into(), tags: Vec::new() }
+    }
+}
+
+impl Stage for Connect {
+    type Settings = Settings;
+
+    fn about() -> [&'static str; 3] {
+        ["connect", env!("CARGO_PKG_VERSION"), "Registers sidecars of Consul's mesh by labels."]
+    }
+
+    fn validate(settings: &Settings) -> Vec<String> {
+        match settings.prefix.trim() {
+            "" => vec!["prefix: it is empty".into()],
+            _ => Vec::new(),
+        }
+    }
+
+    fn process(
+        settings: &Settings,
+        container: &Container,
+        services: Vec<Service>,
+    ) -> Result<Outcome, String> {
+        let alone = services.len() == 1;
+        let mut outcome = Outcome { verdicts: Vec::new(), added: Vec::new() };
+        for service in services {
+            let said = Said { settings, container, port: port_of(&service), alone };
+            match said.sidecar(&service) {
+                Ok(sidecar) => {
+                    outcome.added.extend(sidecar);
+                    outcome.verdicts.push(said.native(service));
+                }
+                // A bad label costs the sidecar, and not the service.
+                Err(fault) => outcome.verdicts.push(keep(vec![fault])),
+            }
+        }
+        Ok(outcome)
+    }
+}
+
+/// The container's port that a service stands for.
+fn port_of(service: &Service) -> u16 {
+    service.origin.as_ref().map_or(service.port, |origin| origin.container_port)
+}
+
+/// What a container's labels say of one of its services.
+struct Said<'a> {
+    settings: &'a Settings,
+    container: &'a Container,
+    port: u16,
+    alone: bool,
+}
+
+impl Said<'_> {
+    fn get(&self, what: &str) -> Option<&str> {
+        let prefix = &self.settings.prefix;
+        let own = label(self.container, &format!("{prefix}.{}.{what}", self.port));
+        let of_all = || label(self.container, &format!("{prefix}.{what}"));
+        own.or_else(|| if self.alone { of_all() } else { None })
+            .map(str::trim)
+            .filter(|value| !value.is_empty())
+    }
+
+    /// The service, which may speak the mesh's protocol itself.
+    fn native(&self, mut service: Service) -> Verdict {
+        if self.get("native") != Some("true") || service.connect_native {
+            return keep(Vec::new());
+        }
+        service.connect_native = true;
+        Verdict { decision: Decision::Replace(service), notes: Vec::new() }
+    }
+
+    fn sidecar(&self, service: &Service) -> Result<Option<Service>, String> {
+        let Some(port) = self.get("sidecar") else { return Ok(None) };
+        if !service.kind.is_empty() {
+            return Err(format!("{}: a {} has no sidecar", service.id, service.kind));
+        }
+        let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(|| {
+            format!("{}: label sidecar: {port:?} is no port; it has no sidecar", service.id)
+        })?;
+        let pair = |key: &str, value: &str| Attribute { key: key.into(), value: value.into() };
+        let config = self.get("protocol").map(|protocol| pair("protocol", &quoted(protocol)));
+        let upstreams = self.get("upstreams").unwrap_or_default();
+        let upstreams: Result<Vec<_>, _> = upstreams
+            .split(',')
+            .map(str::trim)
+            .filter(|one| !one.is_empty())
+            .map(upstream)
+            .collect();
+        let upstreams = upstreams.map_err(|fault| format!("{}: {fault}", service.id))?;
+        let proxy = Proxy {
+            destination_service_name: service.name.clone(),
+            destination_service_id: Some(service.id.clone()),
+            local_service_address: Some(service.address.clone()).filter(|at| !at.is_empty()),
+            local_service_port: Some(service.port).filter(|port| *port > 0),
+            upstreams,
+            config: config.into_iter().collect(),
+            definition: Vec::new(),
+        };
+        let alias = AliasCheck { node: None, service: Some(service.id.clone()) };
+        Ok(Some(Service {
+            id: format!("{}-sidecar-proxy", service.id),
+            name: format!("{}-sidecar-proxy", service.name),
+            port,
+            tags: self.settings.tags.clone(),
+            checks: vec![check(CheckKind::Alias(alias))],
+            origin: None,
+            ports: Vec::new(),
+            locality: service.locality.clone(),
+            socket_path: None,
+            kind: "connect-proxy".into(),
+            proxy: Some(proxy),
+            connect_native: false,
+            definition: Vec::new(),
+            attributes: Vec::new(),
+            meta: Vec::new(),
+            tagged_addresses: Vec::new(),
+            weights: None,
+            enable_tag_override: false,
+            address: service.address.clone(),
+            protocol: service.protocol,
+        }))
+    }
+}
+
+/// `name:port`, or `name:port:datacenter`.
+fn upstream(text: &str) -> Result<Upstream, String> {
+    let fault = || format!("label upstreams: {text:?} is not like db:5432; it has no sidecar");
+    let mut parts = text.split(':').map(str::trim);
+    let (name, port) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let datacenter = parts.next().map(String::from);
+    let port: u16 = port.parse().map_err(|_| fault())?;
+    let empty = name.is_empty() || port == 0 || datacenter.as_deref() == Some("");
+    if empty || parts.next().is_some() {
+        return Err(fault());
+    }
+    Ok(Upstream {
+        destination_name: name.into(),
+        datacenter,
+        local_bind_address: None,
+        local_bind_port: port,
+        definition: Vec::new(),
+    })
+}
+
+/// A text in JSON.
+fn quoted(text: &str) -> String {
+    let mut json = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => json.extend(['\\', c]),
+            c if c.is_control() => {}
+            c => json.push(c),
+        }
+    }
+    json + "\""
+}
+
+/// It is as the service that it stands before.
+fn check(kind: CheckKind) -> Check {
+    Check {
+        id: None,
+        name: None,
+        notes: None,
+        kind,
+        interval: None,
+        timeout: None,
+        initial_status: None,
+        deregister_after: None,
+        success_before_passing: None,
+        failures_before_critical: None,
+        attributes: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upstream_is_a_name_and_a_port() {
+        let parts = |text: &str| {
+            let one = upstream(text).ok()?;
+            Some((one.destination_name, one.local_bind_port, one.datacenter))
+        };
+        assert_eq!(parts("db:5432"), Some(("db".into(), 5432, None)));
+        assert_eq!(parts("db : 5432 : dc2"), Some(("db".into(), 5432, Some("dc2".into()))));
+        for text in ["db", "db:", ":1", "db:0", "db:x", "db:1:", "db:1:a:b", "db:70000"] {
+            assert_eq!(parts(text), None, "{text:?}");
+        }
+        assert_eq!(quoted("a\"b\\\n"), "\"a\\\"b\\\\\"");
+    }
+}
