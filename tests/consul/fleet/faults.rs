@@ -4,7 +4,7 @@ use super::*;
 use crate::common::proxy::Mode;
 
 /// Whether the stories are to be told.
-fn asked() -> bool {
+pub(super) fn asked() -> bool {
     let asked = std::env::var_os("WHARFINGER_FLEET_FAULTS").is_some();
     if !asked {
         eprintln!("not told: WHARFINGER_FLEET_FAULTS=1 has the stories of faults told");
