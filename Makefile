@@ -15,12 +15,17 @@ QUICK := $(or $(CARGO_TARGET_DIR),target)/quick/wharfinger
 # real daemons, and the image.
 SHIPPED_TESTS := e2e:: live:: image::
 
-SH_SCRIPTS := plugins/build.sh $(wildcard plugins/examples/*.sh plugins/examples/*/*.sh tests/env/*.sh tests/common/*.sh)
+# The policies that packages and the image bring along.
+LIBRARY := allow checks dns_safe environment naming require tags traefik
+# What makes packages of it, in a private place.
+PACKAGERS := $(or $(WHARFINGER_CACHE),target/test-env)/cargo/bin
+
+SH_SCRIPTS := plugins/build.sh packaging/check.sh packaging/contents.sh $(wildcard plugins/examples/*.sh plugins/examples/*/*.sh tests/env/*.sh tests/common/*.sh)
 BASH_SCRIPTS := .ci/run $(wildcard tests/demo/*.sh)
 
 # Cargo uses all processors by itself.
 .NOTPARALLEL:
-.PHONY: help build plugins reference dist image demo check test page pictures bench sim fuzz fuzz-gate lint clean
+.PHONY: help build plugins reference dist image deb rpm packages-check package-contents packagers demo check test page pictures bench sim fuzz fuzz-gate lint clean
 .PHONY: quick environment components check-format check-scripts check-clippy check-clippy-daemon
 .PHONY: check-clippy-plugins test-unit test-plugins test-daemon test-docker test-shipped
 
@@ -61,6 +66,25 @@ dist: ## Build the daemon as it is shipped, dist/wharfinger
 
 image: ## Build the Docker image (IMAGE=wharfinger, DOCKER=docker); uses dist/wharfinger if there is one
 	$(DOCKER) build -t $(IMAGE) $(IMAGE_ARGS) .
+
+deb: package-contents packagers ## Build the Debian package, dist/wharfinger_*.deb
+	PATH="$(abspath $(PACKAGERS)):$$PATH" $(CARGO) deb --no-build --no-strip --locked --output dist/
+
+rpm: package-contents packagers ## Build the RPM package, dist/wharfinger-*.rpm
+	PATH="$(abspath $(PACKAGERS)):$$PATH" $(CARGO) generate-rpm --output dist/
+
+packages-check: deb rpm ## Install the packages into roots of their own, and look at them
+	tests/env/install.sh packages
+	packaging/check.sh
+
+# The man pages are made by a test, so that nothing is shipped that makes them.
+package-contents: dist components
+	rm -rf target/packaging/man
+	WHARFINGER_MAN=$(abspath target/packaging/man) $(CARGO) test --release --locked --lib man::
+	packaging/contents.sh $(LIBRARY)
+
+packagers:
+	tests/env/install.sh packagers
 
 demo: ## Show the daemon at work, with a Docker daemon and a Consul agent of its own
 	@tests/demo/prepare.sh

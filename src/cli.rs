@@ -183,4 +183,6 @@ fn checked(args: &RunArgs) -> Result<(), String> {
 }
 
 #[cfg(test)]
+mod man;
+#[cfg(test)]
 mod tests;

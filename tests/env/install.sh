@@ -1,9 +1,11 @@
 #!/bin/sh
 # Installs what the build and the tests need and the machine lacks.
 #
-#   tests/env/install.sh [build] [docker] [podman] [consul] [wasm] [languages] [prometheus] [policy] [page] [fleet]
+#   tests/env/install.sh [build] [docker] [podman] [consul] [wasm] [languages] [prometheus] [policy] [page]
+#   tests/env/install.sh fleet packagers packages
 #
-# Without arguments it sees to all of them but the last. What is there already is left as it
+# Without arguments it sees to all of the first line; the second line's are for the stories of a fleet's faults, and for
+# packages and their check. What is there already is left as it
 # is, so that running it again costs nothing.
 set -eu
 
@@ -257,10 +259,38 @@ install_page() {
     fi
 }
 
+# cargo_program NAME VERSION: a program of Cargo's in a root of its own. It is not optimised much: it runs for a second.
+cargo_program() {
+    "$cache/cargo/bin/$1" --version >/dev/null 2>&1 && return 0
+    say "building $1 $2"
+    CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_DEBUG=0 \
+        cargo install --quiet --locked --root "$cache/cargo" "$1@$2" >&2 || fail "$1 could not be built"
+}
+
+install_packagers() {
+    cargo_program cargo-deb 3.8.0
+    cargo_program cargo-generate-rpm 0.21.1
+    # It tells which libraries the program needs.
+    have dpkg-shlibdeps || install_packages packagers dpkg-dev
+}
+
+install_packages_check() {
+    missing=
+    have lintian || missing="$missing lintian"
+    have debootstrap || missing="$missing debootstrap"
+    have rpm || missing="$missing rpm"
+    { have rpm2cpio && have cpio; } || missing="$missing rpm2cpio cpio"
+    have systemd-analyze || missing="$missing systemd"
+    # shellcheck disable=SC2086 # a list of package names
+    [ -z "$missing" ] || install_packages packages $missing
+}
+
 [ $# -gt 0 ] || set -- build docker podman consul wasm languages prometheus policy page
 for component; do
     case $component in
     build | docker | podman | consul | wasm | languages | prometheus | policy | page | fleet) "install_$component" ;;
-    *) fail "unknown component '$component'; known are: build docker podman consul wasm languages prometheus policy page fleet" ;;
+    packagers) install_packagers ;;
+    packages) install_packages_check ;;
+    *) fail "unknown component '$component'; known are: build docker podman consul wasm languages prometheus policy page fleet packagers packages" ;;
     esac
 done

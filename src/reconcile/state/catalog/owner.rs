@@ -216,9 +216,9 @@ impl Catalog {
     }
 
     pub(super) fn is_ours(&self, entry: &Entry) -> bool {
-        let owner = self.provenance.owner(&entry.registered);
-        let ours = matches!(owner, Owner::Ours(_) | Owner::Host);
-        entry.written.is_some() || (ours && !self.is_other_engines(&entry.registered))
+        let ours =
+            || matches!(self.provenance.owner(&entry.registered), Owner::Ours(_) | Owner::Host);
+        entry.written.is_some() || (ours() && !self.is_other_engines(&entry.registered))
     }
 
     /// Services by which it can be told whether the registry has forgotten what it
