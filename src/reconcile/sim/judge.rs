@@ -182,6 +182,9 @@ impl Sim {
         let (mut of, mut gone) = (0, 0);
         for entry in ours {
             let container = self.world.containers.get(entry.container.as_ref()?)?;
+            if self.is_neighbours(entry) {
+                return None;
+            }
             if !container.state.is_running() || retires(&entry.service) {
                 return None;
             }

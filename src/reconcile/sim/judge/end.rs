@@ -64,7 +64,7 @@ impl Sim {
                 None => faults.push(format!("{id} is missing")),
                 Some(entry) if entry.writer.is_another() => {}
                 // Whoever failed and keeps its services keeps their IDs.
-                Some(entry) if self.is_kept(entry) => {}
+                Some(entry) if self.is_kept(entry) || self.is_neighbours(entry) => {}
                 Some(entry) if candidates.iter().any(|one| same(one, &entry.service)) => {}
                 Some(entry) => {
                     faults.push(format!("{id} is {:?}, not one of {candidates:?}", entry.service))

@@ -190,17 +190,17 @@ impl Catalog {
         for (id, registered) in read {
             let known = self.slots.get(id);
             let certain = known.is_none_or(|slot| !slot.is_uncertain());
-            if known.is_some_and(|slot| slot.is_newer())
-                || (certain && self.registered(id) == Some(registered))
-            {
+            let same = self.registered(id) == Some(registered);
+            if known.is_some_and(|slot| slot.is_newer()) || (certain && same) {
                 continue;
             }
             let fields = self.written(id).map(|written| differences(written, registered));
             if let Some(fields) = fields.filter(|fields| !fields.is_empty() && certain) {
                 changed.push((id.clone(), fields));
             }
-            if self.begun {
-                // Whoever changes it lives.
+            if self.begun && !same {
+                // Whoever changes it lives. What a write of this daemon's own left as it was, nobody
+                // has changed.
                 self.former.remove(id);
             }
             let now = self.clock;

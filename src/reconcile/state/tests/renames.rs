@@ -139,6 +139,16 @@ fn what_was_there_under_a_former_name_is_renamed_and_what_comes_later_is_not() {
     assert_eq!(done(&mut catalog, &own), ["+h:c:80", "!fixed"]);
     assert_eq!(catalog.former_name("old:c:80"), None);
 
+    // A removal of which nobody knows what came of it, and which came to nothing, is this
+    // daemon's own doing.
+    let (mut catalog, there) = of_engines(&[("old:c:80", "old", "here")]);
+    read(&mut catalog, &there);
+    assert_eq!(done(&mut catalog, &own[..1]), ["+h:c:80", "-old:c:80 after 1"]);
+    catalog.begin_write("old:c:80", &container(1), None);
+    catalog.lose_write("old:c:80");
+    read(&mut catalog, &there);
+    assert_eq!(done(&mut catalog, &own[..1]), ["+h:c:80", "-old:c:80 after 1"]);
+
     // What nothing takes the place of may be a second daemon's; the same ID but for the
     // host's name is the same service, wherever it is now.
     let (mut catalog, there) =
