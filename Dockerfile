@@ -1,7 +1,9 @@
-# Builds the image of Wharfinger: the program, its libraries and nothing else.
+# Builds the image of Wharfinger: the program, its libraries, the library of policies and nothing else.
 #
-#   docker build -t wharfinger .
+#   make image
 #   docker run -v /var/run/docker.sock:/tmp/docker.sock wharfinger ...
+#
+# For another kind of processor: make image IMAGE_ARGS="--platform linux/arm64".
 #
 # Neither image needs to come from a registry: give the names of local ones.
 ARG BUILD_IMAGE=rust:1.95-bookworm
@@ -11,9 +13,12 @@ FROM ${BUILD_IMAGE} AS build
 WORKDIR /src
 COPY . .
 
-# A binary that was built outside is taken as it is: it has to be linked with the
-# C library of BUILD_IMAGE or an older one.
-RUN test -x dist/wharfinger || make dist
+# A binary that was built outside is taken as it is if it runs here: it has to be of
+# this kind of processor, and linked with the C library of BUILD_IMAGE or an older one.
+RUN if test -x dist/wharfinger && dist/wharfinger --version; then :; else rm -f dist/wharfinger && make dist; fi
+
+# Policies are the same for every kind of processor; `make image` has put them there.
+RUN ls dist/plugins/*.wasm >/dev/null 2>&1 || echo 'dist/plugins has no policies: the image has none (make image)'
 
 RUN command -v setcap >/dev/null \
     || { apt-get update && apt-get install -y --no-install-recommends libcap2-bin; }
@@ -22,6 +27,8 @@ RUN set -eu; \
     umask 022; \
     mkdir -p /rootfs/bin /rootfs/etc/ssl/certs /rootfs/tmp; \
     chmod 1777 /rootfs/tmp; \
+    mkdir -p /rootfs/usr/share/wharfinger; \
+    if [ -d dist/plugins ]; then cp -r dist/plugins /rootfs/usr/share/wharfinger/plugins; fi; \
     cp dist/wharfinger /rootfs/bin/wharfinger; \
     chmod 755 /rootfs/bin/wharfinger; \
     # The loader and the shared libraries, each where the loader looks for it; a

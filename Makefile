@@ -16,7 +16,7 @@ QUICK := $(or $(CARGO_TARGET_DIR),target)/quick/wharfinger
 SHIPPED_TESTS := e2e:: live:: image::
 
 # The policies that packages and the image bring along.
-LIBRARY := allow checks dns_safe environment naming require tags traefik
+LIBRARY := allow checks connect dns_safe environment expire hardened naming require tags traefik
 # What makes packages of it, in a private place.
 PACKAGERS := $(or $(WHARFINGER_CACHE),target/test-env)/cargo/bin
 
@@ -64,7 +64,9 @@ dist: ## Build the daemon as it is shipped, dist/wharfinger
 	$(CARGO) build --profile bench --locked
 	@install -D -m 755 $(BINARY) dist/wharfinger.new && mv dist/wharfinger.new dist/wharfinger
 
-image: ## Build the Docker image (IMAGE=wharfinger, DOCKER=docker); uses dist/wharfinger if there is one
+image: components ## Build the Docker image (IMAGE=wharfinger, DOCKER=docker, IMAGE_ARGS); uses dist/wharfinger if there is one
+	@rm -rf dist/plugins && mkdir -p dist/plugins
+	cp $(LIBRARY:%=plugins/dist/wharfinger_%.wasm) dist/plugins/
 	$(DOCKER) build -t $(IMAGE) $(IMAGE_ARGS) .
 
 deb: package-contents packagers ## Build the Debian package, dist/wharfinger_*.deb

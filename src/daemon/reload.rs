@@ -294,10 +294,14 @@ impl Reload {
 
     /// Whether the containers of this host can be judged by a pipeline as well as by the one in
     /// force. Where that cannot be foretold a file's is not known to be worse; a policy waits. And
-    /// a policy is not taken if the guard would hold what it takes out.
+    /// a policy is not taken if the guard would hold what it takes out; of that, each service
+    /// counts: many small hosts take the same one.
     async fn try_out(&self, pipeline: &Pipeline, policy: bool) -> Result<(), Untried> {
         let stopped = |_| Untried::Unforeseen("the daemon is stopping".into());
         let rehearsal = self.handle.rehearsal().await.map_err(stopped)?;
+        if policy {
+            rehearsal.guard_each();
+        }
         let foreseen = async {
             let before = rehearsal.forecast().await?;
             rehearsal.replace_pipeline(pipeline.clone());

@@ -107,6 +107,11 @@ impl Rehearsal {
         self.shared.replace_pipeline(pipeline);
     }
 
+    /// From now on the bulk guard holds by the share alone, however few services a host has.
+    pub fn guard_each(&self) {
+        self.shared.state().guard.count_each();
+    }
+
     /// What would be done now, after what was said before. The log is silent
     /// meanwhile: what the loop says of its deeds would not be true.
     ///

@@ -1,13 +1,19 @@
 //! The walkthrough that registrator's users know, with the image that the
 //! Dockerfile builds.
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    path::Path,
+    process::Command,
+    time::Duration,
+};
 
 use crate::common::{
     consul::{self, Consul},
     daemon,
     dockerd::Dockerd,
-    ports, root,
+    plugin, ports, root,
     wait::until,
 };
 
@@ -40,6 +46,7 @@ pub(crate) fn build(docker: &Dockerd) {
     put(&root().join("Dockerfile"), "Dockerfile");
     put(&root().join(".dockerignore"), ".dockerignore");
     put(daemon::Daemon::binary(), "dist/wharfinger");
+    put(&plugin("require"), "dist/plugins/wharfinger_require.wasm");
     let build = docker
         .docker(&["build", "--build-arg", "BUILD_IMAGE=wharfinger-build-base", "-t", IMAGE])
         .arg(context.path())
@@ -144,4 +151,63 @@ async fn the_image_takes_the_place_of_registrators() {
     let code = docker.run(&["inspect", "-f", "{{.State.ExitCode}}", "registrator"]);
     assert_eq!(code.trim(), "0");
     assert_eq!(entry("myimage").await["ServiceID"], "box-reg:plain:80");
+    docker.run(&["rm", "-f", "plain"]);
+
+    // With nothing that it could write to, no capability and the socket's group; and the image's
+    // own policy in force.
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("wharfinger.toml");
+    let policy = "[[pipeline]]\nname = 'registrator'\nbuiltin = 'registrator'\n\
+                  [[pipeline]]\nname = 'owner'\n\
+                  file = '/usr/share/wharfinger/plugins/wharfinger_require.wasm'\n\
+                  settings = { labels = { owner = {} } }\n";
+    fs::write(&file, policy).expect("it is written");
+    let readable = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
+    };
+    readable(folder.path(), 0o755);
+    readable(&file, 0o644);
+    let group = fs::metadata(docker.socket()).expect("a socket").gid().to_string();
+    let configuration = format!("{}:/etc/wharfinger:ro", folder.path().display());
+    docker.run(&["rm", "registrator"]);
+    docker.run(&[
+        "run",
+        "-d",
+        "--name",
+        "registrator",
+        "-h",
+        "box-reg",
+        "--read-only",
+        "--tmpfs",
+        "/run/wharfinger:uid=65532,mode=0700",
+        "--tmpfs",
+        "/.cache:uid=65532,mode=0700",
+        "--cap-drop",
+        "ALL",
+        "--security-opt",
+        "no-new-privileges",
+        "--group-add",
+        &group,
+        "-v",
+        &socket,
+        "-v",
+        &configuration,
+        IMAGE,
+        "--config",
+        "/etc/wharfinger/wharfinger.toml",
+        "-ip",
+        EXTERNAL,
+        &uri,
+    ]);
+    docker.run(&["run", "-d", "--name", "nobodys", "-p", &other, image]);
+    docker.run(&["run", "-d", "--name", "anns", "-l", "owner=ann", "-p", &publish, image]);
+    until(SOON, "only what has an owner", async || {
+        let all = consul.catalog_service("myimage").await;
+        let ids: Vec<_> = all.iter().map(|one| one["ServiceID"].clone()).collect();
+        let logs = || docker.docker(&["logs", "registrator"]).output();
+        if ids == ["box-reg:anns:80"] { Ok(()) } else { Err(format!("{ids:?} {:?}", logs())) }
+    })
+    .await;
+    let health = ["exec", "registrator", "/bin/wharfinger", "health", "--live"];
+    docker.run(&health);
 }

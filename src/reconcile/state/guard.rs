@@ -32,7 +32,7 @@ pub struct GuardLimits {
     /// The percentage of the host's services that may go without confirmation.
     #[cfg_attr(test, schemars(range(max = 100), extend("x-unit" = "percent")))]
     pub share: u8,
-    /// Fewer services than this may always go.
+    /// Fewer services than this may always go, but not by a policy that is taken from elsewhere.
     pub least: usize,
     /// The percentage of the containers with services on which a changed pipeline may fail where
     /// the one in force does not, and take its place all the same.
@@ -138,6 +138,11 @@ impl Guard {
             services: 0,
             before: None,
         }
+    }
+
+    /// From now on no number of services is too small to be held.
+    pub(in crate::reconcile) fn count_each(&mut self) {
+        self.limits.least = 1;
     }
 
     /// Something has changed that may change everything. A confirmation was for

@@ -121,7 +121,6 @@ impl Fleet {
         let text = format!(
             "[policy]\nsource = {SOURCE:?}\nstore = 'store'\nplain-http = true\n\
              [listen]\naddress = '127.0.0.1:0'\n\
-             [guard]\nleast = 1\n\
              [policy.trust]\nkeys = [{{ name = 'ops', file = {key:?} }}]\n"
         );
         let file = folder.join("wharfinger.toml");
