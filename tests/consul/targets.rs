@@ -122,7 +122,7 @@ async fn redirect(settings: &str) -> (Lab, Daemon) {
 async fn the_agent_reads_nothing_by_a_redirect_where_none_is_to_be_followed() {
     let (lab, daemon) = redirect("check-redirects = 'none'").await;
     // This agent is older than the field.
-    daemon.wait_for_log("the fields of its checks that the agent may not know", SOON).await;
+    daemon.wait_for_log("the fields that the agent may not know", SOON).await;
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(4) {
         let checks = format!("{:?}", lab.consul.checks().await);

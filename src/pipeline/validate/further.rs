@@ -126,7 +126,7 @@ fn socket(path: &str) -> Fault {
 /// What Consul asks of a proxy and a gateway.
 fn mesh(service: &Service, proxy: Option<&Proxy>) -> Fault {
     let kind = service.further.kind.as_str();
-    if kind != "" && service.port == 0 && service.further.socket_path.is_none() {
+    if !kind.is_empty() && service.port == 0 && service.further.socket_path.is_none() {
         return Err(format!("a {kind} needs a port or a socket"));
     }
     let Some(proxy) = proxy else {

@@ -32,7 +32,7 @@ pub(in crate::reconcile) enum Write {
         changes: Vec<FieldChange>,
     },
     Deregister {
-        was: Registered,
+        was: Box<Registered>,
     },
     Maintenance {
         id: String,
@@ -147,7 +147,7 @@ impl Registry for DryRun {
         let mut state = lock(&self.state);
         state.written.remove(id);
         if let Some(was) = state.now.remove(id) {
-            state.writes.push(Write::Deregister { was });
+            state.writes.push(Write::Deregister { was: Box::new(was) });
         }
         Ok(())
     }

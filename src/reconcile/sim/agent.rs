@@ -219,6 +219,9 @@ impl Client {
                 if given_up && write.registers() {
                     sim.agent.unknown.insert(id.clone());
                 }
+                if matches!(write, Write::Deregister(_)) {
+                    sim.has_gone(&id);
+                }
                 sim.agent.carry_out(write);
             }
             if course.crash && !sim.quiet {

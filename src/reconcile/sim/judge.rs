@@ -48,8 +48,8 @@ pub(super) struct Judge {
     tried: BTreeSet<String>,
     /// What is being written.
     sent: Vec<String>,
-    /// What the first read showed.
-    first: Option<BTreeSet<String>>,
+    /// What the first read showed of the engine of that time, as far as it was there ever since.
+    first: Option<BTreeMap<String, Service>>,
     /// When the last write of an ID was answered.
     answered: BTreeMap<String, Instant>,
 }
@@ -241,7 +241,30 @@ impl Sim {
 
     /// The daemon has read what is registered, perhaps for the first time.
     pub(super) fn begins_with(&mut self, seen: &BTreeMap<String, Entry>) {
-        self.judge.first.get_or_insert_with(|| seen.keys().cloned().collect());
+        if let Some(first) = &mut self.judge.first {
+            first.retain(|id, service| seen.get(id).is_some_and(|entry| entry.service == *service));
+            return;
+        }
+        let engine = self.daemon.as_ref().and_then(|daemon| daemon.probe.engine());
+        let engine = self.mark_of(engine.as_deref());
+        let of_it =
+            seen.iter().filter(|(_, one)| one.service.meta.get(META_ENGINE) == engine.as_ref());
+        let first = of_it.map(|(id, entry)| (id.clone(), entry.service.clone())).collect();
+        self.judge.first = Some(first);
+    }
+
+    /// What services of an engine are marked with.
+    fn mark_of(&self, engine: Option<&str>) -> Option<String> {
+        let mut marks = Provenance::new(self.host, true);
+        marks.set_engine(engine);
+        marks.engine
+    }
+
+    /// A service was taken out: what comes under its ID from now on is another one.
+    pub(super) fn has_gone(&mut self, id: &str) {
+        if let Some(first) = &mut self.judge.first {
+            first.remove(id);
+        }
     }
 
     /// Whether a service has another name of this host and may be a second daemon's: it was not
@@ -249,12 +272,13 @@ impl Sim {
     /// offers nothing in its place.
     fn is_neighbours(&self, entry: &Entry) -> bool {
         let meta = &entry.service.meta;
-        let mut marks = Provenance::new(self.host, true);
-        marks.set_engine(self.engine().as_deref());
         let first = self.judge.first.as_ref();
+        let same = |first: &BTreeMap<String, Service>| {
+            first.get(&entry.service.id) == Some(&entry.service)
+        };
         meta.get(META_HOST).is_some_and(|host| host != self.host)
-            && (meta.get(META_ENGINE) != marks.engine.as_ref()
-                || first.is_none_or(|first| !first.contains(&entry.service.id))
+            && (meta.get(META_ENGINE) != self.mark_of(self.engine().as_deref()).as_ref()
+                || !first.is_some_and(same)
                 || self.has_no_successor(entry))
     }
 

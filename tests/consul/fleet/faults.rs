@@ -82,8 +82,8 @@ async fn an_agent_that_is_cut_off_is_waited_for() {
     let second = fleet.bundle(2, "owner");
     // One that has hosts of a wave in the middle, and is not the operator's.
     let agents = fleet.cluster.read().await.agents();
-    let cut = fleet.of_wave(1).into_iter().chain(fleet.of_wave(2)).map(|n| n % agents);
-    let cut = cut.filter(|n| *n != 0).next().expect("an agent");
+    let mut cut = fleet.of_wave(1).into_iter().chain(fleet.of_wave(2)).map(|n| n % agents);
+    let cut = cut.find(|n| *n != 0).expect("an agent");
     fleet.cluster.write().await.signal_agent(cut, "STOP");
     fleet.begin(&second, WAVES, &["--replace", "--halt-when", "refused > 0"]).await;
     let mine = |n: usize| n % agents == cut;
@@ -221,6 +221,13 @@ async fn of_two_operators_one_is_followed_everywhere() {
     }
     let _one = ONE.lock().await;
     let fleet = usual().await;
+    // Nobody starts one while another one is under way.
+    let all = format!("{0} of {0} hosts have it", size());
+    until(SOON, "the first rollout is over", async || {
+        let (code, text) = fleet.rollout("status").await;
+        if text.contains(&all) { Ok(()) } else { Err(format!("{code:?} {text}")) }
+    })
+    .await;
     let [second, third] = [2, 3].map(|number| fleet.bundle(number, "owner"));
     let file = |bundle: &wharfinger::policy::Bundle| {
         fleet.bundles.at(&format!("{}.bundle", bundle.digest.hex())).display().to_string()
