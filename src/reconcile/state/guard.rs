@@ -177,7 +177,7 @@ impl Guard {
                     return false;
                 }
                 self.gone += ids.len();
-                if self.limits.confirmed || !self.is_bulk(self.gone) {
+                if self.limits.confirmed || !self.is_bulk(self.gone, self.services) {
                     return false;
                 }
                 self.phase = Phase::Held;
@@ -245,9 +245,18 @@ impl Guard {
     }
 
     fn retain_what_was_there(&self, ids: &mut Vec<String>) {
-        if let Some(before) = &self.before {
-            ids.retain(|id| before.contains(id));
-        }
+        ids.retain(|id| self.was_there(id));
+    }
+
+    fn was_there(&self, id: &str) -> bool {
+        self.before.as_ref().is_none_or(|before| before.contains(id))
+    }
+
+    /// Whether the trial would end with something held if these services went.
+    pub(super) fn would_hold<'a>(&self, ids: impl Iterator<Item = &'a String>) -> bool {
+        let gone = ids.filter(|id| self.was_there(id)).count();
+        let services = self.before.as_ref().map_or(self.services, BTreeSet::len);
+        !self.limits.confirmed && self.is_bulk(gone, services)
     }
 
     /// Whether a trial has begun that was not decided yet.
@@ -283,7 +292,7 @@ impl Guard {
             self.phase = Phase::Open;
             return Some(Verdict::Go(self.release()));
         }
-        let bulk = self.is_bulk(self.gone);
+        let bulk = self.is_bulk(self.gone, self.services);
         let stays = |cause: &Cause| bulk || is_elsewhere(cause);
         if self.waiting.values().all(|(cause, _)| !stays(cause)) {
             self.phase = Phase::Open;
@@ -356,9 +365,9 @@ impl Guard {
         all.into_iter().collect()
     }
 
-    fn is_bulk(&self, gone: usize) -> bool {
-        gone >= self.limits.least.max(1)
-            && gone * 100 > self.services * usize::from(self.limits.share)
+    fn is_bulk(&self, gone: usize, services: usize) -> bool {
+        let share = usize::from(self.limits.share);
+        gone >= self.limits.least.max(1) && gone * 100 > services * share
     }
 }
 

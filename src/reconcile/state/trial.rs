@@ -67,21 +67,53 @@ impl State {
     }
 
     /// What would go was counted while not all containers were known: what another one wants goes
-    /// from nobody, whichever of the two was looked at first.
+    /// from nobody, whichever of the two was looked at first. So it is counted again as if everything
+    /// were carried out, where names may have gone round in a circle; and only if that is too much,
+    /// those are told apart whose IDs others take that do not wait themselves.
     pub(in crate::reconcile) fn judge_again(&mut self) {
+        let waiting = self.guard.waiting_by_pipeline();
+        for id in &waiting {
+            self.catalog.note_waiting(id, false);
+        }
+        let taken: Vec<_> = waiting.iter().map(|id| self.taken_now(id)).collect();
+        for id in &waiting {
+            self.catalog.note_waiting(id, true);
+        }
         let mut freed = false;
-        for id in self.guard.waiting_by_pipeline() {
-            let concerned = self.catalog.concerned(&id);
-            let taken = self.taken(&id, &plan_for(&self.catalog, &id, &concerned));
-            freed |= self.guard.recount(&id, taken);
-            if !self.guard.is_waiting(&id) {
-                self.catalog.note_waiting(&id, false);
-                self.requeued.insert(id);
+        if !self.guard.would_hold(taken.iter().flatten()) {
+            for (id, taken) in waiting.iter().zip(taken) {
+                freed |= self.recount(id, taken);
+            }
+        }
+        // One that waits no longer takes what it wants, from others that wait no longer for it.
+        loop {
+            let waiting = self.guard.waiting_by_pipeline();
+            for id in &waiting {
+                let taken = self.taken_now(id);
+                freed |= self.recount(id, taken);
+            }
+            if self.guard.waiting_by_pipeline().len() == waiting.len() {
+                break;
             }
         }
         if freed {
             self.requeued.append(&mut self.guard.take_put_off());
         }
+    }
+
+    fn taken_now(&self, id: &ContainerId) -> Vec<String> {
+        let concerned = self.catalog.concerned(id);
+        self.taken(id, &plan_for(&self.catalog, id, &concerned))
+    }
+
+    /// A waiting container takes these out. Whether something waits for it no longer.
+    fn recount(&mut self, id: &ContainerId, taken: Vec<String>) -> bool {
+        let freed = self.guard.recount(id, taken);
+        if !self.guard.is_waiting(id) {
+            self.catalog.note_waiting(id, false);
+            self.requeued.insert(id.clone());
+        }
+        freed
     }
 
     /// Somebody confirms what is held: the containers to be looked at again.
