@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     common::{daemon::Daemon, wait::until},
@@ -59,4 +59,43 @@ async fn what_goes_is_counted_against_what_was_there_and_not_against_what_comes(
         if there == 60 { Ok(()) } else { Err(format!("{there} services")) }
     })
     .await;
+}
+
+/// Containers whose names were passed on while no daemon ran: what one gives up another one takes over,
+/// so that nobody loses a service but the one whose name has no heir.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_are_passed_on_are_no_loss() {
+    let config = format!("guard = {{ share = 20, least = 1 }}\n{PIPELINE}");
+    for (story, of) in [("a circle", 6), ("a chain", 7)] {
+        let lab = Lab::new().await;
+        let tagged = |name: usize, number: usize| {
+            let tag = format!("t{number}");
+            lab.start(&format!("c{name}"), number, &[("SERVICE_TAGS", &tag)]);
+        };
+        (0..6).for_each(|number| tagged(number, number));
+        let mut first = lab.daemon(&[], Some(&config));
+        lab.has(&ids(0..6), SOON).await;
+        assert!(first.terminate().await.success());
+
+        if of == 7 {
+            lab.docker.set("c0", None);
+        }
+        (0..6).for_each(|number| tagged((number + 1) % of, number));
+        let daemon = lab.daemon(&[], Some(&config));
+        until(SOON, format!("the names' new owners, after {story}"), async || {
+            let there = lab.consul.services().await;
+            let named = (0..6).map(|number| (format!("h:c{}:80", (number + 1) % of), number));
+            let wrong: Vec<_> = named
+                .filter(|(id, number)| {
+                    there.get(id).is_none_or(|one| one["Tags"] != json!([format!("t{number}")]))
+                })
+                .collect();
+            match (wrong.is_empty(), there.len()) {
+                (true, 6) => Ok(()),
+                (_, count) => Err(format!("{count} services, wrong: {wrong:?}")),
+            }
+        })
+        .await;
+        assert!(!daemon.log().contains("held:"), "{story}: {}", daemon.log());
+    }
 }
