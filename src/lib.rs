@@ -5,6 +5,7 @@
 //! the map and the invariants.
 
 // The command line and the file say what is wanted, and the parts are built.
+pub mod program;
 pub mod cli;
 pub mod config;
 pub mod daemon;
