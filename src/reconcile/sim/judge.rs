@@ -287,8 +287,14 @@ impl Sim {
         let Some(container) = container.filter(|one| one.state.is_running()) else { return false };
         let old = &entry.service;
         let rest = |id: &str| id.split_once(':').map(|(_, rest)| rest.to_string());
+        // Not where a rival has the ID: then the container has nothing but what it had.
+        let has = |id: &str| {
+            self.agent.entries.get(id).is_none_or(|there| there.container == entry.container)
+        };
         let succeeds = |new: &Service| {
-            (&new.address, new.port) == (&old.address, old.port) || rest(&new.id) == rest(&old.id)
+            let alike = (&new.address, new.port) == (&old.address, old.port)
+                || rest(&new.id) == rest(&old.id);
+            alike && has(&new.id)
         };
         !self.offered(container).iter().any(succeeds)
     }
