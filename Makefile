@@ -126,6 +126,7 @@ sim: ## Simulate the loop in many worlds (SEEDS=10000), or in one and show it (S
 # What is shipped is what is measured. Nothing else should run meanwhile.
 bench: components ## Measure what the daemon takes, beside what it takes at the least (QUICK=1 for a short run)
 	QUICK=$(filter 1,$(QUICK)) $(CARGO) bench --locked --bench figures
+	$(CARGO) bench --locked --bench micro
 
 # The tests feed the loader with the same generator, ten thousand files of one seed.
 fuzz: ## Feed the loader with random and mutated components (FUZZ_SECONDS=600, FUZZ_SEED=the time)

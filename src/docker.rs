@@ -301,6 +301,7 @@ impl Source for Docker {
     async fn engine(&self) -> Result<Option<String>, SourceError> {
         // Podman makes up another identity for each answer. Its data folder tells it
         // from others on the machine.
+        self.renew()?;
         let (first, second) = (self.identity().await?, self.identity().await?);
         Ok(match (first, second) {
             (Some((id, root)), Some(other)) if id == other.0 && root == other.1 => {

@@ -44,6 +44,17 @@ enum Text {
     Escaped,
 }
 
+/// The bytes that mean something outside of texts; numbers and words do not.
+const MEANS: [bool; 256] = {
+    let (mut means, all) = ([false; 256], *b"\"{}[], \t\n\r");
+    let mut n = 0;
+    while n < all.len() {
+        means[all[n] as usize] = true;
+        n += 1;
+    }
+    means
+};
+
 /// Why a list cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadList {
@@ -77,38 +88,60 @@ impl Entries {
     /// that entry alone.
     pub(crate) fn feed<E: From<BadList>>(
         &mut self,
-        mut bytes: &[u8],
+        bytes: &[u8],
         each: &mut (dyn FnMut(&[u8]) -> Result<(), E> + Send),
     ) -> Result<(), E> {
         self.total += bytes.len();
         if self.total > self.bounds.whole {
             return Err(BadList::Long(self.bounds.whole).into());
         }
-        while let Some((&byte, rest)) = bytes.split_first() {
-            // Most of a list is texts.
-            if self.place == Place::Within && self.text == Text::Inside {
-                let end = memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
-                let (text, rest) = bytes.split_at(end);
-                self.add(text)?;
-                bytes = rest;
-                if text.is_empty() {
-                    self.text = if byte == b'"' { Text::Outside } else { Text::Escaped };
-                    self.add(&[byte])?;
-                    bytes = &rest[1..];
+        // What of these bytes is the entry's and was not added to it begins at `from`.
+        let (mut at, mut from) = (0, 0);
+        while let Some(&byte) = bytes.get(at) {
+            match (self.place, self.text) {
+                (Place::Within, Text::Inside) => {
+                    let Some(end) = memchr2(b'"', b'\\', &bytes[at..]) else { break };
+                    at += end + 1;
+                    self.text = if bytes[at - 1] == b'"' { Text::Outside } else { Text::Escaped };
                 }
-                continue;
-            }
-            bytes = rest;
-            match self.place {
-                Place::Within => self.take(byte, each)?,
-                Place::Before if matches!(byte, b'{' | b'[') => {
-                    self.closing = byte + 2;
-                    self.one.push(byte);
-                    self.place = Place::Within;
+                (Place::Within, Text::Escaped) => {
+                    self.text = Text::Inside;
+                    at += 1;
                 }
-                _ if byte.is_ascii_whitespace() => {}
-                Place::Before | Place::After => return Err(BadList::Broken.into()),
+                (Place::Within, Text::Outside) => {
+                    let plain = bytes[at..].iter().position(|byte| MEANS[usize::from(*byte)]);
+                    let Some(plain) = plain else { break };
+                    at += plain;
+                    if self.is_part(bytes[at])? {
+                        at += 1;
+                        continue;
+                    }
+                    self.add(&bytes[from..at])?;
+                    match bytes[at] {
+                        b' ' | b'\t' | b'\n' | b'\r' => {}
+                        b',' => self.end(each)?,
+                        _ => self.close(each)?,
+                    }
+                    at += 1;
+                    from = at;
+                }
+                (place, _) => {
+                    at += 1;
+                    from = at;
+                    match byte {
+                        b'{' | b'[' if place == Place::Before => {
+                            self.closing = byte + 2;
+                            self.one.push(byte);
+                            self.place = Place::Within;
+                        }
+                        _ if byte.is_ascii_whitespace() => {}
+                        _ => return Err(BadList::Broken.into()),
+                    }
+                }
             }
+        }
+        if self.place == Place::Within {
+            self.add(&bytes[from..])?;
         }
         Ok(())
     }
@@ -118,33 +151,28 @@ impl Entries {
         (self.place != Place::Before).then_some(self.closing == b']')
     }
 
-    /// Take a byte that is not within a text, or is one after a `\`.
-    fn take<E: From<BadList>>(
+    /// Whether a byte outside of texts, of those that mean something, is a part of the entry. What
+    /// is none is a space, or ends it.
+    fn is_part(&mut self, byte: u8) -> Result<bool, BadList> {
+        match byte {
+            b'"' => self.text = Text::Inside,
+            b'{' | b'[' => self.depth += 1,
+            b'}' | b']' if self.depth > 0 => self.depth -= 1,
+            b'}' | b']' if byte != self.closing => return Err(BadList::Broken),
+            b',' => return Ok(self.depth > 0),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// The list has ended.
+    fn close<E: From<BadList>>(
         &mut self,
-        byte: u8,
         each: &mut (dyn FnMut(&[u8]) -> Result<(), E> + Send),
     ) -> Result<(), E> {
-        match (self.text, byte) {
-            (Text::Escaped, _) => self.text = Text::Inside,
-            (_, b'"') => self.text = Text::Inside,
-            (_, b'{' | b'[') => self.depth += 1,
-            (_, b'}' | b']') if self.depth > 0 => self.depth -= 1,
-            (_, b'}' | b']') if byte != self.closing => return Err(BadList::Broken.into()),
-            (_, b',') if self.depth == 0 => return self.end(each),
-            (_, b'}' | b']') => {
-                self.place = Place::After;
-                // There are no entries at all.
-                return if self.one.len() == 1 && self.count == 0 {
-                    Ok(())
-                } else {
-                    self.end(each)
-                };
-            }
-            (_, b' ' | b'\t' | b'\n' | b'\r') => return Ok(()),
-            _ => {}
-        }
-        self.add(&[byte])?;
-        Ok(())
+        self.place = Place::After;
+        // There are no entries at all.
+        if self.one.len() == 1 && self.count == 0 { Ok(()) } else { self.end(each) }
     }
 
     fn add(&mut self, part: &[u8]) -> Result<(), BadList> {

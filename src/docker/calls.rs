@@ -137,6 +137,12 @@ impl Docker {
         }
     }
 
+    /// What follows is asked of the engine that is there now, over connections that are made for it.
+    pub(super) fn renew(&self) -> Result<(), SourceError> {
+        let attempt = || "connect to Docker".into();
+        self.client.renew().map_err(|source| SourceError::Docker { attempt: attempt(), source })
+    }
+
     /// The identity that it gives in an answer, and where it stores its containers:
     /// before Docker 23 all engines of one machine give the same identity.
     pub(super) async fn identity(&self) -> Result<Option<(String, String)>, SourceError> {

@@ -7,6 +7,7 @@
 
 mod events;
 mod list;
+mod pool;
 
 use std::{
     io,
@@ -24,7 +25,7 @@ use bollard::{
 use bytesize::ByteSize;
 use futures_util::stream::{self, Stream};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::{Certificate, Identity, Response, Url, redirect::Policy};
+use reqwest::{Certificate, Identity, Response, Url};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -35,6 +36,7 @@ use super::inspected::{Inspected, InspectedImage};
 use crate::{files, model::summary::Listed};
 
 use events::Feed;
+use pool::{Pool, Way};
 
 /// The time for a connection, and for the head of an answer.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -56,7 +58,7 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.'
 /// A way to Docker, in a version of the API that both sides know. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Client {
-    http: reqwest::Client,
+    http: Arc<Pool>,
     base: String,
     /// What is put before each path, such as `/v1.43`.
     version: String,
@@ -80,30 +82,20 @@ impl Client {
     ///
     /// The URL is of no known kind, or its certificates cannot be used.
     pub(super) fn new(host: &str) -> Result<Self, Error> {
-        let mut builder = reqwest::Client::builder()
-            .redirect(Policy::none())
-            // What is on the way to Docker is said by DOCKER_HOST.
-            .no_proxy()
-            .connect_timeout(CONNECT)
-            // An engine that was started again must not be asked by its old connection.
-            .pool_max_idle_per_host(0)
-            .user_agent(concat!("wharfinger/", env!("CARGO_PKG_VERSION")));
         let verify = std::env::var_os("DOCKER_TLS_VERIFY").is_some_and(|value| !value.is_empty());
-        let base = match host.split_once("://") {
+        let (base, way) = match host.split_once("://") {
             Some(("unix", path)) => {
-                builder = builder.unix_socket(PathBuf::from(path));
-                "http://localhost".to_string()
+                ("http://localhost".to_string(), Way::Socket(PathBuf::from(path)))
             }
-            Some(("tcp" | "http", address)) if !verify => format!("http://{address}"),
+            Some(("tcp" | "http", address)) if !verify => (format!("http://{address}"), Way::Plain),
             Some(("tcp" | "https", address)) => {
-                builder = secured(builder, &certificates()?)?;
-                format!("https://{address}")
+                (format!("https://{address}"), secured(&certificates()?)?)
             }
             _ => return Err(Error::UnsupportedURISchemeError { uri: host.into() }),
         };
         let base = base.trim_end_matches('/').to_string();
         Url::parse(&base).map_err(|err| Error::URLParseError { err })?;
-        let http = builder.build().map_err(failed)?;
+        let http = Arc::new(Pool::new(way).map_err(failed)?);
         Ok(Self { http, base, version: String::new(), large: Arc::new(Semaphore::new(1)) })
     }
 
@@ -166,13 +158,24 @@ impl Client {
         list::read(self.get("/containers/json", options).await?, summaries).await
     }
 
+    /// From now on every call has a connection that is made from now on: what is asked next is asked
+    /// of the engine that is there then, and so is all that follows.
+    ///
+    /// # Errors
+    ///
+    /// No connections can be made, as at the start.
+    pub(super) fn renew(&self) -> Result<(), Error> {
+        self.http.renew().map_err(failed)
+    }
+
     /// The engine's identity.
     pub(super) async fn info(&self) -> Result<Info, Error> {
         self.json("/info", NOTHING, SMALL).await
     }
 
-    /// Whether it answers at all.
+    /// Whether it answers at all, also to who comes anew.
     pub(super) async fn ping(&self) -> Result<(), Error> {
+        self.renew()?;
         let answer = self.get("/_ping", NOTHING).await?;
         self.body(answer, SMALL).await.map(drop)
     }
@@ -191,7 +194,7 @@ impl Client {
     /// The head of an answer that is none of an error.
     async fn get(&self, path: &str, query: Option<impl Serialize>) -> Result<Response, Error> {
         let url = format!("{}{}{path}", self.base, self.version);
-        let request = self.http.get(url).query(&query).send();
+        let request = self.http.get(&url, &query);
         let answer = timeout(HEAD, request).await.map_err(|_| Error::RequestTimeoutError)?;
         let mut answer = answer.map_err(failed)?;
         if answer.status().is_success() {
@@ -296,10 +299,8 @@ fn certificates() -> Result<PathBuf, Error> {
     })
 }
 
-fn secured(
-    builder: reqwest::ClientBuilder,
-    folder: &Path,
-) -> Result<reqwest::ClientBuilder, Error> {
+/// What is in the folder of certificates, in the form in which connections are made with it.
+fn secured(folder: &Path) -> Result<Way, Error> {
     let read = |name: &str| {
         let path = folder.join(name);
         files::read(&path, files::TEXT)
@@ -315,5 +316,5 @@ fn secured(
     pem.push(b'\n');
     pem.extend(read("key.pem")?);
     let identity = Identity::from_pem(&pem).map_err(|error| unusable("key.pem", error))?;
-    Ok(builder.tls_certs_merge(roots).identity(identity))
+    Ok(Way::Secured { roots, identity })
 }

@@ -149,7 +149,7 @@ fn yes() -> bool {
 }
 
 /// A container as it was seen at one moment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Container {
     /// The full identifier.
     pub id: ContainerId,

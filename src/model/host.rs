@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, net::IpAddr, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 /// Whose rules hold where registrator's behaviour is a bug.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Compat {
@@ -38,7 +38,7 @@ impl FromStr for Compat {
 }
 
 /// The host's facts and the flags of the run that decide what is offered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Host {
     /// The name that service IDs begin with.
     pub hostname: String,
@@ -65,7 +65,7 @@ pub struct Host {
 }
 
 /// What a Consul agent says of itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Agent {
     /// The name of its node.
     pub node: String,
@@ -78,7 +78,7 @@ pub struct Agent {
 }
 
 /// What a container engine says of itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Engine {
     /// `docker`, `podman` or another name in small letters.
     pub kind: String,

@@ -17,7 +17,7 @@ pub use further::{
 };
 
 /// A service as it is to be registered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Service {
     /// Unique on the Consul agent.
     pub id: String,
@@ -74,7 +74,7 @@ impl Service {
 }
 
 /// The container's port that a service stands for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Origin {
     /// The port inside the container.
     pub container_port: u16,
@@ -90,7 +90,7 @@ pub fn duration(text: &str) -> Option<Duration> {
 }
 
 /// How much of the traffic a service gets by its state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Weights {
     pub passing: u32,
@@ -104,7 +104,7 @@ impl Weights {
 
 /// A health check, as the Consul agent runs it. Durations are in Consul's
 /// syntax (`10s`, `1h30m`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Check {
     /// The check's ID; Consul makes one if none.
     pub id: Option<String>,
@@ -131,7 +131,7 @@ pub struct Check {
 }
 
 /// A check's state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
 pub enum CheckStatus {
@@ -141,7 +141,7 @@ pub enum CheckStatus {
 }
 
 /// What a check does. The meaning of the fields is that of the contract.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs)]
 pub enum CheckKind {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 /// What an engine says of a container's rights, limits and files.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Setup {
     /// The user that its processes begin as; empty for root.
@@ -30,7 +30,7 @@ pub struct Setup {
 }
 
 /// Something of the host or of the engine that a container sees as a part of its files.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Mount {
     /// `bind`, `volume`, `tmpfs` or another word of the engine's.
     pub kind: String,
@@ -43,7 +43,7 @@ pub struct Mount {
 }
 
 /// When an engine starts a container again by itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RestartPolicy {
     /// `no`, `always`, `unless-stopped` or `on-failure`.
     pub name: String,
@@ -58,7 +58,7 @@ impl Default for RestartPolicy {
 }
 
 /// What a container may use; none where it has no limit of its own.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ResourceLimits {
     /// Memory in bytes.
@@ -71,7 +71,7 @@ pub struct ResourceLimits {
 
 /// The health check that a container was given. Durations are in nanoseconds, none for the
 /// engine's own.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HealthCheck {
     /// `CMD` and a program with its arguments, or `CMD-SHELL` and a line for a shell.
@@ -87,7 +87,7 @@ pub struct HealthCheck {
 }
 
 /// What is known of the image that a container was made of.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ImageFacts {
     /// By which names and digests registries have it, sorted.

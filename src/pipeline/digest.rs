@@ -1,6 +1,8 @@
 //! By what an answer of a stage is remembered: a digest of all that the answer
 //! depends on.
 
+use std::hash::{Hash, Hasher};
+
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
@@ -16,10 +18,7 @@ pub(super) struct Facts(Digest);
 
 impl Facts {
     pub(super) fn of(container: &Container, host: &Host) -> Self {
-        let mut digest = Sha256::new();
-        update(&mut digest, container);
-        update(&mut digest, host);
-        Self(digest.finalize().into())
+        Self(digest(&(container, host)))
     }
 
     /// The key of the answer that a stage gives on services of this digest.
@@ -45,13 +44,102 @@ pub(super) fn of_steps(steps: &[Step]) -> String {
 
 /// A digest of the services so far, which is the same for all stages that leave them as they are.
 pub(super) fn services_digest(services: &[Service]) -> Digest {
-    let mut digest = Sha256::new();
-    update(&mut digest, &services);
-    digest.finalize().into()
+    digest(services)
 }
 
 /// JSON ends where its value ends, so that two values in a row are told apart.
 fn update(digest: &mut Sha256, value: &impl Serialize) {
     let text = serde_json::to_vec(value).expect("a value with string keys only");
     digest.update(text);
+}
+
+/// A digest of a value within this process: it is made again and again and kept nowhere else, so
+/// that no text has to be made of the value. Whatever derives `Hash` says each of its fields, a
+/// text with its end and a list with its length, so that two values say the same only if they are.
+fn digest(value: &(impl Hash + ?Sized)) -> Digest {
+    let mut parts = Parts { digest: Sha256::new(), few: [0; FEW], length: 0 };
+    value.hash(&mut parts);
+    parts.flush();
+    parts.digest.finalize().into()
+}
+
+/// Bytes that are gathered before they are digested: most parts are a few.
+const FEW: usize = 256;
+
+/// What a value says of itself, on its way into a digest.
+struct Parts {
+    digest: Sha256,
+    few: [u8; FEW],
+    length: usize,
+}
+
+impl Parts {
+    fn flush(&mut self) {
+        self.digest.update(&self.few[..self.length]);
+        self.length = 0;
+    }
+}
+
+impl Hasher for Parts {
+    fn write(&mut self, bytes: &[u8]) {
+        if bytes.len() > FEW - self.length {
+            self.flush();
+        }
+        if bytes.len() > FEW {
+            return self.digest.update(bytes);
+        }
+        self.few[self.length..self.length + bytes.len()].copy_from_slice(bytes);
+        self.length += bytes.len();
+    }
+
+    /// Nobody asks for so little.
+    fn finish(&self) -> u64 {
+        self.length as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::tests::{container, host};
+
+    #[test]
+    fn a_digest_tells_values_apart_whatever_the_sizes_of_their_parts() {
+        let long = "x".repeat(3 * FEW);
+        let values: Vec<Vec<String>> = vec![
+            vec![],
+            vec!["".into()],
+            vec!["".into(), "".into()],
+            vec!["ab".into()],
+            vec!["a".into(), "b".into()],
+            vec!["".into(), "ab".into()],
+            vec![long.clone()],
+            vec![long[1..].to_string(), "x".into()],
+            vec![long[..FEW].to_string(), long[FEW..].to_string()],
+        ];
+        let digests: Vec<_> = values.iter().map(digest).collect();
+        for (n, one) in digests.iter().enumerate() {
+            assert_eq!(*one, digest(&values[n]), "it is the same each time");
+            assert!(!digests[..n].contains(one), "{:?}", values[n]);
+        }
+    }
+
+    #[test]
+    fn every_fact_of_a_container_and_its_host_is_in_the_digest() {
+        let of = |container: &Container, host: &Host| Facts::of(container, host).0;
+        let (container, host) = (container(), host());
+        let known = of(&container, &host);
+        assert_eq!(known, of(&container.clone(), &host.clone()));
+        let mut changed = vec![container.clone(); 5];
+        changed[0].env.push(("A".into(), "b".into()));
+        changed[1].labels.insert("a".into(), "b".into());
+        changed[2].exit_code += 1;
+        changed[3].published_ports.pop();
+        changed[4].started_at = Some("2026-01-01T00:00:00Z".into());
+        for (n, other) in changed.iter().enumerate() {
+            assert_ne!(known, of(other, &host), "change {n}");
+        }
+        let other = Host { hostname: format!("{}2", host.hostname), ..host.clone() };
+        assert_ne!(known, of(&container, &other));
+    }
 }

@@ -4,6 +4,7 @@
 //! same state and is told the same decides the same.
 
 pub(super) mod catalog;
+pub(super) mod counted;
 pub(super) mod engine;
 pub(super) mod guard;
 pub(super) mod history;

@@ -6,6 +6,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod allocations;
 mod check;
 mod code_cache;
 mod corpus;

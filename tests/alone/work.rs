@@ -5,13 +5,20 @@
 use std::{fs, path::Path, time::Duration};
 
 use crate::common::{
-    corpus, daemon::Daemon, fake_docker::FakeDocker, http::Activity, plugin,
-    recording_consul::RecordingConsul, wait::until,
+    corpus,
+    daemon::Daemon,
+    fake_docker::FakeDocker,
+    http::{Activity, Asked},
+    plugin,
+    recording_consul::RecordingConsul,
+    wait::until,
 };
 use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(60);
 const COUNT: usize = 40;
+/// For how long an idle daemon is watched.
+const IDLE: Duration = Duration::from_secs(30);
 
 struct Lab {
     folder: tempfile::TempDir,
@@ -107,6 +114,42 @@ impl Lab {
         })
         .await;
     }
+}
+
+/// While nothing happens, each kind of question has its pause, and nothing is read whole but Docker's list.
+#[tokio::test]
+async fn a_daemon_on_an_idle_host_asks_little_and_writes_nothing() {
+    let lab = Lab::new().await;
+    lab.consul.count_changes();
+    let uri = lab.consul.uri();
+    let args = ["-ip", "10.0.0.1", "--hostname", "testhost", &uri];
+    let daemon = Daemon::start(&args, &[("DOCKER_HOST", &lab.docker.host())]);
+    until(SOON, "all are registered, and the last change was seen in a list", async || {
+        let (services, reads) = (lab.consul.services().len(), lab.consul.reads());
+        let settled = services == COUNT && reads >= 2 && lab.docker.lists() >= 2;
+        settled.then_some(()).ok_or(format!("{services} services, {reads} reads"))
+    })
+    .await;
+    let list = lab.docker.list().to_string().len();
+    let (docker, consul) = (lab.docker.asked(), lab.consul.asked());
+    let (writes, reads, lists) = (lab.consul.count(), lab.consul.reads(), lab.docker.lists());
+    tokio::time::sleep(IDLE).await;
+    let since = |now: Asked, then: Asked| Asked {
+        requests: now.requests - then.requests,
+        bytes: now.bytes - then.bytes,
+    };
+    let (docker, consul) = (since(lab.docker.asked(), docker), since(lab.consul.asked(), consul));
+    println!("Docker: {docker:?}, Consul: {consul:?}");
+    assert_eq!((lab.consul.count(), lab.consul.reads()), (writes, reads), "{}", daemon.log());
+    // A look whether it answers and a list, each 10 s or more.
+    let lists = lab.docker.lists() - lists;
+    assert!(lists <= 3 && docker.requests <= 6, "{lists} lists, {docker:?}");
+    assert!(docker.bytes <= lists * (list + 200) + 1_000, "{docker:?} of lists of {list} bytes");
+    // A lookup each 2 s, the count of the services each 4, other daemons' services each 5.
+    assert!(consul.requests <= 15 + 8 + 6 + 3, "{consul:?}");
+    assert!(consul.bytes <= consul.requests * 1_000, "{consul:?}");
+    let asks = docker.requests > 0 && consul.requests > 0;
+    assert!(asks, "it has ended: {}", daemon.log());
 }
 
 fn id(n: usize) -> String {

@@ -26,8 +26,11 @@ struct State {
     /// The bodies of the registrations, by ID.
     services: HashMap<Vec<u8>, Box<[u8]>>,
     list: Option<Arc<[u8]>>,
+    checks: Option<Arc<[u8]>>,
     writes: u64,
     reads: u64,
+    /// What its servers have counted of the checks, of which some fail all the time.
+    index: u64,
     /// When the last write came.
     last: Option<Instant>,
     /// How many services somebody waits for.
@@ -106,8 +109,16 @@ impl Consul {
                 200,
                 br#"{"Config":{"NodeName":"null","Version":"1.8.7"},"Member":{}}"#,
             ),
-            ("GET", "/v1/agent/checks") => http::answer(200, b"{}"),
+            // Only what other daemons have is filtered, of which there is none.
+            ("GET", _) if request.path.contains("filter=") => http::answer(200, b"{}"),
+            ("GET", "/v1/agent/checks") => self.checks(),
             ("GET", "/v1/agent/services") => self.list(),
+            ("GET", "/v1/catalog/services") => counted(self.lock().writes + 1, b"{}"),
+            ("GET", path) if path.starts_with("/v1/health/node/") => {
+                let mut state = self.lock();
+                state.index += 1;
+                counted(state.index, b"[]")
+            }
             ("GET", path) if path.starts_with(SERVICE) => {
                 let id: Vec<u8> =
                     percent_encoding::percent_decode_str(&path[SERVICE.len()..]).collect();
@@ -123,7 +134,7 @@ impl Consul {
     fn write(&self, change: impl FnOnce(&mut HashMap<Vec<u8>, Box<[u8]>>)) -> Arc<[u8]> {
         let mut state = self.lock();
         change(&mut state.services);
-        state.list = None;
+        (state.list, state.checks) = (None, None);
         state.writes += 1;
         state.last = Some(Instant::now());
         if state.awaited == Some(state.services.len()) {
@@ -145,6 +156,16 @@ impl Consul {
         .clone()
     }
 
+    fn checks(&self) -> Arc<[u8]> {
+        let State { checks, services, .. } = &mut *self.lock();
+        checks
+            .get_or_insert_with(|| {
+                let all = services.iter().flat_map(|(id, body)| failing(id, body));
+                http::answer(200, all.collect::<Value>().to_string().as_bytes())
+            })
+            .clone()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -155,6 +176,39 @@ fn id(body: &[u8]) -> Option<&[u8]> {
     const KEY: &[u8] = br#""ID":""#;
     let rest = &body[http::find(body, KEY)? + KEY.len()..];
     rest.split(|byte| *byte == b'"').next()
+}
+
+/// An answer of the servers, who have counted so many changes.
+fn counted(index: u64, body: &[u8]) -> Arc<[u8]> {
+    let head = format!(
+        "X-Consul-Index: {index}\r\nX-Consul-Knownleader: true\r\nX-Consul-Lastcontact: 0\r\n"
+    );
+    http::answer_with(200, &head, body)
+}
+
+/// The checks of a service as an agent tells of them, which fail.
+fn failing(id: &[u8], body: &[u8]) -> Vec<(String, Value)> {
+    let body: Value = serde_json::from_slice(body).expect("a registration is JSON");
+    let id = String::from_utf8_lossy(id);
+    let checks = body["Checks"].as_array().into_iter().flatten();
+    let all = checks.chain(body.get("Check")).enumerate();
+    let one = |(n, check): (usize, &Value)| {
+        let name = match n {
+            0 => format!("service:{id}"),
+            n => format!("service:{id}:{}", n + 1),
+        };
+        let url = check["HTTP"].as_str().unwrap_or_default();
+        let output = format!("Get \"{url}\": dial tcp 10.0.0.1:80: connect: connection refused");
+        let check = json!({
+            "Node": "null", "CheckID": name, "Name": format!("Service '{}' check", body["Name"]),
+            "Status": "critical", "Notes": "", "Output": output, "ServiceID": id,
+            "ServiceName": body["Name"], "ServiceTags": body["Tags"], "Type": "http",
+            "Interval": "60s", "Timeout": "10s", "ExposedPort": 0, "Definition": {},
+            "CreateIndex": 0, "ModifyIndex": 0,
+        });
+        (name, check)
+    };
+    all.map(one).collect()
 }
 
 /// A service as an agent tells of it.

@@ -12,6 +12,7 @@ mod calls;
 mod consul;
 mod daemon;
 mod docker;
+mod hosted;
 mod http;
 mod report;
 
@@ -24,10 +25,11 @@ use std::{
 };
 
 use bare::Bare;
-use calls::{Alone, Hosted};
+use calls::Alone;
 use consul::Consul;
 use daemon::{Program, STAGES, component};
 use docker::Docker;
+use hosted::Hosted;
 use report::{Figure, Growth, Spread};
 
 /// One load: so many containers, so many stages.
@@ -53,7 +55,8 @@ impl Plan {
             repeats: if quick { 3 } else { 5 },
             singles: if quick { 100 } else { 300 },
             calls: if quick { 2_000 } else { 10_000 },
-            idle: Duration::from_secs(if quick { 5 } else { 20 }),
+            // Docker's list is read every eleven seconds, the checks every ten.
+            idle: Duration::from_secs(if quick { 33 } else { 99 }),
         }
     }
 }
@@ -285,26 +288,34 @@ fn steady(plan: &Plan, figures: &mut Vec<Figure>) {
     const SERVICES: usize = 1_000;
     let world = World::new();
     world.docker.add(SERVICES);
-    let taken = |more: &[&str]| {
+    let taken = |more: &[&str], settle: u64, period: Duration| {
         world.consul.reset();
         let daemon = world.program.start(0, more);
         world.consul.wait(SERVICES);
-        thread::sleep(Duration::from_secs(3));
+        thread::sleep(Duration::from_secs(settle));
         let (before, requests) = (daemon.processor(), world.docker.requests());
         let (writes, reads) = world.consul.counts();
-        thread::sleep(plan.idle);
-        let share = (daemon.processor() - before).as_secs_f64() / plan.idle.as_secs_f64();
+        thread::sleep(period);
+        let share = (daemon.processor() - before).as_secs_f64() / period.as_secs_f64();
         let after = (world.docker.requests(), world.consul.counts());
         let inspects = after.0.inspects - requests.inspects;
         let counts = [inspects, after.1.0 - writes, after.1.1 - reads];
         (share, counts.map(|count| count as f64))
     };
-    let (idle, _) = taken(&[]);
-    let (busy, counts) = taken(&["-resync", "1"]);
-    let seconds = plan.idle.as_secs_f64();
+    let resyncs = Duration::from_secs(5);
+    // The last lists follow the last change.
+    let (idle, asked) = taken(&[], 15, plan.idle);
+    let (busy, counts) = taken(&["-resync", "1"], 3, resyncs);
+    let seconds = resyncs.as_secs_f64();
     let each = |count: f64| count / seconds;
     let found = [
-        Figure::alone("idle, 1000 services: share of a core", "%", &[idle * 100.0]),
+        // Or seconds of the processor in a hundred.
+        Figure::alone(
+            "idle, 1000 services with failing checks: share of a core",
+            "%",
+            &[idle * 100.0],
+        ),
+        Figure::alone("idle: inspections, writes", "", &[asked[0] + asked[1]]),
         Figure::alone("resync of 1000 unchanged: processor", "ms", &[(busy - idle) * 1e3]),
         Figure::alone("resync of 1000 unchanged: inspections", "", &[each(counts[0])]),
         Figure::alone("resync of 1000 unchanged: writes", "", &[each(counts[1])]),

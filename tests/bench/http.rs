@@ -95,8 +95,13 @@ pub(crate) fn find(text: &[u8], part: &[u8]) -> Option<usize> {
 
 /// A whole answer.
 pub(crate) fn answer(status: u16, body: &[u8]) -> std::sync::Arc<[u8]> {
+    answer_with(status, "", body)
+}
+
+/// The same with further lines of the head.
+pub(crate) fn answer_with(status: u16, more: &str, body: &[u8]) -> std::sync::Arc<[u8]> {
     let head = format!(
-        "HTTP/1.1 {status} Status\r\nContent-Type: application/json\r\nApi-Version: 1.41\r\nContent-Length: {}\r\n\r\n",
+        "HTTP/1.1 {status} Status\r\nContent-Type: application/json\r\nApi-Version: 1.41\r\n{more}Content-Length: {}\r\n\r\n",
         body.len()
     );
     [head.as_bytes(), body].concat().into()

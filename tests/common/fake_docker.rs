@@ -9,7 +9,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
-use super::http::{self, Activity, Answer};
+use super::http::{self, Activity, Answer, Asked};
 
 /// More events than a test sends at once.
 const BACKLOG: usize = 16_384;
@@ -49,6 +49,7 @@ struct Host {
     /// What `docker inspect` prints of each container, by its name.
     containers: BTreeMap<String, Value>,
     lists: usize,
+    asked: Asked,
     /// How often each container was inspected, by its identifier.
     inspections: HashMap<String, usize>,
     /// Errors that inspections are answered with, in order, by identifiers.
@@ -145,9 +146,19 @@ impl FakeDocker {
         self.state.events.receiver_count()
     }
 
+    /// The list of containers.
+    pub fn list(&self) -> Value {
+        self.lock().running()
+    }
+
     /// How often the containers were listed.
     pub fn lists(&self) -> usize {
         self.lock().lists
+    }
+
+    /// How much it was asked, but for the events.
+    pub fn asked(&self) -> Asked {
+        self.lock().asked
     }
 
     /// How often a container was inspected, by its identifier.
@@ -183,7 +194,10 @@ async fn serve(mut stream: UnixStream, state: Arc<State>) {
     }
     let _busy = state.activity.busy();
     let answer = state.host.lock().expect("the host").answer(path);
-    http::send(&mut stream, &answer).await;
+    let bytes = http::send_counted(&mut stream, &answer).await;
+    let asked = &mut state.host.lock().expect("the host").asked;
+    asked.requests += 1;
+    asked.bytes += bytes;
 }
 
 impl Way {

@@ -19,6 +19,15 @@ pub struct Request {
 pub enum Answer {
     Json(Value),
     Text(u16, String),
+    /// Of a server of Consul's that has counted so many changes.
+    Counted(u64, Value),
+}
+
+/// How much a server was asked, and has answered.
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+pub struct Asked {
+    pub requests: usize,
+    pub bytes: usize,
 }
 
 impl Answer {
@@ -58,18 +67,40 @@ pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<Request> {
 
 /// Sends an answer, the only one on its connection.
 pub async fn send(stream: &mut (impl AsyncWrite + Unpin), answer: &Answer) {
+    send_counted(stream, answer).await;
+}
+
+/// The same; how many bytes it has.
+pub async fn send_counted(stream: &mut (impl AsyncWrite + Unpin), answer: &Answer) -> usize {
     let (status, kind, body) = match answer {
         Answer::Json(value) => (200, "application/json", value.to_string()),
+        Answer::Counted(index, value) => {
+            let kind = format!(
+                "application/json\r\nX-Consul-Index: {index}\r\nX-Consul-KnownLeader: true"
+            );
+            return send_all(stream, 200, &kind, &value.to_string()).await;
+        }
         Answer::Text(status, text) => (*status, "text/plain", text.clone()),
     };
+    send_all(stream, status, kind, &body).await
+}
+
+async fn send_all(
+    stream: &mut (impl AsyncWrite + Unpin),
+    status: u16,
+    kind: &str,
+    body: &str,
+) -> usize {
     let head = format!(
         "HTTP/1.1 {status} Status\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\
          Connection: close\r\n\r\n",
         body.len()
     );
+    let all = head + body;
     // The program under test may have been killed meanwhile.
-    let _ = stream.write_all((head + &body).as_bytes()).await;
+    let _ = stream.write_all(all.as_bytes()).await;
     let _ = stream.shutdown().await;
+    all.len()
 }
 
 fn decoded(path: &str) -> String {

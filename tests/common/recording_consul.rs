@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use wharfinger::model::marks::META_HOST;
 
-use super::http::{self, Activity, Answer, Request};
+use super::http::{self, Activity, Answer, Asked, Request};
 
 const SERVICE: &str = "/v1/agent/service/";
 const REGISTER: &str = "/v1/agent/service/register";
@@ -106,6 +106,9 @@ struct Agent {
     services: BTreeMap<String, Value>,
     writes: Vec<Write>,
     reads: usize,
+    asked: Asked,
+    /// It says how often its services have changed, and filters what it lists.
+    counts: bool,
     /// Whether a registration carried the daemon's marks.
     marked: bool,
     refusals: Vec<(Write, u16, String)>,
@@ -139,6 +142,17 @@ impl RecordingConsul {
         agent.unknown = unknown.iter().map(ToString::to_string).collect();
     }
 
+    /// From now on it says how often its services have changed, as servers do, and knows filters:
+    /// none of its services is another daemon's.
+    pub fn count_changes(&self) {
+        self.lock().counts = true;
+    }
+
+    /// How much it was asked.
+    pub fn asked(&self) -> Asked {
+        self.lock().asked
+    }
+
     /// The registry's URI.
     pub fn uri(&self) -> String {
         format!("consul://{}", self.address)
@@ -147,6 +161,11 @@ impl RecordingConsul {
     /// Registers what somebody else does; it is no write of the daemon's.
     pub fn put(&self, body: &Value) {
         self.lock().register(body);
+    }
+
+    /// Forget a service; it is no write of the daemon's.
+    pub fn remove(&self, id: &str) {
+        self.lock().services.remove(id);
     }
 
     /// The IDs of what is registered, in order.
@@ -196,12 +215,26 @@ async fn serve(mut stream: TcpStream, agent: Arc<Mutex<Agent>>, activity: Activi
     let is_lookup = request.method == "GET" && request.path.starts_with(SERVICE);
     let _busy = (!is_lookup).then(|| activity.busy());
     let answer = agent.lock().expect("the agent").answer(&request);
-    http::send(&mut stream, &answer).await;
+    let bytes = http::send_counted(&mut stream, &answer).await;
+    let asked = &mut agent.lock().expect("the agent").asked;
+    asked.requests += 1;
+    asked.bytes += bytes;
 }
 
 impl Agent {
     fn answer(&mut self, request: &Request) -> Answer {
-        let Request { method, path, body, .. } = request;
+        let Request { method, path, body, target } = request;
+        if self.counts && method == "GET" {
+            let index = self.writes.len() as u64 + 1;
+            match path.as_str() {
+                "/v1/catalog/services" => return Answer::Counted(index, json!({})),
+                path if path.starts_with("/v1/health/node/") => {
+                    return Answer::Counted(index, json!([]));
+                }
+                _ if target.contains("filter=") => return Answer::Json(json!({})),
+                _ => {}
+            }
+        }
         match (method.as_str(), path.as_str()) {
             ("GET", "/v1/status/leader") => Answer::Json(json!("127.0.0.1:8300")),
             ("GET", "/v1/agent/services") => {

@@ -67,6 +67,8 @@ impl Feed {
         let answer = match &mut self.answer {
             Some(answer) => answer,
             None => {
+                // Not by a connection to the engine that was there before.
+                self.client.renew()?;
                 let options = self.options.take();
                 self.answer.insert(self.client.get("/events", options).await?)
             }

@@ -35,6 +35,13 @@ struct Element<'a> {
     network_settings: Option<&'a RawValue>,
 }
 
+/// What is read of an element where nothing else is wanted.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Named {
+    id: Option<String>,
+}
+
 /// The containers in a list, with their summaries if they are wanted; an error if any part of it
 /// makes no sense, since a list that was read in part would look as if containers had ended.
 pub(super) async fn read(mut answer: Response, summaries: bool) -> Result<Vec<Listed>, Error> {
@@ -106,13 +113,19 @@ impl List {
 
 /// The container that the element of a list of one is about.
 fn listed(one: &[u8], summaries: bool) -> Result<Listed, Error> {
-    let (found,): (Element<'_>,) = super::parse(one)?;
-    let id = found.id.as_deref().unwrap_or_default();
-    if !is_id(id) {
+    let (id, summary) = if summaries {
+        let (found,): (Element<'_>,) = super::parse(one)?;
+        let summary = found.digest();
+        (found.id, summary)
+    } else {
+        let (found,): (Named,) = super::parse(one)?;
+        (found.id, None)
+    };
+    let id = id.unwrap_or_default();
+    if !is_id(&id) {
         return Err(nonsense(format!("no container can be called {id:.100?}")));
     }
-    let summary = if summaries { found.digest() } else { None };
-    Ok(Listed { id: ContainerId(id.into()), summary })
+    Ok(Listed { id: ContainerId(id), summary })
 }
 
 impl Element<'_> {
@@ -205,7 +218,11 @@ mod tests {
     use super::*;
 
     fn ids(text: &str, step: usize) -> Result<Vec<String>, Error> {
-        let mut list = List::new(true);
+        read_by(text, step, step != 3)
+    }
+
+    fn read_by(text: &str, step: usize, summaries: bool) -> Result<Vec<String>, Error> {
+        let mut list = List::new(summaries);
         text.as_bytes().chunks(step).try_for_each(|chunk| list.push(chunk))?;
         Ok(list.end()?.into_iter().map(|listed| listed.id.0).collect())
     }
@@ -238,7 +255,7 @@ mod tests {
             (r#"[{"Id":".."}]"#, None),
             (r#"["a"]"#, None),
         ] {
-            for step in [1, 3, 1000] {
+            for step in [1, 2, 3, 1000] {
                 let read = ids(text, step).ok();
                 assert_eq!(
                     read.as_ref().map(|ids| ids.iter().map(String::as_str).collect()),

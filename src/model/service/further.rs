@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{Field, Service};
 
 /// The fields of a service that a stage of the contract's first version is not shown.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Further {
     /// Several ports by their names; one is the default, and the same as the service's port.
@@ -46,7 +46,7 @@ pub const KINDS: [&str; 5] =
     [CONNECT_PROXY, "mesh-gateway", "terminating-gateway", "ingress-gateway", "api-gateway"];
 
 /// One of several ports of a service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct NamedPort {
     pub name: String,
@@ -55,7 +55,7 @@ pub struct NamedPort {
 }
 
 /// Where a service runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Locality {
     pub region: String,
@@ -63,7 +63,7 @@ pub struct Locality {
 }
 
 /// What a proxy or gateway stands before. The meaning of the fields is that of the contract.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Proxy {
     pub destination_service_name: String,
@@ -76,7 +76,7 @@ pub struct Proxy {
 }
 
 /// A service that a proxy reaches for the one that it stands before.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Upstream {
     pub destination_name: String,

@@ -17,7 +17,7 @@ use crate::{
     model::{container::ContainerId, service::Service},
     reconcile::{
         job::{Job, JobError, Next, looks},
-        state::catalog::Drift,
+        state::{State, catalog::Drift},
     },
     registry::{Part, RegistryError},
     telemetry::event,
@@ -86,10 +86,15 @@ impl Shared {
 
     /// The services to be looked up, but for these; the suspect only if there is no other.
     fn sentinels(&self, denied: &HashSet<String>, suspect: Option<&String>) -> Vec<String> {
-        let state = self.state();
-        let mut left_out = state.verified.strange.clone();
+        let state = &mut *self.state();
+        let (catalog, verified) = (&state.catalog, &mut state.verified);
+        if denied.is_empty() && suspect.is_none() {
+            let changes = catalog.changes() + verified.strange.changes();
+            let strange = &verified.strange;
+            return verified.sentinels.after(changes, || catalog.sentinels_but(strange));
+        }
+        let mut left_out = HashSet::clone(&verified.strange);
         left_out.extend(denied.iter().cloned());
-        let catalog = &state.catalog;
         let Some(suspect) = suspect else { return catalog.sentinels_but(&left_out) };
         let all = catalog.sentinels_but(&left_out);
         left_out.insert(suspect.clone());
@@ -179,8 +184,10 @@ impl Shared {
     /// Look up once more what a read did not show and a lookup did not tell of.
     async fn settle_unseen(&self) -> Next {
         let (unseen, asked) = {
-            let catalog = &self.state().catalog;
-            (catalog.unseen(), catalog.now())
+            let state = &mut *self.state();
+            let catalog = &state.catalog;
+            let unseen = state.verified.unseen.after(catalog.changes(), || catalog.unseen());
+            (unseen, catalog.now())
         };
         let unseen = unseen.into_iter().take(MOST_LOOKUPS).map(|id| (id, ())).collect();
         let mut gone = Vec::new();
@@ -247,22 +254,30 @@ impl Shared {
     /// See whether the services have their checks.
     async fn verify_checks(&self) -> Next {
         let now = Instant::now();
-        if !self.state().catalog.wants_checks() || !self.state().verified.checks.is_due(now, CHECKS)
         {
-            return Next::new();
+            let State { catalog, verified, .. } = &mut *self.state();
+            let wants = || catalog.wants_checks();
+            if !verified.checks.is_due(now, CHECKS)
+                || !verified.wants_checks.after(catalog.changes(), wants)
+            {
+                return Next::new();
+            }
         }
         let version = self.registry.version(Part::Checks).await;
         if !self.state().verified.checks.wants_list(now, version) {
             return Next::new();
         }
         let (services, asked) = {
-            let catalog = &self.state().catalog;
-            (catalog.checked(catalog.now()), catalog.now())
+            let State { catalog, verified, .. } = &mut *self.state();
+            let now = catalog.now();
+            let checked = || catalog.checked(now).into();
+            (verified.checked.after(catalog.changes(), checked), now)
         };
         match timeout(LIST, self.registry.lacking_checks(&services)).await {
             Ok(Ok(lacking)) => {
                 self.state().verified.checks.note_list(now, version);
-                let lacking = services.into_iter().filter(|service| lacking.contains(&service.id));
+                let lacking =
+                    services.iter().filter(|service| lacking.contains(&service.id)).cloned();
                 self.restore_checks(lacking.collect(), asked).await
             }
             Ok(Err(error)) => {

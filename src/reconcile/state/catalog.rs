@@ -20,7 +20,10 @@ use std::{
 
 use crate::{
     model::{container::ContainerId, marks::Provenance, registered::Registered, service::Service},
-    reconcile::retire::{retirees, retires, retires_at},
+    reconcile::{
+        retire::{retirees, retires, retires_at},
+        state::counted::Counted,
+    },
 };
 use claims::Claims;
 use maintained::Maintained;
@@ -30,23 +33,23 @@ use slot::Slot;
 #[derive(Debug, Clone)]
 pub(in crate::reconcile) struct Catalog {
     provenance: Provenance,
-    claims: Claims,
+    claims: Counted<Claims>,
     /// What is known of each ID in the registry.
-    slots: HashMap<String, Slot>,
+    slots: Counted<HashMap<String, Slot>>,
     /// The IDs under which there is, or may be, something for a container, wanted or
     /// not.
     registered_for: HashMap<ContainerId, BTreeSet<String>>,
     /// Containers whose plans wait for the bulk guard.
-    waiting: HashSet<ContainerId>,
+    waiting: Counted<HashSet<ContainerId>>,
     /// Containers of this engine that were looked at and do not run.
-    ended: HashSet<ContainerId>,
+    ended: Counted<HashSet<ContainerId>>,
     /// The IDs of services that this engine's containers had under another host's name
     /// when this daemon began.
-    former: HashSet<String>,
+    former: Counted<HashSet<String>>,
     /// Whether a read has been taken over.
     begun: bool,
     /// Other engines' identities that stand for this one, or for one that is no more.
-    met: HashSet<String>,
+    met: Counted<HashSet<String>>,
     /// The IDs of services of another engine of which this daemon's took the place.
     overtaken: HashSet<String>,
     pub(in crate::reconcile) maintained: Maintained,
@@ -81,14 +84,14 @@ impl Catalog {
     pub(in crate::reconcile) fn new(provenance: Provenance) -> Self {
         Self {
             provenance,
-            claims: Claims::default(),
-            slots: HashMap::new(),
+            claims: Counted::default(),
+            slots: Counted::default(),
             registered_for: HashMap::new(),
-            waiting: HashSet::new(),
-            ended: HashSet::new(),
-            former: HashSet::new(),
+            waiting: Counted::default(),
+            ended: Counted::default(),
+            former: Counted::default(),
             begun: false,
-            met: HashSet::new(),
+            met: Counted::default(),
             overtaken: HashSet::new(),
             maintained: Maintained::default(),
             clock: 0,
@@ -104,6 +107,14 @@ impl Catalog {
         Self { original: Some(Original::default()), ..self }
     }
 
+    /// How often anything was changed by which it is told what is registered, whose it is and who
+    /// wants it. The engine is set with all that is known of it.
+    pub(in crate::reconcile) fn changes(&self) -> u64 {
+        let Self { claims, slots, waiting, ended, former, met, .. } = self;
+        let sets = waiting.changes() + ended.changes() + former.changes() + met.changes();
+        claims.changes() + slots.changes() + sets
+    }
+
     pub(in crate::reconcile) fn host(&self) -> &str {
         &self.provenance.host
     }
@@ -114,7 +125,7 @@ impl Catalog {
         // What was known of others was known of the engine before.
         self.met.clear();
         self.registered_for.clear();
-        for (id, slot) in std::mem::take(&mut self.slots) {
+        for (id, slot) in std::mem::take(&mut *self.slots) {
             self.put_back(&id, slot);
         }
     }

@@ -2,12 +2,14 @@
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
     time::Duration,
 };
 
 use tokio::time::Instant;
 
-use crate::model::container::ContainerId;
+use super::counted::{Counted, Known};
+use crate::model::{container::ContainerId, service::Service};
 
 /// How old the last list may be where the registry cannot tell whether something has
 /// changed, and where it says that nothing has.
@@ -22,7 +24,7 @@ pub(in crate::reconcile) struct Verified {
     /// A service whose lookup failed, which may be its fault or the registry's.
     pub(in crate::reconcile) suspect: Option<String>,
     /// Services that cannot be looked up while others can.
-    pub(in crate::reconcile) strange: HashSet<String>,
+    pub(in crate::reconcile) strange: Counted<HashSet<String>>,
     /// The IDs that the registry has and cannot be asked for.
     pub(in crate::reconcile) unaddressable: BTreeSet<String>,
     /// When services were registered again for their checks, and how often.
@@ -33,6 +35,14 @@ pub(in crate::reconcile) struct Verified {
     pub(in crate::reconcile) lookups_lie: bool,
     /// The services of other daemons when they were last looked for.
     pub(in crate::reconcile) neighbours: BTreeSet<String>,
+    /// What the catalog says of itself, as long as it has not changed: what is watched, ...
+    pub(in crate::reconcile) sentinels: Known<Vec<String>>,
+    /// ... what is to be looked up again, ...
+    pub(in crate::reconcile) unseen: Known<BTreeSet<String>>,
+    /// ... whether a service has checks, ...
+    pub(in crate::reconcile) wants_checks: Known<bool>,
+    /// ... and those that have.
+    pub(in crate::reconcile) checked: Known<Arc<[Arc<Service>]>>,
 }
 
 /// When something was asked for, and what was said.

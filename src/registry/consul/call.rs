@@ -2,10 +2,13 @@
 //! taken. A server is a stranger: its redirects are not followed, and nothing that it says is
 //! believed to have an end.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{fmt, marker::PhantomData, time::Duration};
 
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
-use serde::de::DeserializeOwned;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor},
+};
 use tokio::time::timeout;
 
 use super::{Consul, url::url};
@@ -221,14 +224,39 @@ pub(in crate::registry) async fn object<T: DeserializeOwned>(
     mut each: impl FnMut(String, Option<T>) + Send,
 ) -> Result<(), RegistryError> {
     list(call, response, |one| {
-        if let Ok(entries) = serde_json::from_slice::<BTreeMap<String, T>>(one) {
-            entries.into_iter().for_each(|(key, value)| each(key, Some(value)));
+        if let Ok(Entry(entry)) = serde_json::from_slice::<Entry<T>>(one) {
+            entry.into_iter().for_each(|(key, value)| each(key, Some(value)));
             return Ok(());
         }
-        let entries: BTreeMap<String, serde::de::IgnoredAny> =
+        let Entry::<IgnoredAny>(entry) =
             serde_json::from_slice(one).map_err(|_| BadList::Broken)?;
-        entries.into_keys().for_each(|key| each(key, None));
+        entry.into_iter().for_each(|(key, _)| each(key, None));
         Ok(())
     })
     .await
+}
+
+/// The one entry of an object that has no more, if it has one.
+struct Entry<T>(Option<(String, T)>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entry<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct One<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for One<T> {
+            type Value = Entry<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of one entry")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entry<T>, A::Error> {
+                let entry = map.next_entry()?;
+                match map.next_key::<IgnoredAny>()? {
+                    None => Ok(Entry(entry)),
+                    Some(_) => Err(serde::de::Error::custom("it has more than one entry")),
+                }
+            }
+        }
+        from.deserialize_map(One(PhantomData))
+    }
 }

@@ -16,6 +16,11 @@ pub(super) struct AgentCheck {
     /// For the check of a maintenance, its reason.
     #[serde(default)]
     pub(super) notes: String,
+}
+
+/// Of such an entry no more than whose check it is: there may be thousands, with long outputs.
+#[derive(Debug, Deserialize)]
+pub(super) struct CheckOf {
     /// The service that it is a check of, if it is one of a service.
     #[serde(rename = "ServiceID", default)]
     pub(super) service: String,

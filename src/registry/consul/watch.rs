@@ -6,7 +6,7 @@
 //! lost.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -90,8 +90,8 @@ impl Consul {
         let query: Vec<_> = one.iter().map(|filter| ("filter", filter.as_str())).collect();
         let request = self.request(call, Method::GET, &["v1", "agent", "checks"], &query)?;
         let response = self.send(call, request).await?;
-        let mut found: BTreeMap<String, Option<String>> = BTreeMap::new();
-        object(call, response, |id, check: Option<checks::AgentCheck>| {
+        let mut found: HashMap<String, Option<String>> = HashMap::new();
+        object(call, response, |id, check: Option<checks::CheckOf>| {
             found.insert(id, check.map(|check| check.service));
         })
         .await?;

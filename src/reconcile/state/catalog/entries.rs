@@ -13,7 +13,7 @@ use crate::{
 
 impl Catalog {
     pub(super) fn entry(&self, id: &str) -> Option<&Entry> {
-        self.slots.get(id)?.entry.as_ref()
+        self.slots.get(id)?.entry.as_deref()
     }
 
     /// What is, or was when it was last known, registered under an ID.
@@ -36,7 +36,7 @@ impl Catalog {
         let Some(slot) = self.slots.get(id) else { return Vec::new() };
         let mut olds = Vec::new();
         if let Some(entry) =
-            slot.entry.as_ref().filter(|_| self.has(slot).as_ref() == Some(container))
+            slot.entry.as_deref().filter(|_| self.has(slot).as_ref() == Some(container))
         {
             let written = entry.written.as_ref().map(|written| &written.service);
             olds.push(Old::of(&entry.registered, written));
@@ -51,7 +51,7 @@ impl Catalog {
 
     /// Everything that is registered.
     pub(in crate::reconcile) fn all_registered(&self) -> impl Iterator<Item = &Registered> {
-        self.slots.values().filter_map(|slot| Some(&slot.entry.as_ref()?.registered))
+        self.slots.values().filter_map(|slot| Some(&slot.entry.as_deref()?.registered))
     }
 
     /// Whether the last write of an ID may or may not have been carried out.
@@ -66,7 +66,7 @@ impl Catalog {
 
     /// The container that has what is registered.
     pub(super) fn has(&self, slot: &Slot) -> Option<ContainerId> {
-        let entry = slot.entry.as_ref()?;
+        let entry = slot.entry.as_deref()?;
         match self.owner(&entry.registered) {
             Owner::Ours(container) | Owner::OtherEngine(container) => Some(container),
             Owner::OtherHost(_) | Owner::Member(_) => None,
@@ -95,7 +95,7 @@ impl Catalog {
         let written = self.entry(id).and_then(|entry| entry.written.as_ref());
         if successor == container && written.is_some_and(of) {
             self.change(id, |slot| {
-                let written = slot.entry.as_mut().and_then(|entry| entry.written.as_mut());
+                let written = slot.entry.as_deref_mut().and_then(|entry| entry.written.as_mut());
                 if let Some(written) = written {
                     written.container = container.clone();
                 }
@@ -134,7 +134,8 @@ impl Catalog {
 
     /// The containers whose look is concerned with what is there.
     fn index(&self, slot: &Slot) -> BTreeSet<ContainerId> {
-        let marked = slot.entry.as_ref().and_then(|entry| self.marked_container(&entry.registered));
+        let marked =
+            slot.entry.as_deref().and_then(|entry| self.marked_container(&entry.registered));
         let written = slot.perhaps_written().map(|written| written.container.clone());
         marked.into_iter().chain(written).collect()
     }

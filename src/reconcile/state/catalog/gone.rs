@@ -27,7 +27,7 @@ impl Catalog {
     /// IDs, in order.
     pub(in crate::reconcile) fn vanished(&self, ids: &BTreeSet<String>, asked: u64) -> Vec<String> {
         let vanished = self.slots.iter().filter(|(id, slot)| {
-            let ours = slot.entry.as_ref().is_some_and(|entry| self.is_ours(entry));
+            let ours = slot.entry.as_deref().is_some_and(|entry| self.is_ours(entry));
             let concerned = ours || self.claims.of(id).is_some();
             concerned && !ids.contains(*id) && is_settled(slot, asked)
         });
@@ -68,7 +68,7 @@ impl Catalog {
 
     /// It is not known yet whether these are there, of which a read shows nothing.
     pub(in crate::reconcile) fn keep_unseen(&mut self, ids: &HashSet<String>) {
-        for (id, slot) in &mut self.slots {
+        for (id, slot) in &mut *self.slots {
             slot.unseen |= ids.contains(id) && slot.entry.is_some() && !slot.is_newer();
         }
     }
@@ -89,7 +89,7 @@ impl Catalog {
     pub(in crate::reconcile) fn checked(&self, asked: u64) -> Vec<Arc<Service>> {
         let as_wanted = |(id, slot): (&String, &Slot)| {
             let (_, service) = self.winner(id)?;
-            let entry = slot.entry.as_ref()?;
+            let entry = slot.entry.as_deref()?;
             let same = is_settled(slot, asked)
                 && !service.checks.is_empty()
                 && self.is_ours(entry)
@@ -121,7 +121,7 @@ impl Catalog {
 
 /// Whether what is known of an ID is certain and was before this.
 fn is_settled(slot: &Slot, asked: u64) -> bool {
-    let old = slot.entry.as_ref().is_some_and(|entry| entry.since <= asked);
+    let old = slot.entry.as_deref().is_some_and(|entry| entry.since <= asked);
     old && !slot.is_uncertain()
 }
 

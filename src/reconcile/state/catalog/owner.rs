@@ -138,7 +138,7 @@ impl Catalog {
             let other = matches!(self.provenance.owner(registered), Owner::OtherHost(_));
             (other && self.marked_container(registered).is_some()).then(|| id.clone())
         };
-        self.former = read.iter().filter_map(other).collect();
+        *self.former = read.iter().filter_map(other).collect();
     }
 
     /// The name that this host had when a service was registered, if it was another one.
@@ -196,7 +196,7 @@ impl Catalog {
     /// The IDs of the services that were registered under this host's name, now or before this
     /// daemon began.
     pub(in crate::reconcile) fn services(&self) -> impl Iterator<Item = &String> {
-        let entries = self.slots.iter().filter_map(|(id, slot)| Some((id, slot.entry.as_ref()?)));
+        let entries = self.slots.iter().filter_map(|(id, slot)| Some((id, slot.entry.as_deref()?)));
         let ours = |entry: &Entry| {
             let owner = self.provenance.owner(&entry.registered);
             entry.written.is_some() || matches!(owner, Owner::Ours(_) | Owner::Host)
@@ -211,7 +211,7 @@ impl Catalog {
     }
 
     fn own(&self) -> impl Iterator<Item = &String> {
-        let all = self.slots.iter().filter_map(|(id, slot)| Some((id, slot.entry.as_ref()?)));
+        let all = self.slots.iter().filter_map(|(id, slot)| Some((id, slot.entry.as_deref()?)));
         all.filter(|(_, entry)| self.is_ours(entry)).map(|(id, _)| id)
     }
 
@@ -234,7 +234,7 @@ impl Catalog {
     pub(in crate::reconcile) fn sentinels_but(&self, strange: &HashSet<String>) -> Vec<String> {
         let (mut own, mut other) = (None, None);
         for (id, slot) in self.slots.iter().filter(|(id, _)| !strange.contains(*id)) {
-            let Some(entry) = slot.entry.as_ref().filter(|_| !slot.is_uncertain()) else {
+            let Some(entry) = slot.entry.as_deref().filter(|_| !slot.is_uncertain()) else {
                 continue;
             };
             if self.claims.of(id).is_none() {
@@ -256,7 +256,7 @@ impl Catalog {
         read: &BTreeMap<String, Registered>,
     ) -> Vec<(String, String)> {
         let missing = self.slots.iter().filter_map(|(id, slot)| {
-            let entry = slot.entry.as_ref()?;
+            let entry = slot.entry.as_deref()?;
             let missing = !read.contains_key(id) && !slot.is_newer() && !slot.is_uncertain();
             missing.then(|| (id.clone(), entry.registered.name.clone()))
         });

@@ -53,7 +53,7 @@ impl Catalog {
             let registered = Registered::from(&*written.service);
             // It was there before it was answered, and so was lost if everything was
             // lost since.
-            slot.entry = Some(Entry { registered, written: Some(written), since: began });
+            slot.entry = Some(Box::new(Entry { registered, written: Some(written), since: began }));
             Some(())
         });
         self.note_since_read(id, SinceRead::Changed);
@@ -206,7 +206,7 @@ impl Catalog {
             let now = self.clock;
             self.change(id, |slot| slot.resolve(registered.clone(), now));
         }
-        for (id, slot) in &mut self.slots {
+        for (id, slot) in &mut *self.slots {
             slot.unseen = !slot.is_newer() && !read.contains_key(id);
         }
         changed
@@ -227,7 +227,7 @@ impl Catalog {
         self.reading = false;
         self.begun = true;
         let mut absent = Vec::new();
-        for (id, slot) in &mut self.slots {
+        for (id, slot) in &mut *self.slots {
             slot.unseen = false;
             let since = std::mem::take(&mut slot.since_read);
             if let Some(writing) = slot.writing.as_mut().filter(|_| since == SinceRead::Began) {
