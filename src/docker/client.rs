@@ -193,8 +193,23 @@ impl Client {
 
     /// The head of an answer that is none of an error.
     async fn get(&self, path: &str, query: Option<impl Serialize>) -> Result<Response, Error> {
-        let url = format!("{}{}{path}", self.base, self.version);
-        let request = self.http.get(&url, &query);
+        let url = self.url(path);
+        Self::answered(self.http.get(&url, &query)).await
+    }
+
+    /// The same, of one that may have no end.
+    async fn stream(&self, path: &str, query: Option<impl Serialize>) -> Result<Response, Error> {
+        let url = self.url(path);
+        Self::answered(self.http.stream(&url, &query)).await
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{}{path}", self.base, self.version)
+    }
+
+    async fn answered(
+        request: impl Future<Output = Result<Response, reqwest::Error>>,
+    ) -> Result<Response, Error> {
         let answer = timeout(HEAD, request).await.map_err(|_| Error::RequestTimeoutError)?;
         let mut answer = answer.map_err(failed)?;
         if answer.status().is_success() {

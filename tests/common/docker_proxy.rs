@@ -115,8 +115,8 @@ impl Drop for DockerProxy {
     }
 }
 
-/// Pass bytes in both directions. The client makes one request on each
-/// connection.
+/// Pass bytes in both directions. The client makes one request after the other on a
+/// connection, none of which has a body; a stream of events has one of its own.
 async fn connect(
     mut client: UnixStream,
     docker: &Path,
@@ -130,16 +130,10 @@ async fn connect(
             return Ok(());
         }
     }
-    let line = String::from_utf8_lossy(&request).lines().next().unwrap_or_default().to_string();
-    let is_events = line.contains("/events?");
-    let path = line.split(' ').nth(1).unwrap_or_default();
-    let path = path
-        .strip_prefix("/v")
-        .and_then(|rest| rest.split_once('/'))
-        .map_or(path, |(_, path)| path);
-    requests.lock().expect("the requests").push(path.to_string());
+    let is_events = note(&request, requests).contains("/events?");
     let mut docker = UnixStream::connect(docker).await?;
     docker.write_all(&request).await?;
+    request.drain(..head_end(&request));
 
     let (mut from_docker, mut from_client) = (vec![0; 65536], vec![0; 65536]);
     let mut head_passed = false;
@@ -163,13 +157,31 @@ async fn connect(
                 client.write_all(&from_docker[..read]).await?;
             }
             read = client.read(&mut from_client) => {
-                match read? {
-                    0 => return Ok(()),
-                    read => docker.write_all(&from_client[..read]).await?,
+                let read = read?;
+                if read == 0 {
+                    return Ok(());
                 }
+                request.extend_from_slice(&from_client[..read]);
+                while head_end(&request) > 0 {
+                    note(&request, requests);
+                    request.drain(..head_end(&request));
+                }
+                docker.write_all(&from_client[..read]).await?;
             }
         }
     }
+}
+
+/// Note the path of the first of these requests, and return its first line.
+fn note(request: &[u8], requests: &Mutex<Vec<String>>) -> String {
+    let line = String::from_utf8_lossy(request).lines().next().unwrap_or_default().to_string();
+    let path = line.split(' ').nth(1).unwrap_or_default();
+    let path = path
+        .strip_prefix("/v")
+        .and_then(|rest| rest.split_once('/'))
+        .map_or(path, |(_, path)| path);
+    requests.lock().expect("the requests").push(path.to_string());
+    line
 }
 
 /// Where the body begins; 0 if the head is not complete.

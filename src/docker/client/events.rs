@@ -67,10 +67,8 @@ impl Feed {
         let answer = match &mut self.answer {
             Some(answer) => answer,
             None => {
-                // Not by a connection to the engine that was there before.
-                self.client.renew()?;
                 let options = self.options.take();
-                self.answer.insert(self.client.get("/events", options).await?)
+                self.answer.insert(self.client.stream("/events", options).await?)
             }
         };
         match answer.chunk().await.map_err(failed)? {

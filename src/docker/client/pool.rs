@@ -66,6 +66,16 @@ impl Pool {
         Ok(())
     }
 
+    /// The head of an answer that may have no end, on a connection of its own.
+    pub(super) async fn stream(
+        &self,
+        url: &str,
+        query: &impl Serialize,
+    ) -> Result<Response, reqwest::Error> {
+        self.renew()?;
+        client(&self.way)?.get(url).query(query).send().await
+    }
+
     /// The head of an answer.
     pub(super) async fn get(
         &self,

@@ -65,7 +65,10 @@ impl Shared {
             }
             let (id, failed) = match self.one_is_lost(&sentinels).await {
                 Ok(lost) => {
-                    self.state().verified.strange.extend(denied);
+                    // To touch it counts as a change.
+                    if !denied.is_empty() {
+                        self.state().verified.strange.extend(denied);
+                    }
                     return Ok(lost || self.judge_suspect(suspect).await);
                 }
                 Err(failed) => failed,

@@ -41,14 +41,18 @@ pub(super) fn url(
 ) -> Result<Url, &'static str> {
     let plain = segments.join("/");
     in_path(&plain)?;
-    let encoded: Vec<_> =
-        segments.iter().map(|segment| utf8_percent_encode(segment, ENCODED).to_string()).collect();
     let below = base.path().trim_end_matches('/');
+    let mut path = String::with_capacity(below.len() + plain.len() + 16);
+    path.push_str(below);
+    for segment in segments {
+        path.push('/');
+        path.extend(utf8_percent_encode(segment, ENCODED));
+    }
     let mut url = base.clone();
-    url.set_path(&format!("{below}/{}", encoded.join("/")));
+    url.set_path(&path);
     // The library drops and resolves what the rules above should not let through.
     let sent = percent_decode_str(url.path().strip_prefix(below).unwrap_or_default());
-    if !sent.eq(format!("/{plain}").bytes()) {
+    if !sent.eq(b"/".iter().copied().chain(plain.bytes())) {
         return Err("it does not survive in a URL");
     }
     if !query.is_empty() {
