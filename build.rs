@@ -14,8 +14,6 @@ use std::{
 const FOLDERS: [&str; 3] = ["plugins/examples", "plugins/sdk", "wit"];
 /// Single files.
 const FILES: [&str; 1] = ["plugins/Cargo.toml"];
-/// Versions of the contract that are not released, which no new project is given.
-const DRAFTS: [&str; 1] = ["v0.2.0"];
 /// What a build leaves behind.
 const PRODUCTS: [&str; 7] =
     ["target", "build", "dist", "node_modules", ".venv", "__pycache__", ".pytest_cache"];
@@ -58,9 +56,7 @@ fn walk(root: &Path, folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<bool
         let entry = entry?;
         let name = entry.file_name();
         let path = folder.join(&name);
-        if DRAFTS.iter().any(|draft| name == *draft) {
-            // It is there for the program and its tests alone.
-        } else if PRODUCTS.iter().any(|product| name == *product) {
+        if PRODUCTS.iter().any(|product| name == *product) {
             pure = false;
         } else if root.join(&path).is_dir() {
             // Also one that a link leads to: an example has the contract so.

@@ -28,8 +28,9 @@ mod step;
 mod survey;
 mod unloaded;
 mod validate;
+mod wants;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, ops::BitOr, sync::Arc, time::Duration};
 
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
@@ -67,6 +68,7 @@ pub use step::{Made, Mode, OnError, Rules, Selects, StageNote, Step};
 pub use survey::{Finding, Survey};
 pub use unloaded::Unloaded;
 pub(crate) use validate::veto_reason;
+pub use wants::Wants;
 
 /// What stands in the place of a stage's name where a container asks for too much.
 const LIMITS: &str = "limits";
@@ -101,10 +103,10 @@ pub trait Stage: Send + Sync {
         None
     }
 
-    /// Whether it is shown what has to be asked for beyond the container itself: its image, the
-    /// registry's agent and the container engine.
-    fn wants_facts(&self) -> bool {
-        false
+    /// Which facts it is shown beyond the container itself. It must not look at the others: they may
+    /// be there for another stage, and are no part of what its answers are remembered by.
+    fn wants(&self) -> Wants {
+        Wants::default()
     }
 
     /// What its calls took, if that is measured.
@@ -396,9 +398,9 @@ impl Pipeline {
         digest::of_steps(&self.steps)
     }
 
-    /// Whether some stage is shown what has to be asked for; see [`Stage::wants_facts`].
-    pub fn wants_facts(&self) -> bool {
-        self.steps.iter().any(|step| step.stage().wants_facts())
+    /// What some stage is shown; see [`Stage::wants`].
+    pub fn wants(&self) -> Wants {
+        self.steps.iter().map(|step| step.stage().wants()).fold(Wants::default(), BitOr::bitor)
     }
 
     /// How each stage has fared, in their order.

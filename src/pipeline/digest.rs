@@ -6,26 +6,66 @@ use std::hash::{Hash, Hasher};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::Step;
+use super::{Step, Wants};
 use crate::model::{container::Container, host::Host, service::Service};
 
 pub(super) type Digest = [u8; 32];
 
-/// A digest of the facts that are the same for all stages. All facts of the
-/// container are in it, also those that a stage is not granted: an answer is
-/// rather worked out once more than used where it does not fit.
-pub(super) struct Facts(Digest);
+/// Digests of the facts, the same for all stages. What every stage is shown of the container is
+/// one, whether a stage is granted all of it or not: an answer is rather worked out once more
+/// than used where it does not fit. What a stage is shown only if it wants it is by itself, so
+/// that an answer does not depend on what other stages want.
+pub(super) struct Facts {
+    all: Digest,
+    image: Digest,
+    setup: Digest,
+    agent: Digest,
+    engine: Digest,
+}
 
 impl Facts {
     pub(super) fn of(container: &Container, host: &Host) -> Self {
-        Self(digest(&(container, host)))
+        let (shown, of): (Container, Host);
+        let container_alone = match container.image_facts.is_some() || container.setup.is_some() {
+            true => {
+                shown = Container { image_facts: None, setup: None, ..container.clone() };
+                &shown
+            }
+            false => container,
+        };
+        let host_alone = match host.agent.is_some() || host.engine.is_some() {
+            true => {
+                of = Host { agent: None, engine: None, ..host.clone() };
+                &of
+            }
+            false => host,
+        };
+        Self {
+            all: digest(&(container_alone, host_alone)),
+            image: digest(&container.image_facts),
+            setup: digest(&container.setup),
+            agent: digest(&host.agent),
+            engine: digest(&host.engine),
+        }
     }
 
-    /// The key of the answer that a stage gives on services of this digest.
-    pub(super) fn key(&self, fingerprint: &Digest, services: &Digest) -> Digest {
+    /// The key of the answer that a stage of this fingerprint, which wants these facts, gives on
+    /// services of this digest. What it wants follows from what it is made of, so that it need
+    /// not be told apart from what it does not want.
+    pub(super) fn key(&self, fingerprint: &Digest, wants: Wants, services: &Digest) -> Digest {
         let mut digest = Sha256::new();
         digest.update(fingerprint);
-        digest.update(self.0);
+        digest.update(self.all);
+        for (wanted, part) in [
+            (wants.image, self.image),
+            (wants.setup, self.setup),
+            (wants.agent, self.agent),
+            (wants.engine, self.engine),
+        ] {
+            if wanted {
+                digest.update(part);
+            }
+        }
         digest.update(services);
         digest.finalize().into()
     }
@@ -126,7 +166,10 @@ mod tests {
 
     #[test]
     fn every_fact_of_a_container_and_its_host_is_in_the_digest() {
-        let of = |container: &Container, host: &Host| Facts::of(container, host).0;
+        let wants = Wants::ALL;
+        let of = |container: &Container, host: &Host| {
+            Facts::of(container, host).key(&[0; 32], wants, &[0; 32])
+        };
         let (container, host) = (container(), host());
         let known = of(&container, &host);
         assert_eq!(known, of(&container.clone(), &host.clone()));
@@ -141,5 +184,14 @@ mod tests {
         }
         let other = Host { hostname: format!("{}2", host.hostname), ..host.clone() };
         assert_ne!(known, of(&container, &other));
+        // What is wanted by itself counts for those that want it.
+        let shown = Container { image_facts: Some(Default::default()), ..container.clone() };
+        let asked = Host { agent: Some(Default::default()), ..host.clone() };
+        for (container, host) in [(&shown, &host), (&container, &asked)] {
+            assert_ne!(known, of(container, host));
+            let bare = Facts::of(container, host).key(&[0; 32], Wants::default(), &[0; 32]);
+            let none = Facts::of(&self::container(), &self::host());
+            assert_eq!(bare, none.key(&[0; 32], Wants::default(), &[0; 32]));
+        }
     }
 }

@@ -153,7 +153,7 @@ impl Pipeline {
             return (None, None);
         };
         let services = services.get_or_insert_with(|| services_digest(judge.services));
-        let key = facts.key(fingerprint, services);
+        let key = facts.key(fingerprint, judge.step.stage().wants(), services);
         (Some(key), memory.get(&key, judge.services))
     }
 

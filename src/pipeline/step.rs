@@ -120,9 +120,6 @@ pub struct Made {
     /// The settings, and whatever else of the configuration bears on the answers.
     #[serde(skip)]
     pub settings: String,
-    /// The version of the contract that it was built against, if that is a draft.
-    #[serde(skip)]
-    pub draft: Option<&'static str>,
 }
 
 impl Made {

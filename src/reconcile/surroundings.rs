@@ -1,5 +1,5 @@
 //! What has to be asked for beyond a container itself before stages can decide on it: its image, the
-//! registry's agent and the engine. Nobody is asked where no stage of the pipeline is shown it.
+//! registry's agent and the engine. Nobody is asked for what no stage of the pipeline wants.
 
 use std::borrow::Cow;
 
@@ -52,17 +52,22 @@ pub async fn surroundings<'a>(
     host: &'a Host,
     container: &mut Container,
 ) -> Result<Cow<'a, Host>, Unknown> {
-    if !pipeline.wants_facts() || !container.state.is_running() {
+    let wants = pipeline.wants();
+    if !wants.asks() || !container.state.is_running() {
         return Ok(Cow::Borrowed(host));
     }
-    if container.image_facts.is_none() {
+    if wants.image && container.image_facts.is_none() {
         container.image_facts = source.image(&container.image_id).await?;
     }
-    let engine = source.about().await?.or_else(|| host.engine.clone());
-    let agent = match registry {
+    let engine = if wants.engine { source.about().await? } else { None };
+    let agent = match registry.filter(|_| wants.agent) {
         Some(registry) => registry.agent().await?,
         None => None,
     };
+    if engine.is_none() && agent.is_none() {
+        return Ok(Cow::Borrowed(host));
+    }
+    let engine = engine.or_else(|| host.engine.clone());
     let agent = agent.or_else(|| host.agent.clone());
     Ok(Cow::Owned(Host { agent, engine, ..host.clone() }))
 }

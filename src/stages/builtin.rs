@@ -1,16 +1,65 @@
 //! Stages that are linked into the daemon: the same source that is built as a
 //! component, called natively.
 
-use wharfinger_plugin::native;
+use wharfinger_plugin::{Attribute, Locality, NamedPort, Proxy, native};
 use wharfinger_registrator::Registrator;
 
 use crate::{
-    model::{container::Container, host::Host, service::Service},
+    model::{
+        container::Container,
+        host::Host,
+        service::{Further, Service, Unseen},
+    },
     pipeline::{Called, Level, Message, REGISTRATOR, Stage, StageError},
 };
 
-crate::stages::contract::adapter!(contract, [wharfinger_plugin]);
-crate::stages::contract::plain_decision!(contract, [wharfinger_plugin]);
+crate::stages::contract::adapter!(
+    contract,
+    [wharfinger_plugin],
+    container { image_facts: super::unwanted, setup: super::unwanted },
+    host { agent: super::unwanted, engine: super::unwanted },
+    service {
+        ports: super::not_its_own,
+        locality: super::not_its_own,
+        socket_path: super::not_its_own,
+        kind: super::not_its_own,
+        proxy: super::not_its_own,
+        connect_native: super::not_its_own,
+        definition: super::not_its_own,
+    } by super::nothing_further
+);
+crate::stages::contract::remarked_decision!(contract, [wharfinger_plugin], with_the_rest);
+
+/// A stage that is linked in wants no facts beyond a container and its services.
+fn unwanted<T, U>(_: &T) -> Option<U> {
+    None
+}
+
+/// What other stages may have given a service it neither looks at nor changes.
+fn not_its_own<T: Default>(_: &Further) -> T {
+    T::default()
+}
+
+fn nothing_further(
+    _: Vec<NamedPort>,
+    _: Option<Locality>,
+    _: Option<String>,
+    _: String,
+    _: Option<Proxy>,
+    _: bool,
+    _: Vec<Attribute>,
+) -> Further {
+    Further::default()
+}
+
+/// So it stays.
+fn with_the_rest(service: Service, unseen: Option<Unseen>) -> Service {
+    match unseen {
+        Some(unseen) => service.with_unseen(unseen),
+        // Too many verdicts, for which the answer is refused as a whole.
+        None => service,
+    }
+}
 
 /// The messages of one call, and the bytes of each: a container can be wrong in many ways,
 /// at length.

@@ -434,4 +434,40 @@ macro_rules! plain_decision {
     };
 }
 
-pub(crate) use {adapter, plain_decision};
+/// Define the function `decision` for a version of which a verdict has notes and a veto a code, beside the
+/// module `$module` of [`adapter`]. `$whole` makes a whole service of what a stage put in the place of one
+/// that it was shown, with what it was not shown of that one, if there was such a one.
+macro_rules! remarked_decision {
+    ($module:ident, [$($types:tt)+], $whole:path) => {
+        /// `unseen` is what the stage was not shown of the services, in their order.
+        fn decision(
+            outcome: $($types)+::Outcome,
+            unseen: Vec<$crate::model::service::Unseen>,
+        ) -> $crate::pipeline::Decision {
+            use $($types)+::Decision as Said;
+            use $crate::pipeline::{Decision, Remark, Verdict, veto_code, veto_reason};
+            let mut unseen = unseen.into_iter();
+            let (mut verdicts, mut remarks) = (Vec::new(), Vec::new());
+            for said in outcome.verdicts {
+                let unseen = unseen.next();
+                let (verdict, code) = match said.decision {
+                    Said::Keep => (Verdict::Keep, None),
+                    Said::Replace(service) => {
+                        let after = $whole($module::service_back(service), unseen);
+                        (Verdict::Replace(Box::new(after)), None)
+                    }
+                    Said::Veto(veto) => {
+                        let code = veto.code.and_then(|code| veto_code(&code));
+                        (Verdict::Veto(veto_reason(&veto.reason)), code)
+                    }
+                };
+                verdicts.push(verdict);
+                remarks.push(Remark::new(code, said.notes));
+            }
+            let added = outcome.added.into_iter().map($module::service_back).collect();
+            Decision { verdicts, added, remarks }
+        }
+    };
+}
+
+pub(crate) use {adapter, plain_decision, remarked_decision};

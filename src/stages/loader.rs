@@ -286,7 +286,6 @@ fn builtin(stage: &StageConfig, name: &str) -> anyhow::Result<Step> {
         version: env!("CARGO_PKG_VERSION").into(),
         digest: String::new(),
         settings,
-        draft: None,
     };
     Ok(Step::new(Arc::new(loaded)).made_of(made))
 }
@@ -322,7 +321,6 @@ async fn component(
         version: identity.version,
         digest: identity.digest,
         settings: known,
-        draft: identity.draft.then_some(identity.contract),
     };
     Ok(Step::new(Arc::new(loaded)).made_of(made))
 }
@@ -369,15 +367,5 @@ pub(crate) fn announce(pipeline: &Pipeline) {
             digest = made.short_digest(),
             "loaded a plugin"
         );
-        if let Some(contract) = made.draft {
-            warn!(
-                event = event::STAGE_OF_A_DRAFT,
-                stage = step.name(),
-                plugin = made.plugin,
-                contract,
-                "the plugin is of a draft of the contract: a later wharfinger may refuse it, until it \
-                 is built again"
-            );
-        }
     }
 }

@@ -52,7 +52,7 @@ use tracing::warn;
 use wasmtime::component::Component;
 
 use crate::{
-    pipeline::{Message, StageError},
+    pipeline::{Message, StageError, Wants},
     telemetry::event,
     text,
 };
@@ -174,12 +174,12 @@ pub struct Identity {
     pub summary: String,
     /// The contract's version that it was built against.
     pub contract: &'static str,
-    /// Whether that version is a draft, so that a later program may refuse the component.
-    pub draft: bool,
     /// SHA-256 of the file, in hexadecimal.
     pub digest: String,
     /// A JSON schema of its settings, as the component gives it.
     pub settings_schema: Option<String>,
+    /// The facts beyond a container that it wants to be shown.
+    pub wants: Wants,
     /// Further facts, such as `author` or `license`.
     pub attributes: Vec<(String, String)>,
 }

@@ -88,7 +88,6 @@ kinds! {
     POLICY_SOURCE_READ "policy-source-read" ["place"] [ends POLICY_SOURCE_FAILING] "It answers again.";
     POLICY_ASKED "policy-asked" ["place"] "SIGHUP came: the source of the policy is looked at now.";
     STAGE_LOADED "stage-loaded" ["stage" "mode" "plugin" "version" "digest"] "A stage of the pipeline.";
-    STAGE_OF_A_DRAFT "stage-of-a-draft" ["stage" "plugin" "contract"] "A stage is of a draft of the contract, which a later wharfinger may refuse.";
     STAGE_BROKEN "stage-broken" ["stage" "file" "mode" "on_error" "reason"] "A stage cannot be loaded.";
     STAGE_WHOLE "stage-whole" ["stage" "mode" "new"] [ends STAGE_BROKEN] "It can be loaded again.";
     STAGE_NEW "stage-new" ["stage" "mode" "new"] "A reload has brought a stage.";

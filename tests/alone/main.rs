@@ -40,5 +40,6 @@ mod strangers;
 mod supervisor;
 mod traces;
 mod versions;
+mod wants;
 mod words;
 mod work;

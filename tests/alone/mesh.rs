@@ -1,4 +1,4 @@
-//! Guarantee: what a service has by the draft 0.2.0 is sent to an agent that knows it. What the
+//! Guarantee: what a service has by version 0.2.0 of the contract is sent to an agent that knows it. What the
 //! agent is too old for is left out with a warning that names it, whether it says how old it is
 //! or not; the service is registered all the same, and not again and again. A stage of 0.1.0, which
 //! is shown none of these fields, hands them on.

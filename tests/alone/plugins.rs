@@ -260,7 +260,7 @@ async fn what_is_no_file_is_refused_at_once() {
 #[tokio::test]
 async fn a_component_of_each_released_contract_version_loads_and_runs() {
     let fixtures = crate::common::root().join("tests/fixtures/components");
-    for version in ["0.1.0"] {
+    for version in ["0.1.0", "0.2.0"] {
         let file = fixtures.join(format!("v{version}.wasm"));
         let stage = plugin_host().load(spec(file, "{}", AMPLE)).await;
         let stage = stage.unwrap_or_else(|error| panic!("{version}: {}", error_chain(&error)));
@@ -282,6 +282,10 @@ fn released_contracts_are_frozen() {
             "c183575fe77f2d1b0c518717ec20897e7314acfb25a23766fac6b2991092f005",
         ),
         (
+            "wit/v0.2.0/pipeline.wit",
+            "8d6ca64071f472409cac5e35b2f21283638765680ab04397a0c434ced3c50ea0",
+        ),
+        (
             "wit/host-v0.1.0/host.wit",
             "f058c0d5a5190b002efb9c338ed3f642a11044fa6f55dbc7c3969279a23a16ca",
         ),
@@ -296,7 +300,11 @@ fn released_contracts_are_frozen() {
 
 #[test]
 fn the_folder_of_a_released_contract_holds_what_is_frozen_and_no_more() {
-    for (folder, expected) in [("wit/v0.1.0", "pipeline.wit"), ("wit/host-v0.1.0", "host.wit")] {
+    for (folder, expected) in [
+        ("wit/v0.1.0", "pipeline.wit"),
+        ("wit/v0.2.0", "pipeline.wit"),
+        ("wit/host-v0.1.0", "host.wit"),
+    ] {
         let entries = std::fs::read_dir(crate::common::root().join(folder)).expect("a folder");
         let names: Vec<_> = entries.map(|entry| entry.expect("an entry").file_name()).collect();
         assert_eq!(names, [expected], "{folder} is released: what is added to it changes it");

@@ -20,7 +20,7 @@ fn the_reference_is_what_the_contract_says() {
     let text = fs::read_to_string(&readme).expect("the page");
     let (before, rest) = text.split_once(BEGIN).expect("the mark of its begin");
     let (found, after) = rest.split_once(END).expect("the mark of its end");
-    let wit = fs::read_to_string(file("wit/v0.1.0/pipeline.wit")).expect("the contract");
+    let wit = fs::read_to_string(file("wit/v0.2.0/pipeline.wit")).expect("the contract");
     let expected = reference(&wit);
     assert!(expected.len() > 10_000, "{expected}");
     if std::env::var_os("WHARFINGER_WRITE_REFERENCE").is_some() {
@@ -74,10 +74,10 @@ fn reference(wit: &str) -> String {
             ("world", [kind @ ("import" | "export"), name]) => {
                 text += &format!("\nIt {kind}s `{name}`.\n");
             }
-            ("interface", [kind @ ("record" | "variant" | "enum"), name]) => {
+            ("interface", [kind @ ("record" | "variant" | "enum" | "flags"), name]) => {
                 within.push(kind);
                 text += &format!("\n#### {} `{name}`\n{}", capital(kind), paragraphs(&docs));
-                text += if *kind == "enum" {
+                text += if matches!(*kind, "enum" | "flags") {
                     "\n| | |\n|---|---|\n"
                 } else {
                     "\n| | type | |\n|---|---|---|\n"
@@ -92,7 +92,7 @@ fn reference(wit: &str) -> String {
                 text +=
                     &format!("\n#### Function `{name}`\n\n`{signature}`\n{}", paragraphs(&docs));
             }
-            ("record" | "variant" | "enum", _) => text += &row(last, line, &docs),
+            ("record" | "variant" | "enum" | "flags", _) => text += &row(last, line, &docs),
             (within, _) => panic!("the reference knows no such line in {within:?}: {line}"),
         }
         docs.clear();
@@ -110,7 +110,7 @@ fn row(kind: &str, line: &str, docs: &[&str]) -> String {
     let ty = if kind == "variant" { ty.trim_end_matches(')') } else { ty };
     let cell = |text: String| if text.is_empty() { " |".into() } else { format!(" {text} |") };
     let ty = match (kind, ty) {
-        ("enum", _) => String::new(),
+        ("enum" | "flags", _) => String::new(),
         (_, "") => cell(String::new()),
         (_, ty) => cell(format!("`{ty}`")),
     };

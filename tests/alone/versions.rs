@@ -1,5 +1,5 @@
 //! Guarantee: a component is handled by the contract's version that it was built against. What was
-//! built against 0.1.0 loads and answers as it did then; the draft 0.2.0 shows a stage what policies
+//! built against 0.1.0 loads and answers as it did then; 0.2.0 shows a stage what policies
 //! ask about, and never a container as harmless of which nobody knows; and the two take turns in one
 //! pipeline and at a reload.
 
@@ -36,18 +36,22 @@ fn what_was_built_against_0_1_0_answers_as_it_did() {
         let inspected =
             wharfinger(&frozen, &["plugin", "inspect", arg(&file), "--json"]).good().json();
         assert_eq!((&inspected["contract"], &inspected["draft"]), (&json!("0.1.0"), &json!(false)));
+        assert_eq!(inspected["moving"][0]["contract"], "0.2.0", "{inspected}");
+        let text = wharfinger(&frozen, &["plugin", "inspect", arg(&file)]).good().stdout.clone();
+        assert!(text.contains("built again against 0.2.0 it sees"), "{text}");
     }
 }
 
 #[test]
-fn a_component_of_the_draft_is_said_to_be_one() {
+fn inspect_says_of_which_version_a_component_is() {
     let file = plugin("facts");
     let said = wharfinger(root(), &["plugin", "inspect", arg(&file), "--json"]);
     let report = said.good().json();
-    assert_eq!((&report["contract"], &report["draft"]), (&json!("0.2.0"), &json!(true)));
+    assert_eq!((&report["contract"], &report["draft"]), (&json!("0.2.0"), &json!(false)));
     let said = wharfinger(root(), &["plugin", "inspect", arg(&file)]);
     let text = &said.good().stdout;
-    assert!(text.contains("stage-component@0.2.0") && text.contains("draft"), "{text}");
+    assert!(text.contains("stage-component@0.2.0") && !text.contains("draft"), "{text}");
+    assert!(report["moving"] == json!([]) && !text.contains("moving"), "{text}");
 }
 
 /// A recorded container with one published port, changed at these places.
@@ -79,7 +83,7 @@ fn tags(report: &Value) -> Vec<String> {
 }
 
 #[test]
-fn the_draft_shows_how_a_container_was_set_up() {
+fn a_stage_that_wants_it_sees_how_a_container_was_set_up() {
     let folder = tempfile::tempdir().expect("a folder");
     let container = recorded(&[
         ("/Config/User", json!("1000:1000")),

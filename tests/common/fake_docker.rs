@@ -50,6 +50,8 @@ struct Host {
     containers: BTreeMap<String, Value>,
     lists: usize,
     asked: Asked,
+    /// How often each path was asked for, without the API's version.
+    requests: HashMap<String, usize>,
     /// How often each container was inspected, by its identifier.
     inspections: HashMap<String, usize>,
     /// Errors that inspections are answered with, in order, by identifiers.
@@ -161,6 +163,13 @@ impl FakeDocker {
         self.lock().asked
     }
 
+    /// How many requests were for a path that begins like this.
+    pub fn requests(&self, beginning: &str) -> usize {
+        let host = self.lock();
+        let alike = host.requests.iter().filter(|(path, _)| path.starts_with(beginning));
+        alike.map(|(_, count)| count).sum()
+    }
+
     /// How often a container was inspected, by its identifier.
     pub fn inspections(&self, id: &str) -> usize {
         self.lock().inspections.get(id).copied().unwrap_or_default()
@@ -243,6 +252,7 @@ fn unversioned(path: &str) -> &str {
 
 impl Host {
     fn answer(&mut self, path: &str) -> Answer {
+        *self.requests.entry(path.into()).or_default() += 1;
         match path {
             "/_ping" => Answer::Text(200, "OK".into()),
             "/version" => {

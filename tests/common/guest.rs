@@ -34,6 +34,22 @@ pub fn stage_of(version: &str, parts: &str, process: &str) -> Vec<u8> {
     component(version, &module(parts, "(i32.const 1024)", process))
 }
 
+/// The facts that a stage can want, in the order of the contract's flags.
+pub const FACTS: [&str; 4] = ["image", "setup", "agent", "engine"];
+
+/// A stage of version 0.2.0 that wants these facts. Its description is at 8192, where the flags are
+/// the 37th byte.
+pub fn stage_wanting(wants: &[&str], process: &str) -> Vec<u8> {
+    let bit = |(n, fact): (usize, &&str)| u8::from(wants.contains(fact)) << n;
+    let flags: u8 = FACTS.iter().enumerate().map(bit).sum();
+    let parts = format!(r#"(data (i32.const {}) "\{flags:02x}")"#, 8192 + 36);
+    let module = module(&parts, "(i32.const 1024)", process);
+    let describe = r#"stage@0.1.0#describe") (result i32) (i32.const "#;
+    let elsewhere = module.replace(&format!("{describe}1024)"), &format!("{describe}8192)"));
+    assert_ne!(elsewhere, module, "the frame has a description");
+    component("0.2.0", &elsewhere)
+}
+
 /// A stage whose `validate-settings`, too, has a body of its own.
 pub fn stage_validating(parts: &str, validate: &str, process: &str) -> Vec<u8> {
     component(VERSIONS[0], &module(parts, validate, process))

@@ -109,6 +109,8 @@ struct Agent {
     asked: Asked,
     /// It says how often its services have changed, and filters what it lists.
     counts: bool,
+    /// How often it was asked what it is.
+    introductions: usize,
     /// Whether a registration carried the daemon's marks.
     marked: bool,
     refusals: Vec<(Write, u16, String)>,
@@ -198,6 +200,11 @@ impl RecordingConsul {
         self.lock().reads
     }
 
+    /// How often it was asked what it is.
+    pub fn introductions(&self) -> usize {
+        self.lock().introductions
+    }
+
     fn lock(&self) -> MutexGuard<'_, Agent> {
         self.agent.lock().expect("the agent")
     }
@@ -224,6 +231,7 @@ async fn serve(mut stream: TcpStream, agent: Arc<Mutex<Agent>>, activity: Activi
 impl Agent {
     fn answer(&mut self, request: &Request) -> Answer {
         let Request { method, path, body, target } = request;
+        self.introductions += usize::from(path == "/v1/agent/self");
         if self.counts && method == "GET" {
             let index = self.writes.len() as u64 + 1;
             match path.as_str() {

@@ -1,4 +1,4 @@
-//! Guarantee: what the draft 0.2.0 of the contract shows a stage is what a real engine and a real agent
+//! Guarantee: what version 0.2.0 of the contract shows a stage that wants it is what a real engine and a real agent
 //! say: how a container was set up, its image, the agent's node and the engine.
 
 use serde_json::Value;

@@ -20,9 +20,10 @@ fn inspect_says_what_a_component_is_and_what_it_needs() {
     let said = wharfinger(Path::new("/"), &["plugin", "inspect", arg(&file)]);
     for part in [
         "convention 0.1.0",
-        "wharfinger:pipeline/stage-component@0.1.0",
+        "wharfinger:pipeline/stage-component@0.2.0",
+        "nothing beyond a container and its services",
         "sha256:",
-        "wharfinger:pipeline/logging@0.1.0  part of the contract",
+        "wharfinger:pipeline/logging@0.2.0  part of the contract",
         "[[pipeline]]",
     ] {
         assert!(said.good().stdout.contains(part), "{part:?} is not in {}", said.stdout);
@@ -30,7 +31,8 @@ fn inspect_says_what_a_component_is_and_what_it_needs() {
     let json =
         wharfinger(Path::new("/"), &["plugin", "inspect", arg(&file), "--json"]).good().json();
     assert_eq!(json["plugin"]["name"], "convention");
-    assert_eq!(json["contract"], "0.1.0");
+    assert_eq!(json["contract"], "0.2.0");
+    assert_eq!(json["wants"], serde_json::json!([]));
     assert_eq!(json["size"], fs::metadata(&file).expect("it is there").len());
     let digest = json["digest"].as_str().expect("a digest");
     assert_eq!(digest.len(), "sha256:".len() + 64);

@@ -27,21 +27,34 @@ const PYTHON: Wrong = Wrong {
         if bad == "raise": {}["x"]
         if bad == "none": return None
         if bad == "type": return Outcome(verdicts=["keep"], added=[])
-        if bad == "port": return Outcome(verdicts=[Verdict_Replace(replace(services[0], port="80"))], added=[])
+        if bad == "decision": return Outcome(verdicts=[Verdict(decision="keep", notes=[])], added=[])
+        if bad == "port": return Outcome(verdicts=[replace(changed(services[0], port="80"))], added=[])
+        if bad == "wants": return Outcome(verdicts=[keep(container.setup.user)], added=[])
         if bad == "count": return Outcome(verdicts=[], added=[])
         if bad == "import": import colorsys
         if bad == "open": open("/etc/passwd")
         if bad == "sleep": __import__("time").sleep(1)
+        if bad == "now": __import__("datetime").datetime.now()
+        if bad == "today": __import__("datetime").date.today()
+        if bad == "random": __import__("os").urandom(8)
 "#,
     expected: &[
         ("raise", &["KeyError: 'x'", "plugin.py:", "in process"]),
         ("none", &["process: wanted is Outcome, not None"]),
-        ("type", &["process.verdicts[0]: wanted is Verdict_Keep or", "not str 'keep'"]),
-        ("port", &["process.verdicts[0].value.port: wanted is int, not str '80'"]),
+        ("type", &["process.verdicts[0]: wanted is Verdict, not str 'keep'"]),
+        (
+            "decision",
+            &["process.verdicts[0].decision: wanted is Decision_Keep or", "not str 'keep'"],
+        ),
+        ("port", &["process.verdicts[0].decision.value.port: wanted is int, not str '80'"]),
+        ("wants", &["AttributeError: 'NoneType' object has no attribute 'user'", "plugin.py:"]),
         ("count", &["one for each of 1 services, not 0"]),
         ("import", &["ImportError: colorsys: there is no such module", "plugin.py:"]),
         ("open", &["open: a stage has no files", "plugin.py:"]),
         ("sleep", &["time.sleep: a stage has no clock"]),
+        ("now", &["datetime.now: a stage has no clock", "plugin.py:"]),
+        ("today", &["date.today: a stage has no clock", "plugin.py:"]),
+        ("random", &["os.urandom: a stage has no random numbers", "plugin.py:"]),
     ],
 };
 
@@ -53,9 +66,15 @@ const JAVASCRIPT: Wrong = Wrong {
     console.log("printed", bad);
     if (bad === "throw") null.x;
     if (bad === "none") return;
-    if (bad === "added") return { verdicts: [{ tag: "keep" }] };
-    if (bad === "tag") return { verdicts: [{ tag: "kepe" }], added: [] };
-    if (bad === "port") return { verdicts: [{ tag: "replace", val: { ...services[0], port: "x" } }], added: [] };
+    const keep = { decision: { tag: "keep" }, notes: [] };
+    if (bad === "added") return { verdicts: [keep] };
+    if (bad === "older") return { verdicts: [{ tag: "keep" }], added: [] };
+    if (bad === "notes") return { verdicts: [{ ...keep, notes: [7] }], added: [] };
+    if (bad === "tag") return { verdicts: [{ ...keep, decision: { tag: "kepe" } }], added: [] };
+    if (bad === "port") {
+      const decision = { tag: "replace", val: { ...services[0], port: "x" } };
+      return { verdicts: [{ decision, notes: [] }], added: [] };
+    }
     if (bad === "date") new Date();
     if (bad === "random") Math.random();
     if (bad === "url") new URL("http://localhost");
@@ -65,8 +84,20 @@ const JAVASCRIPT: Wrong = Wrong {
         ("throw", &["TypeError", "plugin.js:"]),
         ("none", &["process: wanted is an object, not undefined"]),
         ("added", &["process.added: wanted is a list, not undefined"]),
-        ("tag", &["process.verdicts[0].tag: wanted is one of keep, replace, veto, not \"kepe\""]),
-        ("port", &["process.verdicts[0].val.port: wanted is a number from 0 to 65535, not \"x\""]),
+        ("older", &["process.verdicts[0].decision: wanted is an object, not undefined"]),
+        ("notes", &["process.verdicts[0].notes[0]: wanted is a string, not 7"]),
+        (
+            "tag",
+            &[
+                "process.verdicts[0].decision.tag: wanted is one of keep, replace, veto, not \"kepe\"",
+            ],
+        ),
+        (
+            "port",
+            &[
+                "process.verdicts[0].decision.val.port: wanted is a number from 0 to 65535, not \"x\"",
+            ],
+        ),
         ("date", &["new Date(): a stage has no clock", "plugin.js:"]),
         ("random", &["Math.random: a stage has no random numbers"]),
         ("url", &["ReferenceError", "URL"]),
@@ -99,8 +130,11 @@ const GO: Wrong = Wrong {
         ("panic", &["index out of range [2] with length 1", "plugin.go:"]),
         ("none", &["Process: wanted is an outcome or an error"]),
         ("count", &["one for each of 1 services, not 0"]),
-        ("text", &["Outcome.Verdicts[0].Veto: wanted is text in UTF-8"]),
-        ("verdict", &["Outcome.Verdicts[0]: wanted is one of its fields, and none is set"]),
+        ("text", &["Outcome.Verdicts[0].Decision.Veto.Reason: wanted is text in UTF-8"]),
+        (
+            "verdict",
+            &["Outcome.Verdicts[0].Decision: wanted is one of its fields, and none is set"],
+        ),
         ("deadlock", &["deadlock"]),
     ],
 };

@@ -86,7 +86,7 @@ impl Settings {
                 logging::info(exception.note(&reason));
                 Ok(())
             }
-            (judged, _) => judged.map_err(Veto),
+            (judged, _) => judged.map_err(Veto::new),
         }
     }
 

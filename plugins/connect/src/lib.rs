@@ -13,15 +13,15 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use wharfinger_draft::{
-    AliasCheck, Attribute, Check, CheckKind, Container, Decision, Outcome, Proxy, Service, Stage,
-    Upstream, Verdict, keep, label,
+use wharfinger_plugin::{
+    AliasCheck, Attribute, Check, CheckKind, Container, Description, HostFacts, Outcome, Proxy,
+    Service, Stage, Upstream, Verdict, description,
 };
 
 /// The stage.
 pub struct Connect;
 
-wharfinger_draft::export!(Connect);
+wharfinger_plugin::export!(Connect);
 
 /// What the operator can set.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -42,8 +42,8 @@ impl Default for Settings {
 impl Stage for Connect {
     type Settings = Settings;
 
-    fn about() -> [&'static str; 3] {
-        ["connect", env!("CARGO_PKG_VERSION"), "Registers sidecars of Consul's mesh by labels."]
+    fn describe() -> Description {
+        description!("Registers sidecars of Consul's mesh by labels.")
     }
 
     fn validate(settings: &Settings) -> Vec<String> {
@@ -56,28 +56,24 @@ impl Stage for Connect {
     fn process(
         settings: &Settings,
         container: &Container,
+        _host: &HostFacts,
         services: Vec<Service>,
     ) -> Result<Outcome, String> {
         let alone = services.len() == 1;
         let mut outcome = Outcome { verdicts: Vec::new(), added: Vec::new() };
         for service in services {
-            let said = Said { settings, container, port: port_of(&service), alone };
+            let said = Said { settings, container, port: service.container_port(), alone };
             match said.sidecar(&service) {
                 Ok(sidecar) => {
                     outcome.added.extend(sidecar);
                     outcome.verdicts.push(said.native(service));
                 }
                 // A bad label costs the sidecar, and not the service.
-                Err(fault) => outcome.verdicts.push(keep(vec![fault])),
+                Err(fault) => outcome.verdicts.push(Verdict::keep().noting(fault)),
             }
         }
         Ok(outcome)
     }
-}
-
-/// The container's port that a service stands for.
-fn port_of(service: &Service) -> u16 {
-    service.origin.as_ref().map_or(service.port, |origin| origin.container_port)
 }
 
 /// What a container's labels say of one of its services.
@@ -91,8 +87,8 @@ struct Said<'a> {
 impl Said<'_> {
     fn get(&self, what: &str) -> Option<&str> {
         let prefix = &self.settings.prefix;
-        let own = label(self.container, &format!("{prefix}.{}.{what}", self.port));
-        let of_all = || label(self.container, &format!("{prefix}.{what}"));
+        let own = self.container.label(&format!("{prefix}.{}.{what}", self.port));
+        let of_all = || self.container.label(&format!("{prefix}.{what}"));
         own.or_else(|| if self.alone { of_all() } else { None })
             .map(str::trim)
             .filter(|value| !value.is_empty())
@@ -101,10 +97,10 @@ impl Said<'_> {
     /// The service, which may speak the mesh's protocol itself.
     fn native(&self, mut service: Service) -> Verdict {
         if self.get("native") != Some("true") || service.connect_native {
-            return keep(Vec::new());
+            return Verdict::keep();
         }
         service.connect_native = true;
-        Verdict { decision: Decision::Replace(service), notes: Vec::new() }
+        Verdict::replace(service)
     }
 
     fn sidecar(&self, service: &Service) -> Result<Option<Service>, String> {
@@ -115,8 +111,8 @@ impl Said<'_> {
         let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(|| {
             format!("{}: label sidecar: {port:?} is no port; it has no sidecar", service.id)
         })?;
-        let pair = |key: &str, value: &str| Attribute { key: key.into(), value: value.into() };
-        let config = self.get("protocol").map(|protocol| pair("protocol", &quoted(protocol)));
+        let protocol = self.get("protocol");
+        let config = protocol.map(|protocol| Attribute::new("protocol", quoted(protocol)));
         let upstreams = self.get("upstreams").unwrap_or_default();
         let upstreams: Result<Vec<_>, _> = upstreams
             .split(',')
@@ -135,27 +131,20 @@ impl Said<'_> {
             definition: Vec::new(),
         };
         let alias = AliasCheck { node: None, service: Some(service.id.clone()) };
+        let (id, name) = (&service.id, &service.name);
         Ok(Some(Service {
-            id: format!("{}-sidecar-proxy", service.id),
-            name: format!("{}-sidecar-proxy", service.name),
-            port,
+            protocol: service.protocol,
             tags: self.settings.tags.clone(),
-            checks: vec![check(CheckKind::Alias(alias))],
-            origin: None,
-            ports: Vec::new(),
+            checks: vec![Check::new(CheckKind::Alias(alias), None)],
             locality: service.locality.clone(),
-            socket_path: None,
             kind: "connect-proxy".into(),
             proxy: Some(proxy),
-            connect_native: false,
-            definition: Vec::new(),
-            attributes: Vec::new(),
-            meta: Vec::new(),
-            tagged_addresses: Vec::new(),
-            weights: None,
-            enable_tag_override: false,
-            address: service.address.clone(),
-            protocol: service.protocol,
+            ..Service::new(
+                format!("{id}-sidecar-proxy"),
+                format!("{name}-sidecar-proxy"),
+                &service.address,
+                port,
+            )
         }))
     }
 }
@@ -191,23 +180,6 @@ fn quoted(text: &str) -> String {
         }
     }
     json + "\""
-}
-
-/// It is as the service that it stands before.
-fn check(kind: CheckKind) -> Check {
-    Check {
-        id: None,
-        name: None,
-        notes: None,
-        kind,
-        interval: None,
-        timeout: None,
-        initial_status: None,
-        deregister_after: None,
-        success_before_passing: None,
-        failures_before_critical: None,
-        attributes: Vec::new(),
-    }
 }
 
 #[cfg(test)]

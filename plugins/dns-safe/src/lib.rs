@@ -65,13 +65,13 @@ impl Policy for DnsSafe {
         match settings.action {
             _ if fixed == service.name => {}
             Action::Fix if fixed.is_empty() => {
-                return Err(Veto(format!(
+                return Err(Veto::new(format!(
                     "name {:?}: it has neither a letter nor a digit that DNS knows",
                     service.name
                 )));
             }
             Action::Fix => service.name = fixed,
-            Action::Veto => return Err(Veto(format!("name {}", fault(&service.name)))),
+            Action::Veto => return Err(Veto::new(format!("name {}", fault(&service.name)))),
         }
         let safe = |tag: &str| dns::label(tag) == tag;
         match settings.tags {
@@ -82,7 +82,7 @@ impl Policy for DnsSafe {
             Tags::Drop => tags::remove(&mut service.tags, |tag| !safe(tag)),
             Tags::Veto => {
                 if let Some(tag) = service.tags.iter().find(|tag| !safe(tag)) {
-                    return Err(Veto(format!("tag {}", fault(tag))));
+                    return Err(Veto::new(format!("tag {}", fault(tag))));
                 }
             }
         }

@@ -121,7 +121,7 @@ impl Policy for Environment {
         let found = match environment(settings, facts, service) {
             Ok(found) => found,
             Err(_) if settings.unknown == Unknown::Keep => return Ok(()),
-            Err(reason) => return Err(Veto(reason)),
+            Err(reason) => return Err(Veto::new(reason)),
         };
         if !settings.plain.contains(&found) {
             service.name = match settings.name {

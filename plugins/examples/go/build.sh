@@ -57,7 +57,7 @@ cp wit/*.wit dist/wit/deps/
 cat >dist/wit/system.wit <<'WIT'
 package wharfinger:go-plugin;
 world system {
-    import wharfinger:pipeline/logging@0.1.0;
+    import wharfinger:pipeline/logging@0.2.0;
 }
 WIT
 

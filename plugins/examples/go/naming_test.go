@@ -16,10 +16,10 @@ func what(settings string, name string, labels ...contract.Attribute) string {
 	container := &contract.Container{Labels: labels}
 	verdict := decide(read, container, []contract.Service{{Name: name}})[0]
 	switch {
-	case verdict.Replace != nil:
-		return verdict.Replace.Name
-	case verdict.Veto != nil:
-		return "veto: " + *verdict.Veto
+	case verdict.Decision.Replace != nil:
+		return verdict.Decision.Replace.Name
+	case verdict.Decision.Veto != nil:
+		return "veto: " + verdict.Decision.Veto.Reason
 	}
 	return "keep"
 }

@@ -8,7 +8,7 @@
   (contract/export_wasm.go), and from 4104 on the line that is being written.
 ;)
 (module
-  (import "wharfinger:pipeline/logging@0.1.0" "log" (func $log (param i32 i32 i32)))
+  (import "wharfinger:pipeline/logging@0.2.0" "log" (func $log (param i32 i32 i32)))
   (import "env" "memory" (memory 0))
   (global $length (mut i32) (i32.const 0))
   (global $level (mut i32) (i32.const 2))

@@ -79,12 +79,12 @@ fn judge(settings: &Settings, container: &Container, now: u64) -> Result<Result<
             "the exception {label}={value} ended with {until}; {} had allowed it: {}",
             ended.who, ended.why
         );
-        return Ok(Err(Veto(reason)));
+        return Ok(Err(Veto::new(reason)));
     }
     let named = exceptions.iter().find_map(|one| Some((&one.label, label(&one.label)?)));
     Ok(match (named, settings.unlisted) {
         (Some((key, value)), Unlisted::Veto) => {
-            Err(Veto(format!("nobody has allowed the exception {key}={value}")))
+            Err(Veto::new(format!("nobody has allowed the exception {key}={value}")))
         }
         _ => Ok(()),
     })
@@ -110,7 +110,7 @@ mod tests {
         }
         let now = Date::parse("2027-01-01").expect("a day").begins();
         let judged = judge(&settings, &one.build(), now).expect("it is known");
-        let said = judged.err().map(|veto| veto.0).unwrap_or_default();
+        let said = judged.err().map(|veto| veto.reason).unwrap_or_default();
         match expected {
             "" => assert_eq!(said, ""),
             part => assert!(said.contains(part), "{said:?}"),

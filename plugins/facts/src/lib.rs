@@ -1,5 +1,5 @@
-//! A stage of the contract's draft 0.2.0, made without the SDK. It tags every service with the
-//! facts that the draft adds, and vetoes those of privileged containers with a code and notes. A
+//! A stage of version 0.2.0 of the contract, made without the SDK. It wants all facts, tags every service with
+//! those that this version has added, and vetoes those of privileged containers with a code and notes. A
 //! label `facts` makes it misbehave. The host's tests load it.
 
 #[cfg(target_family = "wasm")]
@@ -15,7 +15,10 @@ mod component {
         },
         wharfinger::pipeline::{
             logging::{Level, log},
-            types::{Attribute, Decision, Locality, NamedPort, Proxy, Upstream, Verdict, Veto},
+            types::{
+                Attribute, Decision, Facts as Wants, Locality, NamedPort, Proxy, Setup, Upstream,
+                Verdict, Veto,
+            },
         },
     };
 
@@ -28,8 +31,9 @@ mod component {
             Description {
                 name: "facts".into(),
                 version: "0.1.0".into(),
-                summary: "Tags every service with what the draft 0.2.0 adds.".into(),
+                summary: "Tags every service with what version 0.2.0 adds.".into(),
                 settings_schema: None,
+                wants: Wants::IMAGE | Wants::SETUP | Wants::AGENT | Wants::ENGINE,
                 attributes: Vec::new(),
             }
         }
@@ -46,8 +50,9 @@ mod component {
         ) -> Result<Outcome, String> {
             log(Level::Info, &container.name);
             misbehave(&container)?;
-            let facts = facts(&container, &host);
-            let verdict = |service: Service| match container.privileged {
+            let setup = container.setup.as_ref().ok_or("it is not shown how it was set up")?;
+            let facts = facts(&container, setup, &host);
+            let verdict = |service: Service| match setup.privileged {
                 true => Verdict {
                     decision: Decision::Veto(Veto {
                         reason: "it is privileged".into(),
@@ -70,7 +75,7 @@ mod component {
     }
 
     /// Each fact as a word. Those that are empty are left out.
-    fn facts(container: &Container, host: &HostFacts) -> Vec<String> {
+    fn facts(container: &Container, setup: &Setup, host: &HostFacts) -> Vec<String> {
         let mut all = vec!["contract-0.2.0".to_string()];
         let mut fact = |name: &str, value: String| {
             if !value.is_empty() {
@@ -78,20 +83,20 @@ mod component {
             }
         };
         let number = |number: Option<u64>| number.map(|it| it.to_string()).unwrap_or_default();
-        fact("user", container.user.clone());
-        fact("cap-add", container.added_capabilities.join("+"));
-        fact("cap-drop", container.dropped_capabilities.join("+"));
-        fact("read-only", container.read_only_root.to_string());
-        for mount in &container.mounts {
+        fact("user", setup.user.clone());
+        fact("cap-add", setup.added_capabilities.join("+"));
+        fact("cap-drop", setup.dropped_capabilities.join("+"));
+        fact("read-only", setup.read_only_root.to_string());
+        for mount in &setup.mounts {
             let mode = if mount.writable { "rw" } else { "ro" };
             fact("mount", format!("{}:{}:{}:{mode}", mount.kind, mount.source, mount.target));
         }
-        let policy = &container.restart_policy;
+        let policy = &setup.restart_policy;
         fact("restart", format!("{}:{}", policy.name, policy.retries));
-        fact("memory", number(container.limits.memory));
-        fact("processors", number(container.limits.processors));
-        fact("processes", number(container.limits.processes));
-        if let Some(check) = &container.health_check {
+        fact("memory", number(setup.limits.memory));
+        fact("processors", number(setup.limits.processors));
+        fact("processes", number(setup.limits.processes));
+        if let Some(check) = &setup.health_check {
             fact("health", check.test.join(" "));
             fact("health-interval", check.interval.clone().unwrap_or_default());
             fact("health-retries", number(check.retries.map(u64::from)));

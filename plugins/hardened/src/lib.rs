@@ -9,17 +9,18 @@ mod rules;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use wharfinger_draft::{
-    Container, Decision, Outcome, Service, Stage, Verdict, keep, label, logging, veto,
-};
 use wharfinger_exceptions::{Exceptions, now};
+use wharfinger_plugin::{
+    Container, Description, HostFacts, Outcome, Service, Stage, Verdict, Veto, Wants, description,
+    logging,
+};
 
 use rules::{Breach, Rule};
 
 /// The stage.
 pub struct Hardened;
 
-wharfinger_draft::export!(Hardened);
+wharfinger_plugin::export!(Hardened);
 
 /// What the operator can set.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -56,9 +57,9 @@ enum Action {
 impl Stage for Hardened {
     type Settings = Settings;
 
-    fn about() -> [&'static str; 3] {
-        let summary = "Vetoes or tags containers that may do too much to their host.";
-        ["hardened", env!("CARGO_PKG_VERSION"), summary]
+    fn describe() -> Description {
+        description!("Vetoes or tags containers that may do too much to their host.")
+            .wanting(Wants::SETUP)
     }
 
     fn validate(settings: &Settings) -> Vec<String> {
@@ -72,29 +73,30 @@ impl Stage for Hardened {
     fn process(
         settings: &Settings,
         container: &Container,
+        _host: &HostFacts,
         services: Vec<Service>,
     ) -> Result<Outcome, String> {
-        let breaches: Vec<_> =
-            settings.rules.iter().filter_map(|rule| rule.breach(settings, container)).collect();
+        let setup = container.setup()?;
+        let breach = |rule: &Rule| rule.breach(settings, container, setup);
+        let breaches: Vec<_> = settings.rules.iter().filter_map(breach).collect();
+        let count = services.len();
         if breaches.is_empty() {
-            return Ok(all(services, |_| keep(Vec::new())));
+            return Ok(Outcome::keep_all(count));
         }
         let reason = breaches.iter().map(|one| one.reason.as_str()).collect::<Vec<_>>().join("; ");
-        let lifting = settings.exceptions.lifting(now(), |key| label(container, key))?;
+        let lifting = settings.exceptions.lifting(now(), |key| container.label(key))?;
         if let Some(exception) = lifting {
             let note = exception.note(&reason);
-            logging::log(logging::Level::Info, &note);
-            return Ok(all(services, |_| keep(vec![note.clone()])));
+            logging::info(&*note);
+            return Ok(Outcome::keep_all(count).noting(&note));
         }
         Ok(match settings.action {
-            Action::Veto => all(services, |_| veto(&reason, breaches[0].rule.code())),
-            Action::Tag => all(services, |service| tagged(service, &breaches, &reason)),
+            Action::Veto => {
+                Outcome::veto_all(count, Veto::new(reason).with_code(breaches[0].rule.code()))
+            }
+            Action::Tag => Outcome::each(services, |service| tagged(service, &breaches, &reason)),
         })
     }
-}
-
-fn all(services: Vec<Service>, verdict: impl FnMut(Service) -> Verdict) -> Outcome {
-    Outcome { verdicts: services.into_iter().map(verdict).collect(), added: Vec::new() }
 }
 
 fn tagged(mut service: Service, breaches: &[Breach], reason: &str) -> Verdict {
@@ -104,5 +106,5 @@ fn tagged(mut service: Service, breaches: &[Breach], reason: &str) -> Verdict {
             service.tags.push(tag);
         }
     }
-    Verdict { decision: Decision::Replace(service), notes: vec![reason.into()] }
+    Verdict::replace(service).noting(reason)
 }

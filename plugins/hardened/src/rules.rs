@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use wharfinger_draft::Container;
+use wharfinger_plugin::{Container, Setup};
 use wildmatch::WildMatch;
 
 use crate::Settings;
@@ -52,15 +52,20 @@ impl Rule {
     }
 
     /// How a container breaks it.
-    pub(crate) fn breach(self, settings: &Settings, container: &Container) -> Option<Breach> {
+    pub(crate) fn breach(
+        self,
+        settings: &Settings,
+        container: &Container,
+        setup: &Setup,
+    ) -> Option<Breach> {
         let reason = match self {
-            Self::Root => is_root(&container.user).then(|| "it runs as root".to_string()),
-            Self::Privileged => container.privileged.then(|| "it is privileged".into()),
-            Self::Capabilities => capabilities(settings, container),
-            Self::Mounts => mounts(settings, container, false),
-            Self::WritableMounts => mounts(settings, container, true),
+            Self::Root => is_root(&setup.user).then(|| "it runs as root".to_string()),
+            Self::Privileged => setup.privileged.then(|| "it is privileged".into()),
+            Self::Capabilities => capabilities(settings, setup),
+            Self::Mounts => mounts(settings, setup, false),
+            Self::WritableMounts => mounts(settings, setup, true),
             Self::WritableRoot => {
-                (!container.read_only_root).then(|| "it can write to its root".into())
+                (!setup.read_only_root).then(|| "it can write to its root".into())
             }
             Self::Digest => digest(container),
             Self::HostNetwork => {
@@ -78,26 +83,26 @@ fn is_root(user: &str) -> bool {
     user.is_empty() || user == "root" || user.parse() == Ok(0_u32)
 }
 
-fn capabilities(settings: &Settings, container: &Container) -> Option<String> {
+fn capabilities(settings: &Settings, setup: &Setup) -> Option<String> {
     let plain = |name: &str| {
         let name = name.trim().to_uppercase();
         name.strip_prefix("CAP_").map(String::from).unwrap_or(name)
     };
     let allowed: Vec<_> = settings.allow_capabilities.iter().map(|one| plain(one)).collect();
-    let given = container.added_capabilities.iter().map(|one| plain(one));
+    let given = setup.added_capabilities.iter().map(|one| plain(one));
     let beyond: Vec<_> = given.filter(|one| !allowed.contains(one)).collect();
     (!beyond.is_empty()).then(|| format!("it has {}", beyond.join(", ")))
 }
 
 /// The first file of the host that it sees, or may write to. Volumes are the engine's and no
 /// files of the host.
-fn mounts(settings: &Settings, container: &Container, writable: bool) -> Option<String> {
+fn mounts(settings: &Settings, setup: &Setup, writable: bool) -> Option<String> {
     let allowed = |source: &str| {
         // `/etc/ssl/../shadow` is like `/etc/ssl/*`, and another file.
         let plain = !source.split('/').any(|part| part == "..");
         plain && settings.allow_mounts.iter().any(|one| WildMatch::new(one).matches(source))
     };
-    let bound = container.mounts.iter().filter(|one| !matches!(&*one.kind, "volume" | "tmpfs"));
+    let bound = setup.mounts.iter().filter(|one| !matches!(&*one.kind, "volume" | "tmpfs"));
     let mut seen = bound.filter(|one| (one.writable || !writable) && !allowed(&one.source));
     let what = if writable { "can write to" } else { "sees" };
     seen.next().map(|one| format!("it {what} {} of the host, as {}", one.source, one.target))

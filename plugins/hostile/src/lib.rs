@@ -45,7 +45,7 @@ impl Stage for Hostile {
             "long-log" => logging::info("x".repeat(8 << 20)),
             "log-100" => (0..100).for_each(|n| logging::info(format!("line {n}"))),
             "forge" => return Err(format!("no\n{}", "x".repeat(100_000))),
-            "forge-veto" => return Ok(Outcome::each(services, |_| Verdict::Veto("a\nb".into()))),
+            "forge-veto" => return Ok(Outcome::each(services, |_| Verdict::veto("a\nb"))),
             "env" => {
                 for entry in &container.env {
                     logging::info(format!("sees {}", entry.key));
@@ -80,21 +80,21 @@ fn memory_bomb() {
 fn renamed(services: Vec<Service>, name: &str) -> Outcome {
     Outcome::each(services, |mut service| {
         service.name = name.into();
-        Verdict::Replace(service)
+        Verdict::replace(service)
     })
 }
 
 fn tagged(services: Vec<Service>, bytes: usize) -> Outcome {
     Outcome::each(services, |mut service| {
         service.tags.push("x".repeat(bytes));
-        Verdict::Replace(service)
+        Verdict::replace(service)
     })
 }
 
 fn many_tags(services: Vec<Service>, count: usize) -> Outcome {
     Outcome::each(services, |mut service| {
         service.tags = (0..count).map(|n| format!("tag-{n}")).collect();
-        Verdict::Replace(service)
+        Verdict::replace(service)
     })
 }
 

@@ -128,7 +128,7 @@ fn name(settings: &Settings, facts: Facts, service: &mut Service) -> Result<(), 
             logging::log(logging::Level::Debug, words);
             Ok(())
         }
-        Otherwise::Veto => Err(Veto(why)),
+        Otherwise::Veto => Err(Veto::new(why)),
     }
 }
 

@@ -261,21 +261,7 @@ mod tests {
     use super::*;
 
     fn service() -> Service {
-        Service {
-            id: "h:c:80".into(),
-            name: "web".into(),
-            address: "10.0.0.1".into(),
-            port: 8000,
-            protocol: Protocol::Tcp,
-            tags: vec![],
-            meta: vec![],
-            checks: vec![],
-            weights: None,
-            enable_tag_override: false,
-            tagged_addresses: vec![],
-            origin: None,
-            attributes: vec![],
-        }
+        Service::new("h:c:80", "web", "10.0.0.1", 8000)
     }
 
     fn fault(text: &str) -> String {

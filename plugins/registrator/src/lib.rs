@@ -152,7 +152,7 @@ impl Stage for Registrator {
         let group = call.counted(&keys) > 1;
         let mut outcome = Outcome::each(services.clone(), |service| match &service.origin {
             Some(origin) => call.decide(service.clone(), &keys.of_port(origin), group),
-            None => Verdict::Keep,
+            None => Verdict::keep(),
         });
         if rules.sound {
             naming::separate_ids(&mut outcome.verdicts, &log);
@@ -182,14 +182,14 @@ struct Call<'a> {
 impl Call<'_> {
     fn decide(&self, mut service: Service, said: &Said<'_>, group: bool) -> Verdict {
         let Self { settings, rules, container, host, log, .. } = *self;
-        let Some(origin) = service.origin.clone() else { return Verdict::Keep };
+        let Some(origin) = service.origin.clone() else { return Verdict::keep() };
         let port = origin.container_port;
         if let Some(reason) = self.unwanted(said) {
-            return Verdict::Veto(format!("service on port {port}: {reason}"));
+            return Verdict::veto(format!("service on port {port}: {reason}"));
         }
         let Some(name) = naming::name(rules, container, host, said, port, group) else {
             let reason = "not named, and -explicit is set";
-            return Verdict::Veto(format!("service on port {port}: {reason}"));
+            return Verdict::veto(format!("service on port {port}: {reason}"));
         };
         service.name = name;
         service.id = naming::id(settings.ids, container, host, said, &origin, log);
@@ -204,7 +204,7 @@ impl Call<'_> {
         if rules.sound && !chosen.is_empty() {
             log.debug(format!("{port}/{}: {}", origin.protocol, chosen.join("; ")));
         }
-        Verdict::Replace(service)
+        Verdict::replace(service)
     }
 
     /// Why a service is not to be registered.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use wharfinger_plugin::{Container, HostFacts, Origin, Protocol, Service, Verdict};
+use wharfinger_plugin::{Container, Decision, HostFacts, Origin, Protocol, Service, Verdict};
 
 use crate::{
     Ids, Rules,
@@ -115,7 +115,7 @@ fn original_form(id: &str) -> Option<(&str, &str)> {
 pub(crate) fn separate_ids(verdicts: &mut [Verdict], log: &Log) {
     let mut seen = HashSet::new();
     for verdict in verdicts {
-        let Verdict::Replace(service) = verdict else { continue };
+        let Decision::Replace(service) = &mut verdict.decision else { continue };
         if seen.insert(service.id.clone()) {
             continue;
         }

@@ -3,7 +3,7 @@
 mod checks;
 
 use wharfinger_plugin::{
-    Attribute, CheckKind, Container, Outcome, Protocol, Service, Verdict, Weights,
+    Attribute, CheckKind, Container, Decision, Outcome, Protocol, Service, Weights,
     logging::Level,
     native,
     testing::{self, ContainerBuilder},
@@ -28,10 +28,10 @@ impl Came {
         let Outcome { verdicts, .. } = called.result.expect("it decides");
         let (mut services, mut vetoes) = (Vec::new(), Vec::new());
         for verdict in verdicts {
-            match verdict {
-                Verdict::Replace(service) => services.push(service),
-                Verdict::Veto(reason) => vetoes.push(reason),
-                Verdict::Keep => panic!("a service is kept as it was"),
+            match verdict.decision {
+                Decision::Replace(service) => services.push(service),
+                Decision::Veto(veto) => vetoes.push(veto.reason),
+                Decision::Keep => panic!("a service is kept as it was"),
             }
         }
         let text = |wanted: Option<Level>| {

@@ -78,12 +78,13 @@ impl Stage for Require {
         services: Vec<Service>,
     ) -> Result<Outcome, String> {
         let judged = settings.judge(container);
-        if let Err(Veto(reason)) = &judged
+        if let Err(Veto { reason, .. }) = &judged
             && let Some(exception) =
                 settings.exceptions.lifting(now(), |key| container.label(key))?
         {
-            logging::info(exception.note(reason));
-            return Ok(Outcome::keep_all(services.len()));
+            let note = exception.note(reason);
+            logging::info(&*note);
+            return Ok(Outcome::keep_all(services.len()).noting(&note));
         }
         Ok(Outcome::apply(services, |_| judged.clone()))
     }
@@ -95,8 +96,8 @@ impl Settings {
             self.labels.iter().filter_map(|(key, wanted)| wanted.fault(key, container)).collect();
         match (faults.is_empty(), self.hint.trim()) {
             (true, _) => Ok(()),
-            (false, "") => Err(Veto(faults.join("; "))),
-            (false, hint) => Err(Veto(format!("{} ({hint})", faults.join("; ")))),
+            (false, "") => Err(Veto::new(faults.join("; "))),
+            (false, hint) => Err(Veto::new(format!("{} ({hint})", faults.join("; ")))),
         }
     }
 }

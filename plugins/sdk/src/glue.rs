@@ -7,11 +7,13 @@ use crate::{Container, Description, HostFacts, Outcome, Service, Stage, native};
 #[allow(missing_docs, unreachable_pub)]
 pub mod bindings {
     wit_bindgen::generate!({
-        path: "../../wit/v0.1.0",
+        path: "../../wit/v0.2.0",
         world: "stage-component",
         pub_export_macro: true,
         export_macro_name: "export_stage_component",
         additional_derives: [PartialEq, serde::Serialize, serde::Deserialize],
+        // Nobody reads one from a file, and flags have no such form.
+        additional_derives_ignore: ["description", "facts"],
     });
 }
 

@@ -79,7 +79,7 @@ pub mod template;
 pub mod testing;
 mod types;
 
-pub use policy::{Facts, NoSettings, Policy, Veto};
+pub use policy::{Facts, NoSettings, Policy};
 pub use types::*;
 
 /// A stage of the pipeline: a pure function from a container and the services
@@ -106,7 +106,7 @@ pub trait Stage {
     ///
     /// The stage could not decide. The daemon keeps the registrations that the
     /// container has and asks again later. A service that must not be
-    /// registered is not an error but [`Verdict::Veto`].
+    /// registered is not an error but a [`Verdict::veto`].
     fn process(
         settings: &Self::Settings,
         container: &Container,
@@ -136,7 +136,8 @@ macro_rules! export {
 }
 
 /// A [`Description`] with this summary. Name and version are those of the
-/// package, the name without a leading `wharfinger-`.
+/// package, the name without a leading `wharfinger-`. A stage that is to be shown
+/// more than a container and its services says so with [`Description::wanting`].
 #[macro_export]
 macro_rules! description {
     ($summary:expr) => {

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::{Container, Description, HostFacts, Outcome, Service, Stage};
+use crate::{Container, Description, HostFacts, Outcome, Service, Stage, Veto};
 
 /// A stage that changes or vetoes services one by one, and adds none.
 pub trait Policy {
@@ -66,26 +66,6 @@ pub struct Facts<'a> {
     pub host: &'a HostFacts,
     /// All services of the container, as they were before the policy.
     pub services: &'a [Service],
-}
-
-/// Why a service must not be registered. Any text can be turned into one, so
-/// that `?` does it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Veto(
-    /// The reason, a line of text for the operator.
-    pub String,
-);
-
-impl From<String> for Veto {
-    fn from(reason: String) -> Self {
-        Self(reason)
-    }
-}
-
-impl From<&str> for Veto {
-    fn from(reason: &str) -> Self {
-        Self(reason.into())
-    }
 }
 
 /// The settings of a policy that has none: every key is refused.

@@ -54,7 +54,7 @@ struct Conditions {
     engine: Option<EngineConditions>,
 }
 
-/// The agent that a stage of the contract's draft is shown.
+/// The agent that a stage is shown that wants it.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 struct AgentConditions {

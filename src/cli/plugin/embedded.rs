@@ -39,9 +39,15 @@ pub(super) fn sdk() -> Vec<File> {
     below("plugins/sdk/")
 }
 
-/// The contract, by its paths below `wit/`.
+/// The version of the contract that the SDK for Rust is of.
+pub(super) const CONTRACT: &str = "0.2.0";
+
+/// That version, and the interfaces of the host, by their paths below `wit/`.
 pub(super) fn contract() -> Vec<File> {
-    below("wit/")
+    let own = format!("v{CONTRACT}/");
+    let mut files = below("wit/");
+    files.retain(|file| file.path.starts_with(&own) || file.path.starts_with("host-"));
+    files
 }
 
 /// The manifest of the workspace that the SDK is part of.
@@ -64,8 +70,13 @@ mod tests {
     fn the_sdk_and_the_contract_are_whole_and_no_build_product_is_among_them() {
         let has = |files: &[File], path: &str| files.iter().any(|file| file.path == path);
         assert!(has(&sdk(), "Cargo.toml") && has(&sdk(), "src/lib.rs"));
-        assert!(has(&contract(), "v0.1.0/pipeline.wit"));
-        assert!(!has(&contract(), "v0.2.0/pipeline.wit"), "a draft is nothing to begin with");
+        assert!(
+            has(&contract(), "v0.2.0/pipeline.wit") && has(&contract(), "host-v0.1.0/host.wit")
+        );
+        assert!(!has(&contract(), "v0.1.0/pipeline.wit"), "one is enough to begin with");
+        let glue = sdk().into_iter().find(|file| file.path == "src/glue.rs").expect("its bindings");
+        let glue = String::from_utf8_lossy(glue.content);
+        assert!(glue.contains(&format!("wit/v{CONTRACT}\"")), "{glue}");
         for file in FILES {
             let product = ["/target/", "/node_modules/", "/dist/", ".wasm"]
                 .iter()

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use super::{Report, failure::Failure, render, workbench::Workbench};
 use crate::{
     config::Grant,
+    pipeline::Wants,
     stages::plugin::{Identity, Import, Limits, Meaning, Outline},
     text,
 };
@@ -35,8 +36,8 @@ const LIMITS: Limits = Limits {
 /// without anything beyond the contract.
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "\
-Keys of --json: file, size, digest, world, contract, draft, instances, plugin (name, version, summary,
-attributes), imports (name, meaning: contract, inert, inert-unless-granted, needs-grant or refused,
+Keys of --json: file, size, digest, world, contract, draft, wants (image, setup, agent, engine),
+moving (contract, brings: for each later version), instances, plugin (name, version, summary, attributes), imports (name, meaning: contract, inert, inert-unless-granted, needs-grant or refused,
 grant: the line), start_memory, settings_schema, configuration (text for the configuration file).")]
 pub(super) struct InspectArgs {
     /// The component.
@@ -120,11 +121,15 @@ fn text(file: &Path, looked: &Looked, schema: Option<&Value>) -> String {
         ("plugin", format!("{} {}", identity.name, identity.version)),
         ("summary", identity.summary.clone()),
         ("world", world),
+        ("wants", wants(identity.wants)),
+    ];
+    rows.extend(outline.later.iter().map(|later| ("moving", moving(outline.contract, *later))));
+    rows.extend([
         ("size", render::size(outline.size)),
         ("digest", format!("sha256:{}", outline.digest)),
         ("instances", over(outline.instances, Limits::DEFAULT.instances)),
         ("memory", format!("{start_memory} at its start")),
-    ];
+    ]);
     rows.extend(identity.attributes.iter().map(|(key, value)| (key.as_str(), value.clone())));
     let shown = file.display().to_string();
     let mut text = format!("{}\n{}", text::shown(&shown), render::table("  ", &rows));
@@ -142,6 +147,22 @@ fn text(file: &Path, looked: &Looked, schema: Option<&Value>) -> String {
     };
     text += "\nconfiguration\n";
     text + &render::indented("  ", &configuration(file, looked))
+}
+
+/// What it is shown beyond a container and its services.
+fn wants(wants: Wants) -> String {
+    match wants.words().as_slice() {
+        [] => "nothing beyond a container and its services".into(),
+        words => words.join(", "),
+    }
+}
+
+/// What a component would have of a later version of the contract, and that it need not have it.
+fn moving(contract: &str, (later, brings): (&str, &str)) -> String {
+    format!(
+        "built against {contract}, which goes on loading; built again against {later} it {brings} \
+         (docs/contract.md says what changes in its code)"
+    )
 }
 
 fn over(count: u32, limit: u32) -> String {
@@ -194,6 +215,10 @@ fn configuration(file: &Path, looked: &Looked) -> String {
     text
 }
 
+fn moving_json((contract, brings): &(&str, &str)) -> Value {
+    json!({ "contract": contract, "brings": brings })
+}
+
 fn json(file: &Path, looked: &Looked, schema: Option<Value>) -> Value {
     let Looked { outline, identity, start_memory } = looked;
     let import = |import: &Import| {
@@ -218,6 +243,8 @@ fn json(file: &Path, looked: &Looked, schema: Option<Value>) -> Value {
         "world": outline.world(),
         "contract": outline.contract,
         "draft": outline.draft,
+        "wants": identity.wants.words(),
+        "moving": outline.later.iter().map(moving_json).collect::<Vec<_>>(),
         "instances": outline.instances,
         "plugin": {
             "name": identity.name,
@@ -241,6 +268,7 @@ mod tests {
         let outline = Outline {
             contract: "0.1.0",
             draft: false,
+            later: Vec::new(),
             size: 1,
             digest: "00".into(),
             instances,

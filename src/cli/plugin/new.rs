@@ -79,7 +79,7 @@ fn language(text: &str) -> Result<&'static str, Failure> {
     known.iter().find(is).copied().ok_or_else(|| {
         Failure::new(format!("there is no example in {text:?}: there are {}", known.join(", ")))
             .hint(
-                "a plugin can be in any language that makes components of wit/v0.1.0/pipeline.wit",
+                "a plugin can be in any language that makes components of wit/v0.2.0/pipeline.wit",
             )
     })
 }

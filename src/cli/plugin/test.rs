@@ -34,9 +34,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "\
 Keys of case.toml: settings (a table), start (registrator or candidates), [host] with hostname, ip,
-internal, explicit and tags, [grant] as in a stage of the configuration file, and for a plugin of
-the contract's draft [agent] with node, datacenter, version and node-meta, and [engine] with kind and
-version.
+internal, explicit and tags, [grant] as in a stage of the configuration file, and for a plugin that
+wants them [agent] with node, datacenter, version and node-meta, and [engine] with kind and version.
 
 Exit code: 0 if every case is as expected, 1 if one is not, 2 for a fault of the command line.
 

@@ -8,6 +8,7 @@ struct Script {
     name: &'static str,
     answer: Answer,
     pure: bool,
+    wants: Wants,
     calls: Arc<Mutex<usize>>,
 }
 
@@ -19,6 +20,10 @@ impl Stage for Script {
 
     fn is_pure(&self) -> bool {
         self.pure
+    }
+
+    fn wants(&self) -> Wants {
+        self.wants
     }
 
     async fn process(&self, _: &Container, _: &Host, services: &[Service]) -> Called {
@@ -42,8 +47,12 @@ impl Scripted {
     }
 
     fn of(name: &'static str, answer: Answer, pure: bool) -> Self {
+        Self::wanting(name, answer, pure, Wants::default())
+    }
+
+    fn wanting(name: &'static str, answer: Answer, pure: bool, wants: Wants) -> Self {
         let calls = Arc::default();
-        let stage = Script { name, answer, pure, calls: Arc::clone(&calls) };
+        let stage = Script { name, answer, pure, wants, calls: Arc::clone(&calls) };
         let made = Made { plugin: name.into(), ..Made::default() };
         Self { step: Step::new(Arc::new(stage)).made_of(made), calls }
     }
@@ -320,5 +329,43 @@ async fn an_added_service_has_an_id_that_no_other_has() {
         let fault = judged.err().map(|error| error.source.to_string());
         let said = fault.as_ref().is_some_and(|it| it.contains("id: another service of the"));
         assert_eq!((fault.is_some(), said), (refused, refused), "{services}: {fault:?}");
+    }
+}
+
+/// What a stage does not want is not what its answer is remembered by, whoever else wants it.
+#[tokio::test]
+async fn an_answer_is_remembered_by_what_the_stage_wants() {
+    use crate::model::{
+        host::{Agent, Engine},
+        setup::{ImageFacts, Setup},
+    };
+    let (plain, known) = ((container(), host()), (container(), host()));
+    let with = |fact: &str| {
+        let (mut container, mut host) = known.clone();
+        match fact {
+            "image" => container.image_facts = Some(ImageFacts::default()),
+            "setup" => container.setup = Some(Setup::default()),
+            "agent" => host.agent = Some(Agent::default()),
+            _ => host.engine = Some(Engine::default()),
+        }
+        (container, host)
+    };
+    for wanted in Wants::ALL.words() {
+        let wants = Wants {
+            image: wanted == "image",
+            setup: wanted == "setup",
+            agent: wanted == "agent",
+            engine: wanted == "engine",
+        };
+        let stage = Scripted::wanting("a", |services| keep(services), true, wants);
+        let pipeline = pipeline(&[&stage]);
+        pipeline.evaluate(&plain.0, &plain.1).await.expect("it decides");
+        for fact in Wants::ALL.words() {
+            let before = stage.calls();
+            let (container, host) = with(fact);
+            pipeline.evaluate(&container, &host).await.expect("it decides");
+            let again = stage.calls() - before;
+            assert_eq!(again, usize::from(fact == wanted), "{fact}, and {wanted} is wanted");
+        }
     }
 }

@@ -9,7 +9,7 @@ use wasmtime::Store;
 use crate::stages::plugin::{failure::Phase, guest::Guest};
 use crate::{
     model::{container::Container, host::Host, service::Service},
-    pipeline::{Decision, StageError},
+    pipeline::{Decision, StageError, Wants},
 };
 
 /// A call that is ready to be made in a store of its own. It says when the instance is made.
@@ -24,22 +24,20 @@ pub(super) struct Description {
     pub(super) version: String,
     pub(super) summary: String,
     pub(super) settings_schema: Option<String>,
+    pub(super) wants: Wants,
     pub(super) attributes: Vec<(String, String)>,
 }
 
 /// A linked component, and how it is called in the daemon's own types.
 pub(super) trait Adapter: Send + Sync {
-    /// Whether it is shown what has to be asked for: the container's image, the agent and the
-    /// engine.
-    fn wants_facts(&self) -> bool;
-
     /// Ask what it is.
     fn describe(&self) -> Run<Description>;
 
     /// Let it validate its settings.
     fn validate(&self, settings: Arc<str>) -> Run<Result<(), Vec<String>>>;
 
-    /// Let it decide. Of the container's variables it sees those that `visible` admits.
+    /// Let it decide. It sees the facts that it wants, and of the container's variables those that
+    /// `visible` admits.
     ///
     /// # Errors
     ///
@@ -50,14 +48,16 @@ pub(super) trait Adapter: Send + Sync {
         container: &Container,
         host: &Host,
         services: &[Service],
+        wants: Wants,
         visible: &dyn Fn(&str) -> bool,
     ) -> Result<Run<Result<Decision, String>>, StageError>;
 }
 
 /// Define `Linked`, the adapter of a version, from what its generated bindings and its module
-/// `contract` have; `$unknown` says why a container cannot be shown to it, if it cannot.
+/// `contract` have. `$wants` says which facts a description wants; `$unknown` why a container cannot be
+/// shown to a stage that wants these, if it cannot; and `$hide` takes away what it does not want.
 macro_rules! linked {
-    (wants_facts: $wants_facts:literal, unknown: $unknown:path) => {
+    (wants: $wants:path, unknown: $unknown:path, hide: $hide:path) => {
         /// A component of this version.
         pub(super) struct Linked(StageComponentPre<Guest>);
 
@@ -72,10 +72,6 @@ macro_rules! linked {
         }
 
         impl Adapter for Linked {
-            fn wants_facts(&self) -> bool {
-                $wants_facts
-            }
-
             fn describe(&self) -> Run<Description> {
                 let linked = self.0.clone();
                 Box::new(move |store, phase| {
@@ -85,7 +81,9 @@ macro_rules! linked {
                         let guest = instance.wharfinger_pipeline_stage();
                         let said = guest.call_describe(store).await?;
                         let pair = |one: types::Attribute| (one.key, one.value);
+                        let wants = $wants(&said);
                         Ok(Description {
+                            wants,
                             name: said.name,
                             version: said.version,
                             summary: said.summary,
@@ -114,12 +112,14 @@ macro_rules! linked {
                 container: &Container,
                 host: &Host,
                 services: &[Service],
+                wants: Wants,
                 visible: &dyn Fn(&str) -> bool,
             ) -> Result<Run<Result<Decision, String>>, StageError> {
-                $unknown(container)?;
+                $unknown(container, wants)?;
                 let linked = self.0.clone();
-                let container = contract::container(container, visible);
-                let host = contract::host(host);
+                let mut container = contract::container(container, visible);
+                let mut host = contract::host(host);
+                $hide(&mut container, &mut host, wants);
                 let proposed: Vec<_> = services.iter().map(contract::service).collect();
                 let unseen = services.iter().map(Service::unseen).collect();
                 Ok(Box::new(move |store, phase| {

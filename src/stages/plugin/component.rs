@@ -27,7 +27,7 @@ use crate::stages::plugin::{
 };
 use crate::{
     model::{container::Container, host::Host, service::Service},
-    pipeline::{Called, Decision, Stage, StageError, Stats, Verdict},
+    pipeline::{Called, Decision, Stage, StageError, Stats, Verdict, Wants},
 };
 
 /// A component that is linked and ready to be called.
@@ -65,8 +65,7 @@ impl ComponentStage {
             return Err(failed("grant.kv: there is no Consul whose KV store could be read".into()));
         }
         let contract = imports.version.number();
-        let draft = imports.version.is_draft();
-        let identity = Identity { digest, contract, draft, ..Identity::default() };
+        let identity = Identity { digest, contract, ..Identity::default() };
         let mut stage = Self {
             name,
             settings: settings.into(),
@@ -95,10 +94,10 @@ impl ComponentStage {
             name: one_line(&description.name),
             version: one_line(&description.version),
             contract: self.identity.contract,
-            draft: self.identity.draft,
             summary: one_line(&description.summary),
             digest: std::mem::take(&mut self.identity.digest),
             settings_schema: description.settings_schema,
+            wants: description.wants,
             attributes: description
                 .attributes
                 .iter()
@@ -255,8 +254,8 @@ impl Stage for ComponentStage {
         self.capabilities().is_empty()
     }
 
-    fn wants_facts(&self) -> bool {
-        self.linked.wants_facts()
+    fn wants(&self) -> Wants {
+        self.identity.wants
     }
 
     fn threads(&self) -> Option<&Handle> {
@@ -270,7 +269,8 @@ impl Stage for ComponentStage {
     async fn process(&self, container: &Container, host: &Host, services: &[Service]) -> Called {
         let visible = |key: &str| self.allowance.grants.env.is_match(key);
         let settings = self.settings.clone();
-        let run = match self.linked.process(settings, container, host, services, &visible) {
+        let wants = self.identity.wants;
+        let run = match self.linked.process(settings, container, host, services, wants, &visible) {
             Ok(run) => run,
             Err(error) => return Called { result: Err(error), messages: Vec::new() },
         };

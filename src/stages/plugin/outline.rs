@@ -20,6 +20,8 @@ pub struct Outline {
     pub contract: &'static str,
     /// Whether that version is not released, so that a later program may refuse the component.
     pub draft: bool,
+    /// The versions after that one, and what a stage of each of them does, as words after "it".
+    pub later: Vec<(&'static str, &'static str)>,
     /// The size of the file in bytes.
     pub size: u64,
     /// SHA-256 of the file, in hexadecimal.
@@ -72,6 +74,7 @@ impl Outline {
         Ok(Self {
             contract: parts.version.number(),
             draft: parts.version.is_draft(),
+            later: parts.version.later(),
             size: bytes.len() as u64,
             digest: hex(&Sha256::digest(&bytes)),
             instances: parts.instances,

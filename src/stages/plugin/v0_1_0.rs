@@ -12,7 +12,7 @@ use crate::stages::plugin::{
 };
 use crate::{
     model::{container::Container, host::Host, service::Service},
-    pipeline::{Decision, StageError},
+    pipeline::{Decision, StageError, Wants},
 };
 
 #[allow(missing_docs, unreachable_pub)]
@@ -36,9 +36,17 @@ mod types {
 
 crate::stages::contract::adapter!(contract, [super::types]);
 crate::stages::contract::plain_decision!(contract, [types]);
-linked!(wants_facts: false, unknown: nothing);
+linked!(wants: nothing, unknown: never, hide: hide);
 
-/// All that is shown to a stage of this version is known of every container.
-fn nothing(_: &Container) -> Result<(), StageError> {
+/// A stage of this version is shown none of what has to be wanted.
+fn nothing(_: &types::Description) -> Wants {
+    Wants::default()
+}
+
+/// All that is shown to it is known of every container.
+fn never(_: &Container, _: Wants) -> Result<(), StageError> {
     Ok(())
 }
+
+/// There is nothing to hide.
+fn hide(_: &mut types::Container, _: &mut types::HostFacts, _: Wants) {}

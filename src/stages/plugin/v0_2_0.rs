@@ -1,6 +1,6 @@
-//! Version 0.2.0 of the contract, a draft: the generated bindings, and the adapter to
+//! Version 0.2.0 of the contract: the generated bindings, and the adapter to
 //! the daemon's own types. Beyond the first version it shows how a container was set up, its image,
-//! the agent and the engine, and takes a veto's code and notes.
+//! the agent and the engine to a stage that wants to see them, and takes a veto's code and notes.
 
 mod mesh;
 
@@ -20,7 +20,7 @@ use crate::{
         service::{Service, Unseen},
         setup,
     },
-    pipeline::{Decision, Remark, StageError, Verdict, veto_code, veto_reason},
+    pipeline::{Decision, StageError, Wants},
 };
 
 #[allow(missing_docs, unreachable_pub)]
@@ -47,15 +47,7 @@ crate::stages::contract::adapter!(
     [super::types],
     container {
         image_facts: super::image_facts,
-        user: super::user,
-        privileged: super::privileged,
-        added_capabilities: super::added_capabilities,
-        dropped_capabilities: super::dropped_capabilities,
-        read_only_root: super::read_only_root,
-        mounts: super::mounts,
-        restart_policy: super::restart_policy,
-        limits: super::limits,
-        health_check: super::health_check,
+        setup: super::setup,
     },
     host { agent: super::agent, engine: super::engine },
     service {
@@ -68,27 +60,44 @@ crate::stages::contract::adapter!(
         definition: super::mesh::definition,
     } by super::mesh::back
 );
-linked!(wants_facts: true, unknown: unknown);
+crate::stages::contract::remarked_decision!(contract, [types], shown_whole);
+linked!(wants: wants, unknown: unknown, hide: hide);
 
-/// A stage of this version is not shown a container as harmless of which nobody knows what it
-/// may do.
-fn unknown(container: &Container) -> Result<(), StageError> {
+/// A stage of this version is shown all of a service.
+fn shown_whole(service: Service, _: Option<Unseen>) -> Service {
+    service
+}
+
+fn wants(description: &types::Description) -> Wants {
+    let wanted = |fact| description.wants.contains(fact);
+    Wants {
+        image: wanted(types::Facts::IMAGE),
+        setup: wanted(types::Facts::SETUP),
+        agent: wanted(types::Facts::AGENT),
+        engine: wanted(types::Facts::ENGINE),
+    }
+}
+
+/// A stage that wants to see how a container was set up is not shown one as harmless of which
+/// nobody knows what it may do.
+fn unknown(container: &Container, wants: Wants) -> Result<(), StageError> {
     match container.setup {
-        Some(_) => Ok(()),
-        None => Err(StageError::Host(
+        None if wants.setup => Err(StageError::Host(
             "it is not known how the container was set up: it was recorded without that, or the \
              engine said something of it in a form that cannot be read"
                 .into(),
         )),
+        _ => Ok(()),
     }
 }
 
-/// How the container was set up, which is known where it is shown.
-fn setup<T>(container: &Container, part: impl FnOnce(&setup::Setup) -> T) -> T {
-    match &container.setup {
-        Some(setup) => part(setup),
-        None => part(&setup::Setup::default()),
-    }
+/// What a stage does not want it does not see, also where it is known because another one wants it.
+fn hide(container: &mut types::Container, host: &mut types::HostFacts, wants: Wants) {
+    let Wants { image, setup, agent, engine } = wants;
+    container.image_facts.take_if(|_| !image);
+    container.setup.take_if(|_| !setup);
+    host.agent.take_if(|_| !agent);
+    host.engine.take_if(|_| !engine);
 }
 
 fn image_facts(container: &Container) -> Option<types::ImageFacts> {
@@ -97,60 +106,50 @@ fn image_facts(container: &Container) -> Option<types::ImageFacts> {
     Some(types::ImageFacts { digests: digests.clone(), labels })
 }
 
-fn user(container: &Container) -> String {
-    setup(container, |setup| setup.user.clone())
-}
-
-fn privileged(container: &Container) -> bool {
-    setup(container, |setup| setup.privileged)
-}
-
-fn added_capabilities(container: &Container) -> Vec<String> {
-    setup(container, |setup| setup.added_capabilities.clone())
-}
-
-fn dropped_capabilities(container: &Container) -> Vec<String> {
-    setup(container, |setup| setup.dropped_capabilities.clone())
-}
-
-fn read_only_root(container: &Container) -> bool {
-    setup(container, |setup| setup.read_only_root)
-}
-
-fn mounts(container: &Container) -> Vec<types::Mount> {
+fn setup(container: &Container) -> Option<types::Setup> {
+    let setup::Setup {
+        user,
+        privileged,
+        added_capabilities,
+        dropped_capabilities,
+        read_only_root,
+        mounts,
+        restart_policy: setup::RestartPolicy { name, retries },
+        limits: setup::ResourceLimits { memory, processors, processes },
+        health_check,
+    } = container.setup.as_ref()?;
     let mount = |setup::Mount { kind, source, target, writable }: &setup::Mount| types::Mount {
         kind: kind.clone(),
         source: source.clone(),
         target: target.clone(),
         writable: *writable,
     };
-    setup(container, |setup| setup.mounts.iter().map(mount).collect())
-}
-
-fn restart_policy(container: &Container) -> types::RestartPolicy {
-    setup(container, |setup| {
-        let setup::RestartPolicy { name, retries } = &setup.restart_policy;
-        types::RestartPolicy { name: name.clone(), retries: *retries }
+    Some(types::Setup {
+        user: user.clone(),
+        privileged: *privileged,
+        added_capabilities: added_capabilities.clone(),
+        dropped_capabilities: dropped_capabilities.clone(),
+        read_only_root: *read_only_root,
+        mounts: mounts.iter().map(mount).collect(),
+        restart_policy: types::RestartPolicy { name: name.clone(), retries: *retries },
+        limits: types::ResourceLimits {
+            memory: *memory,
+            processors: *processors,
+            processes: *processes,
+        },
+        health_check: health_check.as_ref().map(checked),
     })
 }
 
-fn limits(container: &Container) -> types::ResourceLimits {
-    setup(container, |setup| {
-        let setup::ResourceLimits { memory, processors, processes } = setup.limits;
-        types::ResourceLimits { memory, processors, processes }
-    })
-}
-
-fn health_check(container: &Container) -> Option<types::HealthCheck> {
-    let check = container.setup.as_ref()?.health_check.as_ref()?;
+fn checked(check: &setup::HealthCheck) -> types::HealthCheck {
     let setup::HealthCheck { test, interval, timeout, start_period, retries } = check;
-    Some(types::HealthCheck {
+    types::HealthCheck {
         test: test.clone(),
         interval: interval.map(setup::duration),
         timeout: timeout.map(setup::duration),
         start_period: start_period.map(setup::duration),
         retries: *retries,
-    })
+    }
 }
 
 fn agent(host: &Host) -> Option<types::AgentFacts> {
@@ -168,22 +167,40 @@ fn engine(host: &Host) -> Option<types::EngineFacts> {
     Some(types::EngineFacts { kind: kind.clone(), version: version.clone() })
 }
 
-/// It was shown all of the services.
-fn decision(outcome: types::Outcome, _: Vec<Unseen>) -> Decision {
-    let (mut verdicts, mut remarks) = (Vec::new(), Vec::new());
-    for types::Verdict { decision, notes } in outcome.verdicts {
-        let (verdict, code) = match decision {
-            types::Decision::Keep => (Verdict::Keep, None),
-            types::Decision::Replace(service) => {
-                (Verdict::Replace(Box::new(contract::service_back(service))), None)
-            }
-            types::Decision::Veto(types::Veto { reason, code }) => {
-                (Verdict::Veto(veto_reason(&reason)), code.and_then(|code| veto_code(&code)))
-            }
-        };
-        verdicts.push(verdict);
-        remarks.push(Remark::new(code, notes));
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::{
+            host::{Agent, Engine},
+            setup::{ImageFacts, Setup},
+        },
+        pipeline::tests::{container, host},
+    };
+
+    #[test]
+    fn a_stage_is_shown_what_it_wants_and_nothing_else() {
+        let mut known = container();
+        known.image_facts = Some(ImageFacts::default());
+        known.setup = Some(Setup::default());
+        let mut here = host();
+        here.agent = Some(Agent::default());
+        here.engine = Some(Engine::default());
+        for bits in 0..16_u8 {
+            let bit = |n: u8| bits >> n & 1 == 1;
+            let wants = Wants { image: bit(0), setup: bit(1), agent: bit(2), engine: bit(3) };
+            let mut container = contract::container(&known, |_| true);
+            let mut host = contract::host(&here);
+            hide(&mut container, &mut host, wants);
+            let shown = Wants {
+                image: container.image_facts.is_some(),
+                setup: container.setup.is_some(),
+                agent: host.agent.is_some(),
+                engine: host.engine.is_some(),
+            };
+            assert_eq!(shown, wants);
+            let unset = Container { setup: None, ..known.clone() };
+            assert_eq!(unknown(&unset, wants).is_err(), wants.setup, "{wants:?}");
+        }
     }
-    let added = outcome.added.into_iter().map(contract::service_back).collect();
-    Decision { verdicts, added, remarks }
 }

@@ -40,7 +40,7 @@ func layoutOf(t reflect.Type) layout {
 		found = layout{2, 2}
 	case reflect.Uint32:
 		found = layout{4, 4}
-	case reflect.Int64:
+	case reflect.Int64, reflect.Uint64:
 		found = layout{8, 8}
 	case reflect.String, reflect.Slice:
 		found = layout{8, 4}
@@ -120,6 +120,8 @@ func lift(from []byte, into reflect.Value) {
 		into.SetUint(uint64(binary.LittleEndian.Uint16(from)))
 	case reflect.Uint32:
 		into.SetUint(uint64(binary.LittleEndian.Uint32(from)))
+	case reflect.Uint64:
+		into.SetUint(binary.LittleEndian.Uint64(from))
 	case reflect.Int64:
 		into.SetInt(int64(binary.LittleEndian.Uint64(from)))
 	case reflect.String:
@@ -178,6 +180,8 @@ func lower(value reflect.Value, into []byte, path string) {
 		binary.LittleEndian.PutUint16(into, uint16(value.Uint()))
 	case reflect.Uint32:
 		binary.LittleEndian.PutUint32(into, uint32(value.Uint()))
+	case reflect.Uint64:
+		binary.LittleEndian.PutUint64(into, value.Uint())
 	case reflect.Int64:
 		binary.LittleEndian.PutUint64(into, uint64(value.Int()))
 	case reflect.String:

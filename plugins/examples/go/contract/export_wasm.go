@@ -20,7 +20,7 @@ func init() {
 	note[0], note[1] = address(unsafe.StringData(waiting)), uint32(len(waiting))
 }
 
-//go:wasmimport wharfinger:pipeline/logging@0.1.0 log
+//go:wasmimport wharfinger:pipeline/logging@0.2.0 log
 func hostLog(level uint32, text unsafe.Pointer, length uint32)
 
 // Log writes a message to the daemon's log.
@@ -48,7 +48,7 @@ func answer(number byte, value any, path string) unsafe.Pointer {
 	return unsafe.Pointer(&memory[0])
 }
 
-//go:wasmexport wharfinger:pipeline/stage@0.1.0#describe
+//go:wasmexport wharfinger:pipeline/stage@0.2.0#describe
 func describe() unsafe.Pointer {
 	described := reflect.ValueOf(stage.Describe())
 	memory := allocate(layoutOf(described.Type()).size)
@@ -56,7 +56,7 @@ func describe() unsafe.Pointer {
 	return unsafe.Pointer(&memory[0])
 }
 
-//go:wasmexport wharfinger:pipeline/stage@0.1.0#validate-settings
+//go:wasmexport wharfinger:pipeline/stage@0.2.0#validate-settings
 func validateSettings(settings unsafe.Pointer, length uint32) unsafe.Pointer {
 	faults := stage.ValidateSettings(liftString(uint32(uintptr(settings)), length))
 	if len(faults) == 0 {
@@ -65,7 +65,7 @@ func validateSettings(settings unsafe.Pointer, length uint32) unsafe.Pointer {
 	return answer(1, faults, "faults")
 }
 
-//go:wasmexport wharfinger:pipeline/stage@0.1.0#process
+//go:wasmexport wharfinger:pipeline/stage@0.2.0#process
 func process(arguments unsafe.Pointer) unsafe.Pointer {
 	var given struct {
 		Settings  string

@@ -115,7 +115,60 @@ type Container struct {
 	Health         Health
 	CreatedAt      string
 	StartedAt      *string
-	Attributes     []Attribute
+	// ImageFacts is nil if the stage does not want WantImage, or the engine does not tell.
+	ImageFacts *ImageFacts
+	// Setup is nil if the stage does not want WantSetup.
+	Setup      *Setup
+	Attributes []Attribute
+}
+
+// ImageFacts is what is known of the image that a container was made of.
+type ImageFacts struct {
+	Digests []string
+	Labels  []Attribute
+}
+
+// Mount is something of the host or of the engine that a container sees as a part of its files.
+type Mount struct {
+	Kind     string
+	Source   string
+	Target   string
+	Writable bool
+}
+
+// RestartPolicy is when the engine starts a container again by itself.
+type RestartPolicy struct {
+	Name    string
+	Retries uint32
+}
+
+// ResourceLimits is what a container may use; nil where it has no limit of its own.
+type ResourceLimits struct {
+	Memory     *uint64
+	Processors *uint64
+	Processes  *uint64
+}
+
+// HealthCheck is the health check that a container was given.
+type HealthCheck struct {
+	Test        []string
+	Interval    *string
+	Timeout     *string
+	StartPeriod *string
+	Retries     *uint32
+}
+
+// Setup is what a container may do, and what it was made with.
+type Setup struct {
+	User                string
+	Privileged          bool
+	AddedCapabilities   []string
+	DroppedCapabilities []string
+	ReadOnlyRoot        bool
+	Mounts              []Mount
+	RestartPolicy       RestartPolicy
+	Limits              ResourceLimits
+	HealthCheck         *HealthCheck
 }
 
 // Label is the value of a label, and whether the container has it.
@@ -130,10 +183,28 @@ func (c *Container) Label(key string) (string, bool) {
 
 // HostFacts is what is known of the host that the containers run on.
 type HostFacts struct {
-	Hostname   string
-	Address    *string
-	Flags      []Attribute
+	Hostname string
+	Address  *string
+	Flags    []Attribute
+	// Agent is nil if the stage does not want WantAgent, or may not know.
+	Agent *AgentFacts
+	// Engine is nil if the stage does not want WantEngine, or it is not known.
+	Engine     *EngineFacts
 	Attributes []Attribute
+}
+
+// AgentFacts is the Consul agent that services are registered with.
+type AgentFacts struct {
+	Node       string
+	Datacenter string
+	Version    string
+	NodeMeta   []Attribute
+}
+
+// EngineFacts is the container engine.
+type EngineFacts struct {
+	Kind    string
+	Version string
 }
 
 // CheckStatus is the state of a check until it has run for the first time.
@@ -249,6 +320,39 @@ type Origin struct {
 	Published     *PublishedPort
 }
 
+// NamedPort is one of several ports of a service, by its name.
+type NamedPort struct {
+	Name    string
+	Port    uint16
+	Default bool
+}
+
+// Locality is where a service runs, for those who prefer what is near.
+type Locality struct {
+	Region string
+	Zone   *string
+}
+
+// Upstream is a service that a proxy reaches for the one that it stands before.
+type Upstream struct {
+	DestinationName  string
+	Datacenter       *string
+	LocalBindAddress *string
+	LocalBindPort    uint16
+	Definition       []Attribute
+}
+
+// Proxy is what a proxy or gateway stands before.
+type Proxy struct {
+	DestinationServiceName string
+	DestinationServiceID   *string
+	LocalServiceAddress    *string
+	LocalServicePort       *uint16
+	Upstreams              []Upstream
+	Config                 []Attribute
+	Definition             []Attribute
+}
+
 // Service is a service as it is to be registered.
 type Service struct {
 	ID                string
@@ -263,25 +367,58 @@ type Service struct {
 	EnableTagOverride bool
 	TaggedAddresses   []TaggedAddress
 	Origin            *Origin
+	Ports             []NamedPort
+	Locality          *Locality
+	SocketPath        *string
+	Kind              string
+	Proxy             *Proxy
+	ConnectNative     bool
+	Definition        []Attribute
 	Attributes        []Attribute
 }
 
-// Verdict is what a stage says of one proposed service; made by Keep, Replace and Veto.
-type Verdict struct {
+// Objection is why a service must not be registered: for people, and as a short word for figures.
+type Objection struct {
+	Reason string
+	Code   *string
+}
+
+// Decision is what becomes of one proposed service: one of the pointers is set.
+type Decision struct {
 	variant
 	Keep    *struct{}
 	Replace *Service
-	Veto    *string
+	Veto    *Objection
+}
+
+// Verdict is what a stage says of one proposed service; made by Keep, Replace, Veto and VetoCode.
+type Verdict struct {
+	Decision Decision
+	// Notes are for people who ask why, a sentence each.
+	Notes []string
 }
 
 // Keep leaves a service as it is.
-func Keep() Verdict { return Verdict{Keep: &struct{}{}} }
+func Keep() Verdict { return Verdict{Decision: Decision{Keep: &struct{}{}}} }
 
 // Replace puts this service in the place of the proposed one.
-func Replace(service Service) Verdict { return Verdict{Replace: &service} }
+func Replace(service Service) Verdict { return Verdict{Decision: Decision{Replace: &service}} }
 
 // Veto says that a service must not be registered, for this reason.
-func Veto(reason string) Verdict { return Verdict{Veto: &reason} }
+func Veto(reason string) Verdict {
+	return Verdict{Decision: Decision{Veto: &Objection{Reason: reason}}}
+}
+
+// VetoCode is the same with a short word for figures, such as "privileged", one of few.
+func VetoCode(reason, code string) Verdict {
+	return Verdict{Decision: Decision{Veto: &Objection{Reason: reason, Code: &code}}}
+}
+
+// Note is the same verdict with a note for people.
+func (v Verdict) Note(text string) Verdict {
+	v.Notes = append(v.Notes, text)
+	return v
+}
 
 // Outcome is what a stage says of all proposed services: a verdict for each, in their order, and
 // the services that it adds.
@@ -290,13 +427,26 @@ type Outcome struct {
 	Added    []Service
 }
 
+// Facts says which facts a stage wants beyond a container and its services: several of them with |.
+type Facts uint8
+
+// The facts. Image and setup are the container's, agent and engine the host's.
+const (
+	WantImage Facts = 1 << iota
+	WantSetup
+	WantAgent
+	WantEngine
+)
+
 // Description is what a stage says of itself.
 type Description struct {
 	Name           string
 	Version        string
 	Summary        string
 	SettingsSchema *string
-	Attributes     []Attribute
+	// Wants is what it has to be shown; what it does not want is nil for it.
+	Wants      Facts
+	Attributes []Attribute
 }
 
 // Level is how urgent a message is.

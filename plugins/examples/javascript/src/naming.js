@@ -1,5 +1,7 @@
 // The rule, apart from the contract, so that `node --test` can call it.
 
+import { keep, replace, veto } from "./verdict.js";
+
 /**
  * Decide on the services of one container.
  *
@@ -7,7 +9,7 @@
  * @param {{labels: {key: string, value: string}[]}} container
  * @param {{name: string}[]} services what is proposed so far
  * @param {(message: string) => void} warn writes to the daemon's log
- * @returns {{tag: string, val?: any}[]} a verdict for each service, in their order
+ * @returns {{decision: {tag: string, val?: any}, notes: string[]}[]} a verdict for each service, in their order
  */
 export function decide(settings, container, services, warn) {
   const label = container.labels.find(({ key }) => key === settings.label);
@@ -15,12 +17,12 @@ export function decide(settings, container, services, warn) {
   if (team) return services.map((service) => rename(team + settings.separator, service));
 
   if (label) warn(`the label ${settings.label} is empty`);
-  const veto = { tag: "veto", val: `the container has no label ${settings.label}` };
-  return services.map(() => (settings.required ? veto : { tag: "keep" }));
+  const verdict = settings.required ? veto(`the container has no label ${settings.label}`) : keep();
+  return services.map(() => verdict);
 }
 
 // `<team>-<app>`; a name that already is of that form stays.
 function rename(prefix, service) {
-  if (service.name.startsWith(prefix)) return { tag: "keep" };
-  return { tag: "replace", val: { ...service, name: prefix + service.name } };
+  if (service.name.startsWith(prefix)) return keep();
+  return replace({ ...service, name: prefix + service.name });
 }

@@ -1,7 +1,7 @@
 // The stage as the contract in wit/ wants it. A WIT `result` is returned if it
 // is right, and thrown if it is an error.
 
-import { log } from "wharfinger:pipeline/logging@0.1.0";
+import { log } from "wharfinger:pipeline/logging@0.2.0";
 
 import { guard } from "./guard.js";
 import { decide } from "./naming.js";

@@ -3,6 +3,7 @@ import { test } from "node:test";
 
 import { decide } from "../src/naming.js";
 import { readSettings } from "../src/settings.js";
+import { keep } from "../src/verdict.js";
 
 // The name that the service `web` gets, or the verdict if it is not renamed.
 function check(given, labels, expected, warnings = []) {
@@ -11,7 +12,8 @@ function check(given, labels, expected, warnings = []) {
   const container = { labels: Object.entries(labels).map(([key, value]) => ({ key, value })) };
   const warned = [];
   const [verdict] = decide(settings, container, [{ name: "web" }], (text) => warned.push(text));
-  assert.equal(verdict.val?.name ?? verdict.val ?? verdict.tag, expected);
+  const { tag, val } = verdict.decision;
+  assert.equal(val?.name ?? val?.reason ?? tag, expected);
   assert.deepEqual(warned, warnings);
 }
 
@@ -25,7 +27,7 @@ test("a service is named after team and application", () => {
 test("a name that is right already stays", () => {
   const { settings } = readSettings("{}");
   const container = { labels: [{ key: "team", value: "shop" }] };
-  assert.deepEqual(decide(settings, container, [{ name: "shop-web" }]), [{ tag: "keep" }]);
+  assert.deepEqual(decide(settings, container, [{ name: "shop-web" }]), [keep()]);
 });
 
 test("a container without the label keeps its names, or is vetoed", () => {

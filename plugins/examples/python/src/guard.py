@@ -5,7 +5,9 @@ Without it, an exception or a value of a wrong type ends the component where nob
 
 import builtins
 import dataclasses
+import datetime
 import enum
+import os
 import sys
 import time
 import typing
@@ -164,3 +166,32 @@ class _Lines:
 
     def isatty(self):
         return False
+
+
+class _Timeless(type):
+    """Of `datetime` and `date` without a clock: what is one of the real ones is one of these."""
+
+    def __instancecheck__(cls, value):
+        real = cls.__dict__.get("_real")
+        return isinstance(value, real) if real else super().__instancecheck__(value)
+
+    def __subclasscheck__(cls, other):
+        real = cls.__dict__.get("_real")
+        return issubclass(other, real) if real else super().__subclasscheck__(other)
+
+
+class _DateTime(datetime.datetime, metaclass=_Timeless):
+    _real = datetime.datetime
+    now = staticmethod(_without("datetime.now", "clock"))
+    utcnow = staticmethod(_without("datetime.utcnow", "clock"))
+    today = staticmethod(_without("datetime.today", "clock"))
+
+
+class _Date(datetime.date, metaclass=_Timeless):
+    _real = datetime.date
+    today = staticmethod(_without("date.today", "clock"))
+
+
+# Before the modules of the stage are loaded, which take these names from where they are.
+datetime.datetime, datetime.date = _DateTime, _Date
+os.urandom = _without("os.urandom", "random numbers")

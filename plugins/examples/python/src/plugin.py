@@ -6,7 +6,7 @@ as `Err`. All modules are loaded once, when the component is built.
 """
 
 import json
-from dataclasses import replace
+from dataclasses import replace as changed
 
 from componentize_py_types import Err
 from wit_world import exports
@@ -14,18 +14,17 @@ from wit_world.imports import logging
 from wit_world.imports.types import (
     Container,
     Description,
+    Facts,
     HostFacts,
     Outcome,
     Service,
     Verdict,
-    Verdict_Keep,
-    Verdict_Replace,
-    Verdict_Veto,
 )
 
 import guard
 import naming
 import settings as configured
+from verdict import keep, replace, veto
 
 
 @guard.stage
@@ -38,6 +37,8 @@ class Stage(exports.Stage):
             version="0.1.0",
             summary="Names services <team>-<app>.",
             settings_schema=json.dumps(configured.SCHEMA),
+            # With Facts.SETUP and the like it is shown more than the container and its services.
+            wants=Facts(0),
             attributes=[],
         )
 
@@ -62,7 +63,7 @@ def verdict(settings: configured.Settings, team: str | None, service: Service) -
     """What becomes of one service."""
     if team is None:
         if settings.required:
-            return Verdict_Veto(f"the container has no label {settings.label}")
-        return Verdict_Keep()
+            return veto(f"the container has no label {settings.label}")
+        return keep()
     name = naming.name(settings, team, service.name)
-    return Verdict_Keep() if name == service.name else Verdict_Replace(replace(service, name=name))
+    return keep() if name == service.name else replace(changed(service, name=name))

@@ -2,7 +2,7 @@
 // what it is and where. Without it, an error that is thrown or a value of a wrong
 // shape ends the component where nobody can see why.
 
-import { log } from "wharfinger:pipeline/logging@0.1.0";
+import { log } from "wharfinger:pipeline/logging@0.2.0";
 
 const shown = (value) => {
   if (value instanceof Error) return `${value.name}: ${value.message}`;
@@ -68,6 +68,23 @@ const check = {
   "failuresBeforeCritical?": "u32",
   attributes: [pair],
 };
+const locality = { region: text, "zone?": text };
+const upstream = {
+  destinationName: text,
+  "datacenter?": text,
+  "localBindAddress?": text,
+  localBindPort: "u16",
+  definition: [pair],
+};
+const proxy = {
+  destinationServiceName: text,
+  "destinationServiceId?": text,
+  "localServiceAddress?": text,
+  "localServicePort?": "u16",
+  upstreams: [upstream],
+  config: [pair],
+  definition: [pair],
+};
 const service = {
   id: text,
   name: text,
@@ -81,10 +98,26 @@ const service = {
   enableTagOverride: "boolean",
   taggedAddresses: [{ tag: text, address: text, port: "u16" }],
   "origin?": { containerPort: "u16", protocol, "published?": published },
+  ports: [{ name: text, port: "u16", default: "boolean" }],
+  "locality?": locality,
+  "socketPath?": text,
+  kind: text,
+  "proxy?": proxy,
+  connectNative: "boolean",
+  definition: [pair],
   attributes: [pair],
 };
-const outcome = { verdicts: [{ cases: { keep: null, replace: service, veto: text } }], added: [service] };
-const description = { name: text, version: text, summary: text, "settingsSchema?": text, attributes: [pair] };
+const decision = { cases: { keep: null, replace: service, veto: { reason: text, "code?": text } } };
+const outcome = { verdicts: [{ decision, notes: [text] }], added: [service] };
+const wants = { "image?": "boolean", "setup?": "boolean", "agent?": "boolean", "engine?": "boolean" };
+const description = {
+  name: text,
+  version: text,
+  summary: text,
+  "settingsSchema?": text,
+  "wants?": wants,
+  attributes: [pair],
+};
 
 const most = { u16: 65535, u32: 4294967295 };
 
@@ -162,7 +195,8 @@ export function guard(stage) {
   };
   // @ts-ignore: it has the same functions.
   return {
-    describe: () => call("describe", [], description),
+    // Who does not say what it wants is shown the container and its services alone.
+    describe: () => ({ wants: {}, ...call("describe", [], description) }),
     validateSettings: (settings) => {
       call("validateSettings", [settings], undefined, [text]);
     },

@@ -1,7 +1,7 @@
-// The contract in wit/, as jco generates its guest types (1.35), with optional values
+// The contract in wit/, in the form in which jco generates its guest types (1.35), with optional values
 // and 64-bit integers as QuickJS has them: null where there is none, and numbers.
 
-declare module 'wharfinger:pipeline/types@0.1.0' {
+declare module 'wharfinger:pipeline/types@0.2.0' {
   /**
    * A key with its value. Keys are unique within a list unless it is said
    * otherwise.
@@ -84,6 +84,7 @@ declare module 'wharfinger:pipeline/types@0.1.0' {
    * ## `"none"`
    *
    * The container has no health check.
+   *
    * ## `"starting"`
    *
    * ## `"healthy"`
@@ -115,6 +116,100 @@ declare module 'wharfinger:pipeline/types@0.1.0' {
    */
   export type State = 'created' | 'running' | 'paused' | 'restarting' | 'removing' | 'exited' | 'dead' | 'other';
   /**
+   * What is known of the image that a container was made of.
+   */
+  export interface ImageFacts {
+    /**
+     * By which names and digests registries have it, such as
+     * `registry.local:5000/team/web@sha256:2bdd01bb…`, sorted. Empty for an
+     * image that never was in a registry.
+     */
+    digests: Array<string>,
+    /**
+     * The labels that the image itself has, sorted by key. The container
+     * has them among its own, unless it was given others of the same keys.
+     */
+    labels: Array<Attribute>,
+  }
+  /**
+   * Something of the host or of the engine that a container sees as a part
+   * of its files.
+   */
+  export interface Mount {
+    /**
+     * `bind`, `volume`, `tmpfs` or another word of the engine's.
+     */
+    kind: string,
+    /**
+     * Where it is on the host; for a volume its name. Empty for a `tmpfs`.
+     */
+    source: string,
+    /**
+     * Where the container has it.
+     */
+    target: string,
+    /**
+     * The container may write to it.
+     */
+    writable: boolean,
+  }
+  /**
+   * When the engine starts a container again by itself.
+   */
+  export interface RestartPolicy {
+    /**
+     * `no`, `always`, `unless-stopped` or `on-failure`.
+     */
+    name: string,
+    /**
+     * How often after failures in a row; 0 for no limit.
+     */
+    retries: number,
+  }
+  /**
+   * What a container may use; none where it has no limit of its own.
+   */
+  export interface ResourceLimits {
+    /**
+     * Memory in bytes.
+     */
+    memory?: number | null,
+    /**
+     * Processors in thousandths: 1500 are one and a half.
+     */
+    processors?: number | null,
+    /**
+     * Processes and threads.
+     */
+    processes?: number | null,
+  }
+  /**
+   * The health check that a container was given, by its image or otherwise.
+   */
+  export interface HealthCheck {
+    /**
+     * As the engine says it: `CMD` and a program with its arguments, or
+     * `CMD-SHELL` and a line for a shell.
+     */
+    test: Array<string>,
+    /**
+     * The time between two runs; the engine's own if none.
+     */
+    interval?: Duration | null,
+    /**
+     * How long a run may take; the engine's own if none.
+     */
+    timeout?: Duration | null,
+    /**
+     * How long failures do not count after the start.
+     */
+    startPeriod?: Duration | null,
+    /**
+     * Failures in a row that make it unhealthy; the engine's own if none.
+     */
+    retries?: number | null,
+  }
+  /**
    * The container whose network a container shares
    * (`--network container:<name>`).
    */
@@ -139,6 +234,43 @@ declare module 'wharfinger:pipeline/types@0.1.0' {
      * The ports that it publishes.
      */
     publishedPorts: Array<PublishedPort>,
+  }
+  /**
+   * What a container may do, and what it was made with.
+   */
+  export interface Setup {
+    /**
+     * The user that its processes begin as, such as `app`, `1000` or
+     * `1000:1000`; empty for root.
+     */
+    user: string,
+    /**
+     * It has every capability and the devices of the host.
+     */
+    privileged: boolean,
+    /**
+     * Capabilities beyond the engine's own choice, sorted, in capitals and
+     * without `CAP_`, such as `NET_ADMIN`; or `ALL`.
+     */
+    addedCapabilities: Array<string>,
+    /**
+     * Capabilities that were taken from it, in the same form.
+     */
+    droppedCapabilities: Array<string>,
+    /**
+     * It cannot write to the files of its image.
+     */
+    readOnlyRoot: boolean,
+    /**
+     * Sorted by target.
+     */
+    mounts: Array<Mount>,
+    restartPolicy: RestartPolicy,
+    limits: ResourceLimits,
+    /**
+     * None if it has no health check.
+     */
+    healthCheck?: HealthCheck | null,
   }
   /**
    * What is known of a container.
@@ -214,11 +346,54 @@ declare module 'wharfinger:pipeline/types@0.1.0' {
      */
     startedAt?: string | null,
     /**
+     * What is known of its image; none if the stage does not want `image`, or
+     * the engine does not tell: it has removed the image, or may not be asked.
+     * Unknown is neither pinned nor not pinned: who has to decide by it returns
+     * an error.
+     */
+    imageFacts?: ImageFacts | null,
+    /**
+     * How it was set up; none if the stage does not want `setup`. A call for a
+     * container of which it is wanted and cannot be read is not made.
+     */
+    setup?: Setup | null,
+    /**
      * What a later host knows beyond the fields above. Keys of this
      * version: `tags`, the value of the run's `-tags` flag for this
      * container, with its template already evaluated.
      */
     attributes: Array<Attribute>,
+  }
+  /**
+   * The Consul agent that services are registered with.
+   */
+  export interface AgentFacts {
+    /**
+     * The name of its node.
+     */
+    node: string,
+    datacenter: string,
+    /**
+     * Its version, such as `1.20.1`.
+     */
+    version: string,
+    /**
+     * The metadata of its node, sorted by key.
+     */
+    nodeMeta: Array<Attribute>,
+  }
+  /**
+   * The container engine.
+   */
+  export interface EngineFacts {
+    /**
+     * `docker`, `podman` or another name in small letters.
+     */
+    kind: string,
+    /**
+     * Its version, such as `28.0.1`.
+     */
+    version: string,
   }
   /**
    * What is known of the host that the containers run on.
@@ -238,6 +413,16 @@ declare module 'wharfinger:pipeline/types@0.1.0' {
      * `internal`, `explicit`, `tags`, `compat`, ….
      */
     flags: Array<Attribute>,
+    /**
+     * None if the stage does not want `agent`, there is none, or its token may
+     * not ask for it (`agent:read`). It may be a minute old.
+     */
+    agent?: AgentFacts | null,
+    /**
+     * None if the stage does not want `engine`, or it is not known. It may be a
+     * minute old.
+     */
+    engine?: EngineFacts | null,
     /**
      * What a later host knows beyond the fields above.
      */
@@ -503,6 +688,75 @@ declare module 'wharfinger:pipeline/types@0.1.0' {
     published?: PublishedPort | null,
   }
   /**
+   * One of several ports of a service, by its name.
+   */
+  export interface NamedPort {
+    /**
+     * Small letters, digits and `-`, at most 63 characters.
+     */
+    name: string,
+    port: number,
+    /**
+     * It is the one for those who ask for none by name.
+     */
+    default: boolean,
+  }
+  /**
+   * Where a service runs, for those who prefer what is near.
+   */
+  export interface Locality {
+    region: string,
+    zone?: string | null,
+  }
+  /**
+   * A service that a proxy reaches for the one that it stands before.
+   */
+  export interface Upstream {
+    destinationName: string,
+    /**
+     * The proxy's own if none.
+     */
+    datacenter?: string | null,
+    /**
+     * 127.0.0.1 if none.
+     */
+    localBindAddress?: string | null,
+    /**
+     * 0 only where `definition` names a socket instead.
+     */
+    localBindPort: number,
+    /**
+     * Further fields of Consul's definition, such as `MeshGateway`, by its
+     * names, with values in JSON.
+     */
+    definition: Array<Attribute>,
+  }
+  /**
+   * What a proxy or gateway stands before.
+   */
+  export interface Proxy {
+    /**
+     * The name of the service that it is a sidecar of; empty for a gateway.
+     */
+    destinationServiceName: string,
+    /**
+     * The ID of that service on the agent.
+     */
+    destinationServiceId?: string | null,
+    localServiceAddress?: string | null,
+    localServicePort?: number | null,
+    upstreams: Array<Upstream>,
+    /**
+     * Settings of the proxy itself, with values in JSON.
+     */
+    config: Array<Attribute>,
+    /**
+     * Further fields of Consul's definition, such as `Mode`, by its names,
+     * with values in JSON.
+     */
+    definition: Array<Attribute>,
+  }
+  /**
    * A service as it is to be registered.
    */
   export interface Service {
@@ -550,15 +804,59 @@ declare module 'wharfinger:pipeline/types@0.1.0' {
      */
     origin?: Origin | null,
     /**
+     * Several ports by their names, one of which is the default and the
+     * same as `port`. An agent that knows none gets `port` alone.
+     */
+    ports: Array<NamedPort>,
+    locality?: Locality | null,
+    /**
+     * The path of the Unix socket at which it listens.
+     */
+    socketPath?: string | null,
+    /**
+     * Empty for an ordinary service, else `connect-proxy`, `mesh-gateway`,
+     * `terminating-gateway`, `ingress-gateway` or `api-gateway`.
+     */
+    kind: string,
+    /**
+     * What it stands before; of a `connect-proxy` it is needed. A sidecar is
+     * a service of its own, which later stages see and may veto.
+     */
+    proxy?: Proxy | null,
+    /**
+     * It speaks Consul's mesh protocol itself and needs no sidecar.
+     */
+    connectNative: boolean,
+    /**
+     * Further fields of Consul's definition that this record has none for,
+     * by its names, with values in JSON. What names the service, says where
+     * it is registered or brings another one with it is refused.
+     */
+    definition: Array<Attribute>,
+    /**
      * Notes from stage to stage; they are not registered. Keys that begin
      * with `wharfinger-` are reserved.
      */
     attributes: Array<Attribute>,
   }
   /**
-   * What a stage says of one proposed service.
+   * Why a service must not be registered.
    */
-  export type Verdict =
+  export interface Veto {
+    /**
+     * For people.
+     */
+    reason: string,
+    /**
+     * A short word for figures, such as `privileged`: of small letters,
+     * digits and `-`, of at most 32 characters, one of few.
+     */
+    code?: string | null,
+  }
+  /**
+   * What becomes of one proposed service.
+   */
+  export type Decision =
     | {
       /**
        * It stays as it is.
@@ -574,12 +872,22 @@ declare module 'wharfinger:pipeline/types@0.1.0' {
     }
     | {
       /**
-       * It must not be registered, for this reason. Later stages do not see
-       * it.
+       * It must not be registered. Later stages do not see it.
        */
       tag: 'veto',
-      val: string,
+      val: Veto,
     };
+  /**
+   * What a stage says of one proposed service.
+   */
+  export interface Verdict {
+    decision: Decision,
+    /**
+     * For people who ask why, a sentence each; `explain` and the log of
+     * decisions show them.
+     */
+    notes: Array<string>,
+  }
   /**
    * What a stage says of all proposed services.
    */
@@ -592,6 +900,29 @@ declare module 'wharfinger:pipeline/types@0.1.0' {
      * Services that the stage adds.
      */
     added: Array<Service>,
+  }
+  /**
+   * Facts beyond the container itself and its services. A stage is shown those
+   * that it wants; the others are none for it, whatever other stages want.
+   */
+  export interface Facts {
+    /**
+     * Of the container: `image-facts`. The engine is asked for the image at
+     * each look at a container.
+     */
+    image?: boolean,
+    /**
+     * Of the container: `setup`.
+     */
+    setup?: boolean,
+    /**
+     * Of the host: `agent`. The agent is asked once a minute.
+     */
+    agent?: boolean,
+    /**
+     * Of the host: `engine`. The engine is asked once a minute.
+     */
+    engine?: boolean,
   }
   /**
    * What a stage says of itself.
@@ -614,13 +945,18 @@ declare module 'wharfinger:pipeline/types@0.1.0' {
      */
     settingsSchema?: string | null,
     /**
+     * What it has to be shown. A container of which something that a stage
+     * wants cannot be asked for keeps what it has.
+     */
+    wants?: Facts,
+    /**
      * Further facts, such as `author`, `license` or `url`.
      */
     attributes: Array<Attribute>,
   }
 }
 
-declare module 'wharfinger:pipeline/logging@0.1.0' {
+declare module 'wharfinger:pipeline/logging@0.2.0' {
   /**
    * Write one message.
    */
@@ -641,7 +977,7 @@ declare module 'wharfinger:pipeline/logging@0.1.0' {
   export type Level = 'trace' | 'debug' | 'info' | 'warn' | 'error';
 }
 
-declare module 'wharfinger:pipeline/stage@0.1.0' {
+declare module 'wharfinger:pipeline/stage@0.2.0' {
   /**
    * Say what the stage is. Called once when the stage is loaded.
    */
@@ -658,9 +994,9 @@ declare module 'wharfinger:pipeline/stage@0.1.0' {
    * could not decide; the container then keeps the registrations it has.
    */
   export function process(settings: string, container: Container, host: HostFacts, services: Array<Service>): Outcome;
-  export type Container = import('wharfinger:pipeline/types@0.1.0').Container;
-  export type HostFacts = import('wharfinger:pipeline/types@0.1.0').HostFacts;
-  export type Service = import('wharfinger:pipeline/types@0.1.0').Service;
-  export type Outcome = import('wharfinger:pipeline/types@0.1.0').Outcome;
-  export type Description = import('wharfinger:pipeline/types@0.1.0').Description;
+  export type Container = import('wharfinger:pipeline/types@0.2.0').Container;
+  export type HostFacts = import('wharfinger:pipeline/types@0.2.0').HostFacts;
+  export type Service = import('wharfinger:pipeline/types@0.2.0').Service;
+  export type Outcome = import('wharfinger:pipeline/types@0.2.0').Outcome;
+  export type Description = import('wharfinger:pipeline/types@0.2.0').Description;
 }

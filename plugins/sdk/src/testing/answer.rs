@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use crate::{Container, HostFacts, Service, Stage, Verdict, native};
+use crate::{Container, Decision, HostFacts, Service, Stage, Verdict, Wants, native};
 
 /// What a stage made of the services that were proposed to it.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,6 +11,10 @@ pub struct Answer {
     pub services: Vec<Service>,
     /// The IDs of those that were vetoed, with the reasons.
     pub vetoes: Vec<(String, String)>,
+    /// The codes of those vetoes that have one, with the IDs.
+    pub codes: Vec<(String, String)>,
+    /// The notes of all verdicts.
+    pub notes: Vec<String>,
     /// The messages, such as `warn: the label is empty`.
     pub messages: Vec<String>,
 }
@@ -83,23 +87,41 @@ pub fn answer<S: Stage>(
     let faults = faults::<S>(&settings);
     assert!(faults.is_empty(), "the settings are not valid: {faults:#?}");
 
-    let called = native::process::<S>(&settings, container, host, services.clone());
+    let (container, host) = shown(container, host, native::describe::<S>().wants);
+    let called = native::process::<S>(&settings, &container, &host, services.clone());
     let outcome = called.result?;
     assert_eq!(outcome.verdicts.len(), services.len(), "one verdict for each service");
     let mut answer = Answer {
         services: Vec::new(),
         vetoes: Vec::new(),
+        codes: Vec::new(),
+        notes: Vec::new(),
         messages: called.messages.iter().map(|(level, text)| said(*level, text)).collect(),
     };
-    for (service, verdict) in services.into_iter().zip(outcome.verdicts) {
-        match verdict {
-            Verdict::Keep => answer.services.push(service),
-            Verdict::Replace(changed) => answer.services.push(changed),
-            Verdict::Veto(reason) => answer.vetoes.push((service.id, reason)),
+    for (service, Verdict { decision, notes }) in services.into_iter().zip(outcome.verdicts) {
+        match decision {
+            Decision::Keep => answer.services.push(service),
+            Decision::Replace(changed) => answer.services.push(changed),
+            Decision::Veto(veto) => {
+                answer.codes.extend(veto.code.map(|code| (service.id.clone(), code)));
+                answer.vetoes.push((service.id, veto.reason));
+            }
         }
+        answer.notes.extend(notes);
     }
     answer.services.extend(outcome.added);
     Ok(answer)
+}
+
+/// What a stage that wants these facts is shown of a container and a host.
+fn shown(container: &Container, host: &HostFacts, wants: Wants) -> (Container, HostFacts) {
+    let (mut container, mut host) = (container.clone(), host.clone());
+    let wanted = |fact| wants & fact == fact;
+    container.image_facts.take_if(|_| !wanted(Wants::IMAGE));
+    container.setup.take_if(|_| !wanted(Wants::SETUP));
+    host.agent.take_if(|_| !wanted(Wants::AGENT));
+    host.engine.take_if(|_| !wanted(Wants::ENGINE));
+    (container, host)
 }
 
 /// What is wrong with settings; empty if nothing is.

@@ -4,8 +4,9 @@
 use std::ops::Deref;
 
 use crate::{
-    Attribute, Check, CheckKind, Container, ExposedPort, Health, HostFacts, Network, Origin,
-    Protocol, PublishedPort, Service, State, image::Image,
+    AgentFacts, Attribute, Check, CheckKind, Container, EngineFacts, ExposedPort, Health,
+    HostFacts, ImageFacts, Network, Origin, Protocol, PublishedPort, ResourceLimits, RestartPolicy,
+    Service, Setup, State, image::Image,
 };
 
 /// A running container of this name on Docker's default network. Its image has
@@ -29,6 +30,8 @@ pub fn container(name: &str) -> ContainerBuilder {
         health: Health::None,
         created_at: "2026-01-02T03:04:05Z".into(),
         started_at: Some("2026-01-02T03:04:06Z".into()),
+        image_facts: Some(ImageFacts { digests: Vec::new(), labels: Vec::new() }),
+        setup: Some(setup()),
         attributes: Vec::new(),
     })
 }
@@ -86,6 +89,29 @@ impl ContainerBuilder {
         self
     }
 
+    /// It was set up so; what is not said is usual. A stage sees it if it wants it.
+    pub fn set_up(mut self, change: impl FnOnce(&mut Setup)) -> Self {
+        change(self.0.setup.get_or_insert_with(setup));
+        self
+    }
+
+    /// Its image is known to registries by this name and digest. A stage sees it if it wants it.
+    pub fn pinned(mut self, digest: &str) -> Self {
+        self.of_image().digests.push(digest.into());
+        self
+    }
+
+    /// Its image has this label. A stage sees it if it wants it.
+    pub fn image_label(mut self, key: &str, value: &str) -> Self {
+        self.of_image().labels.push(Attribute::new(key, value));
+        self
+    }
+
+    fn of_image(&mut self) -> &mut ImageFacts {
+        let nothing = || ImageFacts { digests: Vec::new(), labels: Vec::new() };
+        self.0.image_facts.get_or_insert_with(nothing)
+    }
+
     /// What a test needs beyond the other methods.
     pub fn with(mut self, change: impl FnOnce(&mut Container)) -> Self {
         change(&mut self.0);
@@ -112,6 +138,8 @@ pub fn host(name: &str) -> HostBuilder {
         hostname: name.into(),
         address: Some("192.0.2.1".into()),
         flags: Vec::new(),
+        agent: None,
+        engine: None,
         attributes: Vec::new(),
     })
 }
@@ -121,6 +149,21 @@ pub fn host(name: &str) -> HostBuilder {
 pub struct HostBuilder(HostFacts);
 
 impl HostBuilder {
+    /// Services are registered with an agent of this version, at this node and datacenter. A
+    /// stage sees it if it wants it.
+    pub fn agent(mut self, node: &str, datacenter: &str, version: &str) -> Self {
+        let (node, datacenter, version) = (node.into(), datacenter.into(), version.into());
+        let node_meta = Vec::new();
+        self.0.agent = Some(AgentFacts { node, datacenter, version, node_meta });
+        self
+    }
+
+    /// The containers are this engine's. A stage sees it if it wants it.
+    pub fn engine(mut self, kind: &str, version: &str) -> Self {
+        self.0.engine = Some(EngineFacts { kind: kind.into(), version: version.into() });
+        self
+    }
+
     /// The run has this flag.
     pub fn flag(mut self, name: &str, value: &str) -> Self {
         self.0.flags.push(Attribute::new(name, value));
@@ -145,19 +188,8 @@ impl Deref for HostBuilder {
 /// under the same number.
 pub fn service(name: &str, port: u16) -> Service {
     Service {
-        id: format!("host:{name}:{port}"),
-        name: name.into(),
-        address: "192.0.2.1".into(),
-        port,
-        protocol: Protocol::Tcp,
-        tags: Vec::new(),
-        meta: Vec::new(),
-        checks: Vec::new(),
-        weights: None,
-        enable_tag_override: false,
-        tagged_addresses: Vec::new(),
         origin: Some(Origin { published: Some(published(port, port)), ..origin(port) }),
-        attributes: Vec::new(),
+        ..Service::new(format!("host:{name}:{port}"), name, "192.0.2.1", port)
     }
 }
 
@@ -191,6 +223,21 @@ pub fn origin(container_port: u16) -> Origin {
 /// A check every ten seconds.
 pub fn check(kind: CheckKind) -> Check {
     Check::new(kind, Some("10s".into()))
+}
+
+/// A container that was made with nothing beside its image, by an engine that has it run as root.
+fn setup() -> Setup {
+    Setup {
+        user: String::new(),
+        privileged: false,
+        added_capabilities: Vec::new(),
+        dropped_capabilities: Vec::new(),
+        read_only_root: false,
+        mounts: Vec::new(),
+        restart_policy: RestartPolicy { name: "no".into(), retries: 0 },
+        limits: ResourceLimits { memory: None, processors: None, processes: None },
+        health_check: None,
+    }
 }
 
 fn published(host_port: u16, container_port: u16) -> PublishedPort {
