@@ -464,6 +464,10 @@ macro_rules! remarked_decision {
                 verdicts.push(verdict);
                 remarks.push(Remark::new(code, said.notes));
             }
+            // Mostly nothing is said.
+            if remarks.iter().all(Remark::is_empty) {
+                remarks.clear();
+            }
             let added = outcome.added.into_iter().map($module::service_back).collect();
             Decision { verdicts, added, remarks }
         }
