@@ -5,6 +5,7 @@ pub mod control;
 pub mod decisions;
 pub mod hosting;
 pub mod listen;
+pub mod means;
 pub mod peers;
 pub mod policy;
 pub mod member;

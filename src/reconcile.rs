@@ -42,7 +42,8 @@ pub use drive::{Handle, Reconciler, Stopped};
 pub use lifecycle::{DrainBy, Healthcheck, Lifecycle, OnExit, Rename};
 pub use options::{Deregister, Options};
 pub use rehearse::{
-    Brief, Forecast, ForecastContainer, ForecastError, ForecastWrite, Hint, Rehearsal, WriteKind,
+    Becomes, Beyond, Brief, Forecast, ForecastContainer, ForecastError, ForecastWrite, Hint,
+    Rehearsal, What, WriteKind,
 };
 pub use seen::{Load, Seen};
 pub use state::{

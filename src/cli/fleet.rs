@@ -1,8 +1,9 @@
 //! `wharfinger fleet`: the daemons of a datacenter, by what they tell of themselves in Consul,
-//! and what they say of a service. (Recorded fleets are another thing: `crate::fleet`.)
+//! what they say of a service, and what a policy would change. (Recorded fleets are another thing: `crate::fleet`.)
 
 mod asker;
 mod decisions;
+mod diff;
 mod explain;
 mod host;
 mod status;
@@ -26,6 +27,9 @@ enum Command {
     /// Say of every instance of a service which host and container it is of, under which bundle,
     /// and, where the host listens, which stage made its name.
     Explain(explain::ExplainArgs),
+    /// Say what a bundle would change on each host that listens, and on all of them together; the exit
+    /// code is 2 if one would refuse it, if its guard would hold it, or if that is not known of one.
+    Diff(diff::DiffArgs),
     /// Show the decisions of all hosts that listen, in the order of time; the exit code is 2 if
     /// those of a host are not known, or not all.
     Decisions(decisions::DecisionsArgs),
@@ -40,6 +44,7 @@ pub async fn fleet(args: &FleetArgs) -> anyhow::Result<Printed> {
     match &args.command {
         Command::Status(args) => status::status(args).await,
         Command::Explain(args) => explain::explain(args).await,
+        Command::Diff(args) => diff::diff(args).await,
         Command::Decisions(args) => decisions::decisions(args).await,
     }
 }

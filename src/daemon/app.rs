@@ -145,10 +145,12 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let control = control(args.control.as_deref(), &reconciler, facts.clone(), &stop).await;
     let handle = reconciler.handle();
     let (bound_at, listens_at) = watch::channel(None);
+    let (asking, asks) = mpsc::channel(1);
+    let foreteller = policy.as_ref().map(|policy| policy.foreteller(hostname.clone(), asking));
+    let told = listen::Told { decisions, ways, foreteller };
     let (handle_of_listener, stop_listening) = (handle.clone(), stop.clone());
     let listening = listen.map(|listen| {
         let handle = handle_of_listener;
-        let told = (decisions, ways);
         tokio::spawn(listen::serve(listen, handle, facts, told, bound_at, stop_listening))
     });
     let peers: Box<dyn Peers> = match &agent {
@@ -166,6 +168,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let supervised = supervisor::is_there();
     let told = supervised.then(|| tokio::spawn(supervisor::report(handle.clone(), stop.clone())));
     let (sender, takes) = mpsc::channel(1);
+    let means = policy.as_ref().map(|policy| (policy.means(), place.capabilities().key_values));
     let following = policy.zip(standing).map(|(policy, standing)| {
         let (handle, stop) = (handle.clone(), stop.clone());
         tokio::spawn(policy.follow(hostname, peers, standing, sender, handle, stop))
@@ -175,6 +178,8 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         config,
         hosting,
         takes,
+        asks,
+        means,
         pipeline,
         stages,
         watched,

@@ -50,7 +50,8 @@ use tracing::{debug, error, info};
 
 use crate::{
     config::Listen,
-    daemon::control::Facts,
+    daemon::{control::Facts, policy::Foreteller},
+    policy::Digest,
     reconcile::{Decisions, Handle, Ways},
     telemetry::event,
 };
@@ -97,6 +98,9 @@ struct Inner {
     view: View,
     /// The last plan; whoever holds the lock works one out.
     plan: Mutex<Option<(Instant, Bytes)>>,
+    /// What tells of policies, if this host takes any, and the last that it told.
+    foreteller: Option<Foreteller>,
+    foretold: Mutex<Option<(Instant, Digest, Bytes)>>,
     explanations: Semaphore,
     streams: Arc<Semaphore>,
     connections: Arc<Semaphore>,
@@ -118,12 +122,22 @@ impl Inner {
     }
 }
 
+/// What is told of beside the loop.
+pub struct Told {
+    /// The decisions.
+    pub decisions: Option<Arc<Decisions>>,
+    /// The ways of containers.
+    pub ways: Option<Arc<Ways>>,
+    /// What would become of a policy.
+    pub foreteller: Option<Foreteller>,
+}
+
 /// Answer until `stop`. An address that cannot be had is tried again and again.
 pub async fn serve(
     listen: Listen,
     handle: Handle,
     facts: Facts,
-    (decisions, ways): (Option<Arc<Decisions>>, Option<Arc<Ways>>),
+    told: Told,
     bound_at: watch::Sender<Option<SocketAddr>>,
     stop: CancellationToken,
 ) {
@@ -140,12 +154,15 @@ pub async fn serve(
     };
     let refused = ["connections", "host", "token", "method", "busy"]
         .map(|reason| (reason, AtomicU64::new(0)));
+    let Told { decisions, ways, foreteller } = told;
     let inner = Arc::new(Inner {
         view: View::of(handle.clone()),
         handle,
         facts,
         access,
         plan: Mutex::default(),
+        foreteller,
+        foretold: Mutex::default(),
         explanations: Semaphore::new(EXPLANATIONS),
         streams: Arc::new(Semaphore::new(STREAMS)),
         connections: Arc::new(Semaphore::new(CONNECTIONS)),

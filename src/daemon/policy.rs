@@ -7,7 +7,7 @@
 mod at_hand;
 mod document;
 mod file;
-mod means;
+mod foretell;
 
 use std::{
     collections::BTreeSet,
@@ -27,19 +27,22 @@ use tracing::{error, info, warn};
 
 use crate::{
     config::{Config, PolicySource},
-    daemon::{hosting::Hosting, reload::Take},
+    daemon::{
+        hosting::Hosting,
+        means::{Means, components, folder},
+        reload::Take,
+    },
     error::error_chain,
     model::host::Compat,
     policy::{
         Bundle, Digest,
         hosted::{self, Hosted},
         kept::Kept,
-        oci,
         peers::Peers,
         standing::{Refused, Standing},
         store::Store,
         succession::{Way, may_follow},
-        trust::{Trust, TrustError},
+        trust::TrustError,
     },
     reconcile::{Handle, TroubleKind},
     registry::{ConsulReader, Place},
@@ -48,7 +51,7 @@ use crate::{
 };
 
 pub use at_hand::{at_hand, left};
-use means::{components, folder, registry, trust};
+pub use foretell::{Foreteller, Foretold, Unforetold};
 
 /// The most that all kept bundles may have together.
 const STORE_SIZE: u64 = 2 << 30;
@@ -59,24 +62,25 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
 /// The policy of a host, as far as it is known before the loop runs.
 pub struct Policy {
-    source: PolicySource,
-    trust: Trust,
+    /// How it is come by, which a changed file changes.
+    means: watch::Sender<Arc<Means>>,
     store: Store,
     folder: PathBuf,
-    poll: Duration,
     compat: Compat,
     kept: Option<Kept>,
     /// The components of what is in force.
     components: BTreeSet<Digest>,
     kv: Option<ConsulReader>,
-    /// How registries of images are reached.
-    registry: oci::Options,
     standing: Standing,
 }
 
 /// What follows a policy while the loop runs.
 struct Follower {
     policy: Policy,
+    /// How the policy is come by.
+    means: Arc<Means>,
+    /// Tells of other means.
+    changes: watch::Receiver<Arc<Means>>,
     standing: watch::Sender<Standing>,
     takes: mpsc::Sender<Take>,
     handle: Handle,
@@ -86,6 +90,15 @@ struct Follower {
     tried: Option<Digest>,
     /// SIGHUP, if it can be heard.
     hangup: Option<Signal>,
+}
+
+/// What a follower that waits is called for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Call {
+    /// To look now.
+    Look,
+    /// To look elsewhere, or by other means.
+    Move,
 }
 
 impl Policy {
@@ -100,38 +113,27 @@ impl Policy {
         uri: &str,
         compat: Compat,
     ) -> anyhow::Result<Option<(Self, Hosting)>> {
-        let Some(source) = config.policy.read_source() else {
+        let place =
+            Place::parse(uri).and_then(|place| place.key_values(|name| std::env::var(name).ok()));
+        let kv = place.map_err(|error| BadConfig(error.into()))?;
+        let Some(means) = Means::of(config, kv.is_some()).map_err(BadConfig)? else {
             return match left(config) {
                 Some(fault) => Err(BadConfig(anyhow!(fault)).into()),
                 None => Ok(None),
             };
         };
-        let trust = trust(config).map_err(BadConfig)?;
-        let registry = registry(config).map_err(BadConfig)?;
         let folder = folder(config).map_err(BadConfig)?;
         let store = Store::open(&folder, STORE_SIZE)
             .map_err(|error| BadConfig(anyhow!("policy.store: {error}")))?;
-        let place =
-            Place::parse(uri).and_then(|place| place.key_values(|name| std::env::var(name).ok()));
-        let kv = place.map_err(|error| BadConfig(error.into()))?;
-        if matches!(source, PolicySource::ConsulKv(_)) && kv.is_none() {
-            let words = "policy.source: the registry has no store of keys and values";
-            return Err(BadConfig(anyhow!(words)).into());
-        }
-        let poll = config.policy.poll;
-        let standing = Standing::default();
         let mut policy = Self {
-            source,
-            trust,
+            means: watch::channel(Arc::new(means)).0,
             store,
             folder,
-            poll,
             compat,
             kept: None,
             components: BTreeSet::new(),
             kv,
-            registry,
-            standing,
+            standing: Standing::default(),
         };
         let hosting = match policy.last_good() {
             Some(hosted) => Hosting::Below(Arc::new(hosted), Some(policy.store.clone())),
@@ -153,6 +155,11 @@ impl Policy {
         self.standing.clone()
     }
 
+    /// What changes how the policy is come by.
+    pub fn means(&self) -> watch::Sender<Arc<Means>> {
+        self.means.clone()
+    }
+
     /// The bundle that was in force last, if it can still be used.
     fn last_good(&mut self) -> Option<Hosted> {
         let read = Kept::read(&self.folder).map_err(|error| error.to_string());
@@ -160,7 +167,8 @@ impl Policy {
         self.kept = Some(kept.clone());
         let used = self.store.get(&kept.digest).ok_or_else(|| "it is damaged or gone".to_string());
         let used = used.and_then(|bundle| {
-            let key = match self.trust.verify(&bundle, SystemTime::now()) {
+            let verified = self.means.borrow().trust.verify(&bundle, SystemTime::now());
+            let key = match verified {
                 // The end of a key takes nothing away that is in force.
                 Ok(key) | Err(TrustError::Expired { key, .. }) => key,
                 Err(error) => return Err(error.to_string()),
@@ -194,14 +202,30 @@ impl Policy {
         stop: CancellationToken,
     ) {
         let hangup = signal(SignalKind::hangup()).ok();
-        let mut follower =
-            Follower { policy: self, standing, takes, handle, again: None, tried: None, hangup };
+        let mut changes = self.means.subscribe();
+        let means = changes.borrow_and_update().clone();
+        let mut follower = Follower {
+            policy: self,
+            means,
+            changes,
+            standing,
+            takes,
+            handle,
+            again: None,
+            tried: None,
+            hangup,
+        };
         let work = async {
             follower.tell().await;
-            match follower.policy.source.clone() {
-                PolicySource::File(path) => follower.follow_file(&path).await,
-                PolicySource::Oci(reference) => follower.follow_oci(&reference).await,
-                PolicySource::ConsulKv(key) => follower.follow_document(&key, &host, &*peers).await,
+            loop {
+                match follower.means.source.clone() {
+                    PolicySource::File(path) => follower.follow_file(&path).await,
+                    PolicySource::Oci(reference) => follower.follow_oci(&reference).await,
+                    PolicySource::ConsulKv(key) => {
+                        follower.follow_document(&key, &host, &*peers).await;
+                    }
+                }
+                follower.moves().await;
             }
         };
         tokio::select! {
@@ -217,17 +241,47 @@ impl Follower {
         self.standing.borrow().in_force.as_ref().map(|one| one.digest)
     }
 
-    /// Somebody has sent SIGHUP: the source is looked at now, and what was refused is tried again.
-    async fn hung_up(&mut self) {
-        if let Some(hangup) = &mut self.hangup
-            && hangup.recv().await.is_some()
-        {
-            self.again = None;
-            let place = self.policy.source.to_string();
-            info!(event = event::POLICY_ASKED, place, "SIGHUP: the policy's source is looked at");
-            return;
+    /// Somebody has sent SIGHUP, so that the source is looked at now and what was refused is tried
+    /// again; or the policy is come by otherwise from now on. Nothing else ends what is under way,
+    /// so that it is always known what came of it.
+    async fn called(&mut self) -> Call {
+        let Self { changes, hangup, .. } = self;
+        let hung_up = async {
+            if let Some(hangup) = hangup
+                && hangup.recv().await.is_some()
+            {
+                return;
+            }
+            std::future::pending().await
+        };
+        let changed = async {
+            if changes.changed().await.is_err() {
+                std::future::pending().await
+            }
+        };
+        tokio::select! {
+            biased;
+            () = changed => return Call::Move,
+            () = hung_up => {}
         }
-        std::future::pending().await
+        self.again = None;
+        let place = self.means.source.to_string();
+        info!(event = event::POLICY_ASKED, place, "SIGHUP: the policy's source is looked at");
+        Call::Look
+    }
+
+    /// Come by the policy as it is said now. What is in force stays so until there is another one;
+    /// what was said of the source before counts no more.
+    async fn moves(&mut self) {
+        self.means = self.changes.borrow_and_update().clone();
+        (self.again, self.tried) = (None, None);
+        let place = self.means.source.to_string();
+        info!(event = event::POLICY_MOVED, place, "the policy is taken from {place} from now on");
+        self.change(|standing| {
+            let in_force = standing.in_force.take();
+            *standing = Standing { in_force, ..Standing::default() };
+        })
+        .await;
     }
 
     /// Whether a bundle was refused and its time has not come yet.
@@ -283,9 +337,9 @@ impl Follower {
         way: Way<'_>,
         trial: bool,
     ) -> Result<Arc<Hosted>, String> {
-        let Policy { trust, store, folder, compat, kept, .. } = &self.policy;
+        let Policy { store, folder, compat, kept, .. } = &self.policy;
         let returns = matches!(way, Way::Back(Some(before)) if *before == bundle.digest);
-        let key = match trust.verify(&bundle, SystemTime::now()) {
+        let key = match self.means.trust.verify(&bundle, SystemTime::now()) {
             Ok(key) => key,
             // The way back is not closed by the end of a key.
             Err(TrustError::Expired { key, .. }) if returns => key,
@@ -343,7 +397,7 @@ impl Follower {
     /// The source cannot be read, for this reason, or can.
     async fn note_source(&mut self, failing: Option<String>) {
         let before = self.standing.borrow().source_failing.clone();
-        let place = self.policy.source.to_string();
+        let place = self.means.source.to_string();
         match (&before, &failing) {
             (Some(_), None) => {
                 info!(
@@ -378,8 +432,8 @@ impl Follower {
         let Standing { in_force, refused, source_failing, .. } = self.standing.borrow().clone();
         let refused = refused
             .map(|Refused { digest, reason }| format!("the policy {digest} is refused: {reason}"));
-        let failing = source_failing
-            .map(|reason| format!("{}: cannot be read: {reason}", self.policy.source));
+        let failing =
+            source_failing.map(|reason| format!("{}: cannot be read: {reason}", self.means.source));
         let none = in_force.is_none().then(|| "no policy is in force yet".to_string());
         // A loop that has ended has no trouble.
         let words = refused.or(failing).or(none);

@@ -9,20 +9,23 @@
 //! one in force does not: that is foretold before it counts. A stage that could not be loaded at the start, and so is not
 //! part of what is in force, is tried again then, and now and then.
 //!
-//! Only the pipeline and its limits can be taken over. What else differs is said
-//! to need a restart.
+//! Only the pipeline and its limits can be taken over, and how a policy is come by. What else differs is
+//! said to need a restart.
 //!
 //! A bundle of a policy is taken over by the same steps ([`Take`]), with less indulgence: all of it
-//! has to load, what it does has to be foretold, and the guard must not hold it.
+//! has to load, what it does has to be foretold, and the guard must not hold it. Somebody may ask what
+//! would become of one ([`Ask`]); nothing comes into force by that.
 
 mod differences;
+mod trial;
 mod watched;
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use tempfile::TempDir;
 use tokio::{
     signal::unix::Signal,
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use tokio_util::sync::CancellationToken;
@@ -30,16 +33,17 @@ use tracing::{debug, error, info, warn};
 
 use crate::{
     config::Config,
-    daemon::hosting::Hosting,
+    daemon::{hosting::Hosting, means::Means},
     error::error_chain,
     model::layer::Layer,
     pipeline::{Pipeline, Step},
     policy::{hosted::Hosted, layer::Layered, store::Store},
-    reconcile::{Forecast, ForecastError, Handle, Reloaded, TroubleKind},
+    reconcile::{Beyond, Handle, Held, Reloaded, TroubleKind},
     stages::loader::{BadConfig, Loaded, Stages, say_broken},
     telemetry::event,
 };
 use differences::say_differences;
+use trial::{Trial, Untried};
 pub use watched::Watched;
 
 /// The time between two looks at the files.
@@ -64,6 +68,10 @@ pub struct Reload {
     pub hosting: Hosting,
     /// The policies that are to be taken over; the sender is gone where there is none.
     pub takes: mpsc::Receiver<Take>,
+    /// The policies of which somebody asks what they would do.
+    pub asks: mpsc::Receiver<Ask>,
+    /// How the policy is come by, if there is to be one, and whether there is a store of keys.
+    pub means: Option<(watch::Sender<Arc<Means>>, bool)>,
     /// The pipeline of that.
     pub pipeline: Pipeline,
     /// What loaded it.
@@ -87,6 +95,27 @@ pub struct Take {
     pub keep: Box<dyn FnOnce() -> Result<(), String> + Send>,
     /// What became of it.
     pub answer: oneshot::Sender<Result<(), String>>,
+}
+
+/// A policy of which somebody asks what it would do.
+pub struct Ask {
+    /// The bundle, which was verified and may follow what is in force.
+    pub hosted: Arc<Hosted>,
+    /// The folder with its components, which goes with the question.
+    pub files: TempDir,
+    /// What would become of it, or why it cannot be told.
+    pub answer: oneshot::Sender<Result<Foreseen, String>>,
+}
+
+/// What would become of a policy.
+#[derive(Debug, Default)]
+pub struct Foreseen {
+    /// Why it would be refused.
+    pub refused: Option<String>,
+    /// What the guard would hold.
+    pub held: Option<Held>,
+    /// What it would change, if that could be told.
+    pub beyond: Option<Beyond>,
 }
 
 /// Take changed configurations over until `stop`; without a file there is
@@ -121,6 +150,10 @@ impl Reload {
                 let asked = tokio::select! {
                     _ = clock.tick() => false,
                     Some(()) = hangup.recv() => true,
+                    Some(ask) = self.asks.recv() => {
+                        self.foresee(ask).await;
+                        continue;
+                    }
                     Some(take) = self.takes.recv() => {
                         let Take { hosted, store, trial, keep, answer } = take;
                         let became = self.take(hosted, store, trial, keep).await;
@@ -206,12 +239,14 @@ impl Reload {
         watched.add_plugins(&layered.config);
         self.watched = watched;
         let file = self.path.display().to_string();
+        let means = self.means_of(&config).map_err(|error| format!("{error:#}"))?;
         let loaded = self.load(&layered).await.map_err(|error| format!("{error:#}"))?;
         let Loaded { pipeline, broken } = loaded;
         self.note_restart(started, &config).await;
         self.say_overruled(&former.overruled, &layered.overruled);
         if self.is_same(&former.config, &layered.config, &pipeline) {
             self.config = config;
+            self.move_to(means);
             if asked {
                 info!(
                     event = event::CONFIG_UNCHANGED,
@@ -228,9 +263,85 @@ impl Reload {
         }
         say_broken(&pipeline, &broken);
         self.config = config;
+        self.move_to(means);
         self.enforce(pipeline).await;
         info!(event = event::RELOADED, file, "reloaded; the new pipeline is in force");
         Ok(Reloaded::Ok)
+    }
+
+    /// How a policy is come by by another file, if it still is. The files with keys are read again.
+    fn means_of(&self, config: &Config) -> anyhow::Result<Option<Means>> {
+        match &self.means {
+            Some((_, kv)) => Means::of(config, *kv),
+            None => Ok(None),
+        }
+    }
+
+    /// From now on the policy is come by so.
+    fn move_to(&self, means: Option<Means>) {
+        let Some((sender, means)) = self.means.as_ref().zip(means) else { return };
+        sender.0.send_if_modified(|now| {
+            let other = **now != means;
+            if other {
+                *now = Arc::new(means);
+            }
+            other
+        });
+    }
+
+    /// Tell what would become of a policy; nothing comes into force.
+    async fn foresee(&mut self, ask: Ask) {
+        let Ask { hosted, files, mut answer } = ask;
+        // Whoever has gone needs no answer. What was compiled by then is there the next time.
+        let foreseen = tokio::select! {
+            biased;
+            () = answer.closed() => return,
+            foreseen = self.foreseen(hosted) => foreseen,
+        };
+        drop(files);
+        let _ = answer.send(foreseen);
+    }
+
+    async fn foreseen(&mut self, hosted: Arc<Hosted>) -> Result<Foreseen, String> {
+        let refused = |words| Foreseen { refused: Some(words), ..Foreseen::default() };
+        let layered = hosted.over(&self.config);
+        let pipeline = match self.loaded(&Hosting::Below(hosted, None), &layered).await {
+            Ok(Loaded { pipeline, .. }) => pipeline,
+            Err(words) => return Ok(refused(words)),
+        };
+        let trial = match Trial::of(&self.handle, &pipeline, true).await {
+            Ok(trial) => trial,
+            Err(error) => return Ok(refused(error.to_string())),
+        };
+        let judged = trial.judged(true, self.config.guard.failing);
+        Ok(Foreseen {
+            refused: judged.err().map(|error| error.to_string()),
+            held: trial.held().cloned(),
+            beyond: Some(trial.beyond()),
+        })
+    }
+
+    /// The pipeline of a policy above the host's file, as it may be taken over.
+    async fn loaded(&mut self, hosting: &Hosting, layered: &Layered) -> Result<Loaded, String> {
+        let loaded = hosting.load(&mut self.stages, layered).await;
+        let Loaded { pipeline, broken } = loaded.map_err(|error| format!("{error:#}"))?;
+        // What is wrong with a stage of the host's own keeps no policy from it.
+        let of_bundle = |stage: &str| layered.stages.get(stage) == Some(&Layer::Bundle);
+        let ours = broken.iter().filter(|fault| of_bundle(&fault.stage));
+        let ours: Vec<_> = ours.map(ToString::to_string).collect();
+        match ours.is_empty() {
+            true => {
+                let pipeline = pipeline.succeeding(&self.pipeline);
+                Ok(Loaded { pipeline, broken })
+            }
+            false => Err(ours.join("; ")),
+        }
+    }
+
+    /// Whether a pipeline is as good as the one in force, as far as it can be told.
+    async fn try_out(&self, pipeline: &Pipeline, policy: bool) -> Result<(), Untried> {
+        let trial = Trial::of(&self.handle, pipeline, policy).await?;
+        trial.judged(policy, self.config.guard.failing)
     }
 
     /// Take a policy over, or only try it out.
@@ -245,16 +356,7 @@ impl Reload {
         let hosting = Hosting::Below(hosted.clone(), None);
         let former = self.hosting.over(&self.config).overruled;
         let layered = hosting.over(&self.config);
-        let loaded = hosting.load(&mut self.stages, &layered).await;
-        let Loaded { pipeline, broken } = loaded.map_err(|error| format!("{error:#}"))?;
-        // What is wrong with a stage of the host's own keeps no policy from it.
-        let of_bundle = |stage: &str| layered.stages.get(stage) == Some(&Layer::Bundle);
-        let ours: Vec<_> = broken.iter().filter(|fault| of_bundle(&fault.stage)).collect();
-        if !ours.is_empty() {
-            let words = ours.iter().map(ToString::to_string);
-            return Err(words.collect::<Vec<_>>().join("; "));
-        }
-        let pipeline = pipeline.succeeding(&self.pipeline);
+        let Loaded { pipeline, broken } = self.loaded(&hosting, &layered).await?;
         self.try_out(&pipeline, true).await.map_err(|error| error.to_string())?;
         if trial {
             return Ok(());
@@ -290,62 +392,6 @@ impl Reload {
             event = event::POLICY_OVERRULES,
             file, reason, "the policy stands above a part of the host's file, which does not count"
         );
-    }
-
-    /// Whether the containers of this host can be judged by a pipeline as well as by the one in
-    /// force. Where that cannot be foretold a file's is not known to be worse; a policy waits. And
-    /// a policy is not taken if the guard would hold what it takes out; of that, each service
-    /// counts: many small hosts take the same one.
-    async fn try_out(&self, pipeline: &Pipeline, policy: bool) -> Result<(), Untried> {
-        let stopped = |_| Untried::Unforeseen("the daemon is stopping".into());
-        let rehearsal = self.handle.rehearsal().await.map_err(stopped)?;
-        if policy {
-            rehearsal.guard_each();
-        }
-        let foreseen = async {
-            let before = rehearsal.forecast().await?;
-            rehearsal.replace_pipeline(pipeline.clone());
-            Ok((before, rehearsal.forecast().await?))
-        };
-        let (before, after) = foreseen.await.map_err(|error: ForecastError| {
-            let reason = error_chain(&error);
-            if !policy {
-                let reason = reason.clone();
-                let words = "the new pipeline could not be tried out";
-                warn!(event = event::NOT_TRIED_OUT, reason, "{words}");
-            }
-            Untried::Unforeseen(reason)
-        })?;
-        if let Some(held) = after.held.as_ref().filter(|_| policy && after.held != before.held) {
-            return Err(Untried::Worse(format!(
-                "the bulk guard would hold it: {held} (guard.share)"
-            )));
-        }
-        let failing = |forecast: &Forecast| -> BTreeSet<String> {
-            let failing = forecast.containers.iter().filter(|one| one.failure.is_some());
-            failing.map(|one| one.container.id.clone()).collect()
-        };
-        let failed_before = failing(&before);
-        let with_services = after.containers.iter().filter(|one| one.has_services()).count();
-        let newly: Vec<_> = after
-            .containers
-            .iter()
-            .filter(|one| one.has_services() && !failed_before.contains(&one.container.id))
-            .filter_map(|one| Some((&one.container.name, one.failure.as_ref()?)))
-            .collect();
-        let Some((name, why)) = newly.first() else { return Ok(()) };
-        if newly.len() * 100 <= with_services * usize::from(self.config.guard.failing) {
-            return Ok(());
-        }
-        let names: Vec<_> = newly.iter().take(10).map(|(name, _)| name.as_str()).collect();
-        let more = newly.len().saturating_sub(names.len());
-        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-        Err(Untried::Worse(format!(
-            "the new pipeline fails on {} of {with_services} containers with services on which the one \
-             in force does not ({}{more}; guard.failing): {name}: {why}",
-            newly.len(),
-            names.join(", ")
-        )))
     }
 
     /// Say what differs from the start and cannot be taken over.
@@ -391,17 +437,6 @@ impl Reload {
     }
 }
 
-/// Why a pipeline is not known to be as good as the one in force.
-#[derive(Debug, thiserror::Error)]
-enum Untried {
-    /// It is worse.
-    #[error("{0}")]
-    Worse(String),
-    /// It could not be told.
-    #[error("it could not be foretold what it does: {0}")]
-    Unforeseen(String),
-}
-
 /// The keys that differ from the start and cannot be taken over.
 fn restart_keys(started: &Config, new: &Config) -> String {
     let keys = [
@@ -416,7 +451,9 @@ fn restart_keys(started: &Config, new: &Config) -> String {
         ("fleet", started.fleet != new.fleet),
         ("decisions", started.decisions != new.decisions),
         ("telemetry", started.telemetry != new.telemetry),
-        ("policy", started.policy != new.policy),
+        ("policy", started.policy.source.is_some() != new.policy.source.is_some()),
+        ("policy.store", started.policy.store != new.policy.store),
+        ("policy.required", started.policy.required != new.policy.required),
     ];
     let keys = keys.into_iter().filter_map(|(key, differs)| differs.then_some(key));
     keys.collect::<Vec<_>>().join(", ")

@@ -79,7 +79,7 @@ fn end(until: &SystemTime) -> humantime::Rfc3339Timestamp {
 }
 
 /// The keys that are trusted.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Trust {
     keys: Vec<(KeyName, PublicKey, Option<SystemTime>)>,
 }

@@ -4,6 +4,7 @@
 //! Nothing is decided here. The agenda says what is due, as it does to the daemon, and each job
 //! is done by the code that the daemon runs. Here it is noted what came of it.
 
+mod beyond;
 mod dry_run;
 mod forecast;
 mod hints;
@@ -36,6 +37,7 @@ use crate::{
     pipeline::{Lint, Pipeline, Survey, lint},
     registry::Registry,
 };
+pub use beyond::{Becomes, Beyond, What};
 use dry_run::DryRun;
 use forecast::written;
 pub use forecast::{Brief, Forecast, ForecastContainer, ForecastWrite, WriteKind};

@@ -86,6 +86,7 @@ kinds! {
     POLICY_OVERRULES "policy-overrules" ["file" "reason"] "The policy stands above a part of the host's file, which does not count.";
     POLICY_SOURCE_FAILING "policy-source-failing" ["place" "reason"] "The source of the policy cannot be read; what is in force stays so.";
     POLICY_SOURCE_READ "policy-source-read" ["place"] [ends POLICY_SOURCE_FAILING] "It answers again.";
+    POLICY_MOVED "policy-moved" ["place"] "A changed file says how the policy is come by: it is taken from there from now on.";
     POLICY_ASKED "policy-asked" ["place"] "SIGHUP came: the source of the policy is looked at now.";
     STAGE_LOADED "stage-loaded" ["stage" "mode" "plugin" "version" "digest"] "A stage of the pipeline.";
     STAGE_BROKEN "stage-broken" ["stage" "file" "mode" "on_error" "reason"] "A stage cannot be loaded.";

@@ -137,6 +137,7 @@ async fn with_a_token_nothing_is_seen_without_it() {
         "/api/v1/apply",
         "/api/v1/history",
         "/api/v1/decisions",
+        "/api/v1/policy/forecast",
         "/api/v1/events",
         "/api/v1/openapi.json",
         "/assets/page.js",
@@ -472,6 +473,7 @@ async fn the_answers_are_as_the_document_says_and_as_commands_print() {
     assert_eq!(get(at, "/api/v1/openapi.json").await.json(), document);
     let paths = document["paths"].as_object().expect("paths");
     let mut walked = Vec::new();
+    let known = format!("/api/v1/policy/forecast?bundle=sha256:{}", "0".repeat(64));
     for (path, described) in paths {
         let answers = &described["get"]["responses"];
         let of = |status: u16| {
@@ -494,6 +496,11 @@ async fn the_answers_are_as_the_document_says_and_as_commands_print() {
                 "/api/v1/decisions?since=8h",
                 "/api/v1/decisions?since=x",
                 "/api/v1/decisions?x=y",
+            ],
+            "/api/v1/policy/forecast" => vec![
+                "/api/v1/policy/forecast",
+                "/api/v1/policy/forecast?bundle=oci://127.0.0.1:1/a",
+                &known,
             ],
             "/api/v1/events" => continue,
             path => vec![path],
@@ -521,6 +528,7 @@ async fn the_answers_are_as_the_document_says_and_as_commands_print() {
         "containers",
         "explain/{what}",
         "plan",
+        "policy/forecast",
         "apply",
         "history",
         "decisions",

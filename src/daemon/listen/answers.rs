@@ -29,7 +29,8 @@ use super::{
     view::Silent,
 };
 use crate::{
-    daemon::control,
+    daemon::{control, policy::Unforetold},
+    policy::Digest,
     reconcile::Meant,
     telemetry::metrics::{self, Figures, Form, Process},
     text,
@@ -56,6 +57,7 @@ pub(super) fn router(inner: Arc<Inner>) -> Router {
         .route("/api/v1/containers", get(containers))
         .route("/api/v1/explain/{*what}", get(explain))
         .route("/api/v1/plan", get(plan))
+        .route("/api/v1/policy/forecast", get(foretell))
         .route("/api/v1/apply", get(held))
         .route("/api/v1/history", get(history))
         .route("/api/v1/decisions", get(decisions))
@@ -195,6 +197,46 @@ async fn plan(State(inner): State<Arc<Inner>>) -> Response {
     }
 }
 
+/// What would become of a policy, one at a time; it is named by its digest alone.
+async fn foretell(State(inner): State<Arc<Inner>>, RawQuery(query): RawQuery) -> Response {
+    let digest = match named(&query.unwrap_or_default()) {
+        Ok(digest) => digest,
+        Err(words) => return fault(StatusCode::BAD_REQUEST, &words),
+    };
+    let Some(foreteller) = &inner.foreteller else {
+        return fault(StatusCode::NOT_FOUND, "this host takes no policy (policy.source)");
+    };
+    let mut last = inner.foretold.lock().await;
+    let is_same = |at: &Instant, known: &Digest| at.elapsed() < PLAN_LASTS && *known == digest;
+    if let Some((.., body)) = last.as_ref().filter(|(at, known, _)| is_same(at, known)) {
+        return json_answer(body.clone());
+    }
+    match foreteller.foretell(digest).await {
+        Ok(foretold) => {
+            let body = printed(&foretold);
+            *last = Some((Instant::now(), digest, body.clone()));
+            json_answer(body)
+        }
+        Err(error @ Unforetold::Unknown(_)) => fault(StatusCode::NOT_FOUND, &error.to_string()),
+        Err(error @ Unforetold::Away(_)) => fault(StatusCode::BAD_GATEWAY, &error.to_string()),
+    }
+}
+
+/// The bundle that a query names.
+fn named(query: &str) -> Result<Digest, String> {
+    let mut digest = None;
+    for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+        if key != "bundle" || digest.is_some() {
+            return Err("there is the parameter bundle, once".into());
+        }
+        let read = value.parse::<Digest>().map_err(|error| {
+            format!("bundle: {error}; a host fetches from its own policy's source alone")
+        });
+        digest = Some(read?);
+    }
+    digest.ok_or_else(|| "bundle is missing: the bundle's digest".into())
+}
+
 async fn history(State(inner): State<Arc<Inner>>, RawQuery(query): RawQuery) -> Response {
     let (mut what, mut since) = (None, None);
     for (key, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
@@ -255,4 +297,32 @@ async fn stream(State(inner): State<Arc<Inner>>) -> Response {
 async fn openapi() -> Response {
     let body = Bytes::from_static(include_bytes!("../../../docs/openapi.json"));
     ([(CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bundle_is_named_by_its_digest_and_by_nothing_else() {
+        let digest = Digest::of(b"it");
+        let one = format!("bundle={digest}");
+        assert_eq!(named(&one), Ok(digest));
+        assert_eq!(named(&one.replace(':', "%3A")), Ok(digest));
+        let twice = format!("{one}&{one}");
+        for (query, part) in [
+            ("", "bundle is missing"),
+            ("bundle=", "is no digest"),
+            ("bundle=oci://evil.example/a:1", "from its own policy's source alone"),
+            ("bundle=https://evil.example/a", "\"https://evil.example/a\" is no digest"),
+            ("bundle=file:///etc/passwd", "is no digest"),
+            ("bundle=sha256:ABC", "is no digest"),
+            (&twice, "once"),
+            ("from=oci://a/b", "the parameter bundle"),
+            (&format!("{one}&from=x"), "the parameter bundle"),
+        ] {
+            let fault = named(query).expect_err(query);
+            assert!(fault.contains(part), "{query}: {fault}");
+        }
+    }
 }

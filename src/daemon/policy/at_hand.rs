@@ -5,10 +5,13 @@ use std::{path::Path, time::SystemTime};
 use anyhow::{Context as _, anyhow};
 use tempfile::TempDir;
 
-use super::{STORE_SIZE, folder, registry, trust};
+use super::STORE_SIZE;
 use crate::{
     config::{Config, PolicySource},
-    daemon::hosting::Hosting,
+    daemon::{
+        hosting::Hosting,
+        means::{folder, registry, trust},
+    },
     model::host::Compat,
     policy::{Bundle, hosted::Hosted, kept::Kept, source, store::Store, trust::TrustError},
 };

@@ -16,7 +16,7 @@ use tokio::{
 };
 use tracing::info;
 
-use super::{Follower, one_line};
+use super::{Call, Follower, one_line};
 use crate::{
     error::error_chain,
     policy::{
@@ -54,7 +54,10 @@ impl Follower {
     /// Follow the document of a key.
     pub(super) async fn follow_document(&mut self, key: &str, host: &str, peers: &dyn Peers) {
         // There is one, by how the policy was made.
-        let Some(kv) = self.policy.kv.clone() else { return };
+        let Some(kv) = self.policy.kv.clone() else {
+            while self.called().await != Call::Move {}
+            return;
+        };
         let (sender, mut news) = watch::channel(None);
         let asked = Arc::new(Notify::new());
         let watch = watch_key(kv, key.to_string(), host.to_string(), sender, asked.clone());
@@ -68,8 +71,11 @@ impl Follower {
             tokio::select! {
                 changed = news.changed() => if changed.is_err() { return },
                 () = sleep(look + spread(host, "look", look / 4)), if document.is_some() => {}
-                // What the key has now is news, or is what was weighed.
-                () = self.hung_up() => asked.notify_one(),
+                call = self.called() => match call {
+                    // What the key has now is news, or is what was weighed.
+                    Call::Look => asked.notify_one(),
+                    Call::Move => return,
+                },
             }
             let came = news.borrow_and_update().clone();
             match came {
@@ -178,7 +184,7 @@ impl Follower {
     /// The bundle that is named: from the store, or fetched.
     async fn had(&self, named: &Named, host: &str) -> Result<Bundle, SourceError> {
         let stored = self.policy.store.get(&named.digest);
-        let trusted = |bundle: &Bundle| self.policy.trust.verify(bundle, SystemTime::now()).is_ok();
+        let trusted = |bundle: &Bundle| self.means.trust.verify(bundle, SystemTime::now()).is_ok();
         let stored = match stored {
             Some(bundle) if trusted(&bundle) => return Ok(bundle),
             // It may have been signed by another key since.
@@ -188,7 +194,7 @@ impl Follower {
         if self.in_force().is_some() && !named.from.starts_with("file://") {
             sleep(spread(host, &named.from, SPREAD)).await;
         }
-        let (kv, registry) = (self.policy.kv.as_ref(), &self.policy.registry);
+        let (kv, registry) = (self.policy.kv.as_ref(), &self.means.registry);
         let bundle = match (source::fetch(&named.from, kv, registry).await, stored) {
             (Err(_), Some(stored)) => stored,
             (fetched, _) => fetched?,

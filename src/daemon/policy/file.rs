@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{Follower, one_line};
+use super::{Call, Follower, one_line};
 use crate::{
     daemon::reload::Watched,
     files,
@@ -21,13 +21,16 @@ const NAMED: u64 = 64 << 20;
 impl Follower {
     /// Look at a file again and again.
     pub(super) async fn follow_file(&mut self, path: &Path) {
-        let mut clock = interval(self.policy.poll);
+        let mut clock = interval(self.means.poll);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut watched: Option<Watched> = None;
         loop {
             tokio::select! {
                 _ = clock.tick() => {}
-                () = self.hung_up() => watched = None,
+                call = self.called() => match call {
+                    Call::Look => watched = None,
+                    Call::Move => return,
+                },
             }
             let changed = watched.as_ref().is_none_or(Watched::has_changed);
             if !changed && !self.is_due() {
@@ -55,14 +58,17 @@ impl Follower {
 
     /// Ask a registry again and again.
     pub(super) async fn follow_oci(&mut self, reference: &str) {
-        let mut clock = interval(self.policy.poll);
+        let mut clock = interval(self.means.poll);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = clock.tick() => {}
-                () = self.hung_up() => clock.reset(),
+                call = self.called() => match call {
+                    Call::Look => clock.reset(),
+                    Call::Move => return,
+                },
             }
-            let registry = self.policy.registry.clone();
+            let registry = self.means.registry.clone();
             match source::offered(reference, &registry).await {
                 // What is in force, or was refused a moment ago, is not fetched again.
                 Ok(digest) if self.in_force() == Some(digest) => {
