@@ -198,6 +198,7 @@ impl Config {
         config.listen = config.listen.below(folder);
         config.decisions = config.decisions.below(folder);
         config.policy = config.policy.below(folder);
+        config.telemetry = config.telemetry.below(folder);
         for stage in &mut config.pipeline {
             stage.file = stage.file.take().map(|file| folder.join(file));
         }

@@ -1,6 +1,7 @@
 //! The daemon: built from its parts, run, changed while it runs, and asked by other commands.
 
 pub mod app;
+pub mod collector;
 pub mod control;
 pub mod decisions;
 pub mod hosting;
@@ -12,3 +13,6 @@ pub mod member;
 pub mod reload;
 pub mod supervisor;
 pub mod traces;
+
+#[cfg(test)]
+mod idle;

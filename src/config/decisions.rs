@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// Where what is decided of containers is written down; nowhere unless one of the two is said.
+/// Where what is decided of containers is written down; nowhere unless one of these is said.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
@@ -13,6 +13,8 @@ pub struct DecisionsConfig {
     pub file: Option<PathBuf>,
     /// Whether they go to the standard output.
     pub stdout: bool,
+    /// Whether they are sent to the collector of `telemetry.otlp`, too, as logs.
+    pub otlp: bool,
 }
 
 impl DecisionsConfig {

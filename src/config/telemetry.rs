@@ -1,5 +1,7 @@
 //! `[telemetry]`: where traces are sent.
 
+use std::path::{Path, PathBuf};
+
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -13,11 +15,23 @@ pub struct TelemetryConfig {
     /// The URL of a collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`; `none` for nowhere. Traces are
     /// sent to `/v1/traces` below it.
     pub otlp: Option<String>,
+    /// The file with the fields of HTTP that go with each request to the collector, such as `Authorization: Bearer …`, a line
+    /// each; relative to the configuration file.
+    pub headers_file: Option<PathBuf>,
 }
 
 impl TelemetryConfig {
+    /// The same with the file's path as it is from anywhere.
+    pub(super) fn below(self, folder: &Path) -> Self {
+        Self { headers_file: self.headers_file.map(|file| folder.join(file)), ..self }
+    }
+
     /// What makes no sense, with its key.
     pub(super) fn fault(&self) -> Option<String> {
+        let empty = |file: &PathBuf| file.as_os_str().is_empty();
+        if self.headers_file.as_ref().is_some_and(empty) {
+            return Some("telemetry.headers-file: it is empty".into());
+        }
         self.settled(None).err()
     }
 
@@ -65,7 +79,7 @@ mod tests {
             ("http://c.example/?a=b", Err("has a query")),
             ("http://c.example/#a", Err("has a query")),
         ] {
-            let config = TelemetryConfig { otlp: Some(said.into()) };
+            let config = TelemetryConfig { otlp: Some(said.into()), headers_file: None };
             match (config.settled(None), expected) {
                 (Ok(url), Ok(expected)) => {
                     assert_eq!(url.as_ref().map(Url::as_str), expected, "{said}");
@@ -81,7 +95,7 @@ mod tests {
         assert_eq!((bare.settled(None), bare.fault()), (Ok(None), None));
         let fault = bare.settled(Some("ftp://u:hunter2@h/")).expect_err("a fault");
         assert!(fault.starts_with("--otlp: ") && !fault.contains("hunter2"), "{fault}");
-        let config = TelemetryConfig { otlp: Some("http://a/".into()) };
+        let config = TelemetryConfig { otlp: Some("http://a/".into()), headers_file: None };
         assert_eq!(config.settled(Some("none")), Ok(None));
     }
 }

@@ -15,12 +15,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
-use url::Url;
 
 use crate::{
     cli::flags::{BadUsage, OfferArgs, RunArgs},
     config::{Config, ConfigError, Listen},
     daemon::{
+        collector::{self, Endpoint},
         control::{Control, Facts},
         decisions::Log,
         hosting::Hosting,
@@ -136,10 +136,11 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let stance = stands.clone().unwrap_or_else(|| watch::channel(Standing::default()).1);
     let decided = config.decisions.file.clone();
     let facts = Facts { uri, host: hostname.clone(), policy: stands, decisions: decided };
-    let log = Log::start(&config.decisions, &stop)?;
+    let told = collector.as_ref().map(|collector| (collector, hostname.clone()));
+    let log = Log::start(&config.decisions, told, &stop)?;
     let decisions = log.as_ref().map(Log::decisions);
     let reconciler = Reconciler::new(source, registry, pipeline.clone(), host, options);
-    let traces = collector.map(|url| Traces::start(url, hostname.clone())).transpose()?;
+    let traces = collector.as_ref().map(|one| Traces::start(one, hostname.clone())).transpose()?;
     let ways = traces.as_ref().map(Traces::ways);
     let reconciler = reconciler.telling(decisions.clone()).tracing(ways.clone());
     let control = control(args.control.as_deref(), &reconciler, facts.clone(), &stop).await;
@@ -264,16 +265,27 @@ fn listen_at(args: &RunArgs, config: &Config) -> anyhow::Result<Option<Listen>> 
     Err(BadConfig(anyhow!("{}{faults}", file.unwrap_or_default())).into())
 }
 
-/// Where traces are sent, by flags that are settled.
+/// Where traces and decisions are sent, by flags that are settled.
 ///
 /// # Errors
 ///
 /// It cannot be used ([`BadConfig`]).
-fn collector(args: &RunArgs, config: &Config) -> anyhow::Result<Option<Url>> {
+fn collector(args: &RunArgs, config: &Config) -> anyhow::Result<Option<Endpoint>> {
     // What the file says was judged with the file.
     let flag = args.otlp.as_deref();
     let flag = flag.filter(|flag| config.telemetry.otlp.as_deref() != Some(*flag));
-    Ok(config.telemetry.settled(flag).map_err(|fault| BadConfig(anyhow!(fault)))?)
+    let url = config.telemetry.settled(flag).map_err(|fault| BadConfig(anyhow!(fault)))?;
+    let Some(url) = url else {
+        if config.decisions.otlp {
+            let words = "decisions.otlp: no collector is named (telemetry.otlp)";
+            return Err(BadConfig(anyhow!(words)).into());
+        }
+        return Ok(None);
+    };
+    let variable = std::env::var(collector::VARIABLE).ok();
+    let endpoint =
+        Endpoint::new(url, config.telemetry.headers_file.as_deref(), variable.as_deref());
+    Ok(Some(endpoint.map_err(|fault| BadConfig(anyhow!(fault)))?))
 }
 
 /// Listen for other commands until `stop`, where that is possible. The daemon

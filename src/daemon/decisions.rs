@@ -1,8 +1,11 @@
-//! Writes the loop's decisions down, one line of JSON each: to a file, or to the standard output.
+//! Writes the loop's decisions down, one line of JSON each: to a file, or to the standard output; and to
+//! a collector of logs (`collected`).
 //!
 //! A thread of its own writes, so that a full disk, a slow one or a pipe that nobody reads hold up
 //! nothing but it. What does not find its way to the file is counted and said, and the next line that
 //! does is whole.
+
+mod collected;
 
 use std::{
     fs::{File, OpenOptions},
@@ -25,11 +28,14 @@ use tracing::{info, warn};
 
 use crate::{
     config::DecisionsConfig,
+    daemon::collector::Endpoint,
     reconcile::{Decision, Decisions, Told},
     secrets,
     telemetry::event,
     text,
 };
+
+use collected::{Collected, Outbox};
 
 /// Decisions that wait to be written.
 const WAITING: usize = 4096;
@@ -44,6 +50,7 @@ const SIGXFSZ: i32 = 25;
 /// The decision log.
 pub struct Log {
     decisions: Arc<Decisions>,
+    collected: Option<Collected>,
 }
 
 impl Log {
@@ -52,18 +59,27 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// A thread cannot be started, or a signal not be listened to.
+    /// A thread cannot be started, a signal not be listened to, or an HTTP client not be made.
     pub fn start(
         config: &DecisionsConfig,
+        collector: Option<(&Endpoint, String)>,
         stop: &CancellationToken,
     ) -> anyhow::Result<Option<Self>> {
         let place = match (&config.file, config.stdout) {
-            (Some(file), _) => Place::File(Target::at(file)),
-            (None, true) => Place::Stdout,
-            (None, false) => return Ok(None),
+            (Some(file), _) => Some(Place::File(Target::at(file))),
+            (None, true) => Some(Place::Stdout),
+            (None, false) => None,
         };
+        let collector = collector.filter(|_| config.otlp);
+        if place.is_none() && collector.is_none() {
+            return Ok(None);
+        }
         let (sender, queue) = sync_channel(WAITING);
         let decisions = Arc::new(Decisions::to(sender));
+        let collected = collector
+            .map(|(endpoint, host)| Collected::start(endpoint, host, decisions.clone()))
+            .transpose()?;
+        let (collected, outbox) = collected.unzip();
         let reopen = Arc::new(AtomicBool::new(false));
         let mut hangup = signal(SignalKind::hangup()).context("cannot listen to signals")?;
         let mut too_large =
@@ -82,14 +98,15 @@ impl Log {
                 }
             }
         });
+        let written = decisions.clone();
         let mut writer =
-            Writer { place, reopen, decisions: decisions.clone(), fails: false, said: 0 };
+            Writer { place, outbox, reopen, decisions: written, fails: false, said: 0 };
         writer.begin();
         std::thread::Builder::new()
             .name("decisions".into())
             .spawn(move || writer.run(&queue))
             .context("cannot start a thread that writes decisions")?;
-        Ok(Some(Self { decisions }))
+        Ok(Some(Self { decisions, collected }))
     }
 
     /// Where the loop tells its decisions.
@@ -103,6 +120,9 @@ impl Log {
         if self.decisions.end(done) {
             let wait = move || written.recv_timeout(END).is_ok();
             let _ = tokio::task::spawn_blocking(wait).await;
+        }
+        if let Some(collected) = self.collected {
+            collected.end().await;
         }
     }
 }
@@ -169,7 +189,9 @@ impl Target {
 const NONBLOCK: i32 = 0o4000;
 
 struct Writer {
-    place: Place,
+    place: Option<Place>,
+    /// Where they are handed over to be sent, if they are.
+    outbox: Option<Outbox>,
     reopen: Arc<AtomicBool>,
     decisions: Arc<Decisions>,
     /// The last line could not be written.
@@ -181,7 +203,7 @@ struct Writer {
 impl Writer {
     /// Say where decisions go, or why they cannot.
     fn begin(&mut self) {
-        let Place::File(target) = &mut self.place else { return };
+        let Some(Place::File(target)) = &mut self.place else { return };
         let path = target.path.display().to_string();
         match target.file() {
             Ok(_) => {
@@ -208,7 +230,11 @@ impl Writer {
             match told {
                 Told::Decision(decision, size) => {
                     self.decisions.taken(size);
-                    self.write(&line(&decision));
+                    let line = line(&decision);
+                    if self.outbox.as_ref().is_some_and(|outbox| !outbox.put(&decision, &line)) {
+                        self.decisions.lose();
+                    }
+                    self.write(&line);
                 }
                 Told::End(done) => {
                     self.say_dropped();
@@ -221,11 +247,12 @@ impl Writer {
 
     fn write(&mut self, line: &str) {
         let done = match &mut self.place {
-            Place::Stdout => {
+            None => Ok(()),
+            Some(Place::Stdout) => {
                 let mut out = io::stdout().lock();
                 out.write_all(line.as_bytes()).and_then(|()| out.flush())
             }
-            Place::File(target) => {
+            Some(Place::File(target)) => {
                 if self.reopen.swap(false, Ordering::Relaxed) {
                     target.open = None;
                 }
@@ -233,8 +260,8 @@ impl Writer {
             }
         };
         let place = || match &self.place {
-            Place::Stdout => "the standard output".into(),
-            Place::File(target) => target.path.display().to_string(),
+            Some(Place::File(target)) => target.path.display().to_string(),
+            Some(Place::Stdout) | None => "the standard output".into(),
         };
         match done {
             Ok(()) if std::mem::take(&mut self.fails) => {

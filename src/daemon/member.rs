@@ -297,8 +297,130 @@ fn id(service: &str, host: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use reqwest::Url;
+    use serde_json::{Value, json};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::{TcpListener, TcpStream},
+    };
+
     use super::*;
-    use crate::model::service::addressable;
+    use crate::{
+        docker::{HttpGet, Recorded, Tags},
+        model::service::addressable,
+        pipeline::Pipeline,
+        reconcile::{Options, Reconciler},
+        registry::{ConsulConfig, Memory},
+    };
+
+    /// An agent that knows one service, and counts what it is asked.
+    #[derive(Default)]
+    struct Fake {
+        known: Option<Value>,
+        counts: BTreeMap<&'static str, u32>,
+    }
+
+    impl Fake {
+        fn answer(&mut self, head: &str, body: &[u8]) -> (u16, String) {
+            let mut words = head.split(' ');
+            let (method, path) =
+                (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+            let (what, answer) = match (method, path.split('?').next().unwrap_or_default()) {
+                ("PUT", "/v1/agent/service/register") => {
+                    let mut known: Value = serde_json::from_slice(body).expect("JSON");
+                    known["Service"] = known["Name"].clone();
+                    self.known = Some(known);
+                    ("register", (200, String::new()))
+                }
+                ("PUT", path) if path.starts_with("/v1/agent/check/update/") => {
+                    ("report", (200, String::new()))
+                }
+                ("GET", path) if path.starts_with("/v1/agent/service/") => match &self.known {
+                    Some(known) => ("look", (200, known.to_string())),
+                    None => ("look", (404, "unknown".into())),
+                },
+                other => panic!("{other:?}"),
+            };
+            *self.counts.entry(what).or_default() += 1;
+            answer
+        }
+    }
+
+    async fn answer(mut stream: TcpStream, fake: Arc<Mutex<Fake>>) {
+        let (mut bytes, mut more) = (Vec::new(), [0; 4096]);
+        loop {
+            let count = stream.read(&mut more).await.unwrap_or_default();
+            bytes.extend_from_slice(&more[..count]);
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let Some((head, body)) = text.split_once("\r\n\r\n") else {
+                if count == 0 {
+                    return;
+                }
+                continue;
+            };
+            let length = head.to_ascii_lowercase();
+            let length = length.lines().find_map(|line| line.strip_prefix("content-length: "));
+            if body.len() < length.map_or(0, |length| length.parse().expect("a length")) {
+                continue;
+            }
+            let (status, body) = fake.lock().expect("the agent").answer(head, body.as_bytes());
+            let length = body.len();
+            let text = format!(
+                "HTTP/1.1 {status} x\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            );
+            let _ = stream.write_all(text.as_bytes()).await;
+            return;
+        }
+    }
+
+    #[tokio::test]
+    async fn an_idle_hour_is_one_registration_and_all_else_stays_with_the_agent() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let at = listener.local_addr().expect("an address");
+        let fake = Arc::new(Mutex::new(Fake::default()));
+        let shared = fake.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(answer(stream, shared.clone()));
+            }
+        });
+        let uri = Url::parse(&format!("consul://{at}")).expect("a URI");
+        let config = ConsulConfig::new(&uri, |_| None).expect("an agent");
+        let consul = Consul::new(config).expect("a client");
+        let source = Recorded::read(&[], &Tags::parse("", HttpGet::Forbidden).expect("no tags"));
+        let host = serde_json::from_value(json!({
+            "hostname": "h", "forced_address": null, "resolved_address": null, "internal": false,
+            "explicit": false, "address_label": null, "compat": "none", "flags": {},
+        }));
+        let reconciler = Reconciler::new(
+            Arc::new(source.expect("no containers")),
+            Arc::new(Memory::default()),
+            Pipeline::of(Vec::new()),
+            host.expect("a host"),
+            Options::default(),
+        );
+        let names = ("h".to_string(), "wharfinger".to_string());
+        let (_at, listens_at) = watch::channel(None);
+        let (_standing, standing) = watch::channel(Standing::default());
+        let mut member = Member::new(consul, names, reconciler.handle(), listens_at, standing);
+        let told = Told { version: "1".into(), counts: Some((3, 3)), ..Told::default() };
+        let hour = 3600 / u32::try_from(PERIOD.as_secs()).expect("a few seconds");
+        for _ in 0..hour {
+            member.keep(told.clone()).await.expect("it is told");
+            // The agent answers in its own time, which is no part of the hour.
+            tokio::time::pause();
+            tokio::time::advance(PERIOD).await;
+            tokio::time::resume();
+        }
+        let counts = fake.lock().expect("the agent").counts.clone();
+        assert_eq!(counts["register"], 1, "{counts:?}");
+        assert_eq!(counts["report"], hour, "{counts:?}");
+        // A look before the registration and one a minute; it may take a little longer.
+        assert!((50..=61).contains(&counts["look"]), "{counts:?}");
+    }
 
     #[test]
     fn an_id_has_the_hosts_name_can_be_asked_for_and_is_no_containers() {

@@ -5,6 +5,7 @@
 //! changes nothing. What is in force is on disk before it is, so that a start needs nobody.
 
 mod at_hand;
+mod call;
 mod document;
 mod file;
 mod foretell;
@@ -51,6 +52,7 @@ use crate::{
 };
 
 pub use at_hand::{at_hand, left};
+use call::Call;
 pub use foretell::{Foreteller, Foretold, Unforetold};
 
 /// The most that all kept bundles may have together.
@@ -90,15 +92,6 @@ struct Follower {
     tried: Option<Digest>,
     /// SIGHUP, if it can be heard.
     hangup: Option<Signal>,
-}
-
-/// What a follower that waits is called for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Call {
-    /// To look now.
-    Look,
-    /// To look elsewhere, or by other means.
-    Move,
 }
 
 impl Policy {
@@ -239,49 +232,6 @@ impl Follower {
     /// The bundle in force.
     fn in_force(&self) -> Option<Digest> {
         self.standing.borrow().in_force.as_ref().map(|one| one.digest)
-    }
-
-    /// Somebody has sent SIGHUP, so that the source is looked at now and what was refused is tried
-    /// again; or the policy is come by otherwise from now on. Nothing else ends what is under way,
-    /// so that it is always known what came of it.
-    async fn called(&mut self) -> Call {
-        let Self { changes, hangup, .. } = self;
-        let hung_up = async {
-            if let Some(hangup) = hangup
-                && hangup.recv().await.is_some()
-            {
-                return;
-            }
-            std::future::pending().await
-        };
-        let changed = async {
-            if changes.changed().await.is_err() {
-                std::future::pending().await
-            }
-        };
-        tokio::select! {
-            biased;
-            () = changed => return Call::Move,
-            () = hung_up => {}
-        }
-        self.again = None;
-        let place = self.means.source.to_string();
-        info!(event = event::POLICY_ASKED, place, "SIGHUP: the policy's source is looked at");
-        Call::Look
-    }
-
-    /// Come by the policy as it is said now. What is in force stays so until there is another one;
-    /// what was said of the source before counts no more.
-    async fn moves(&mut self) {
-        self.means = self.changes.borrow_and_update().clone();
-        (self.again, self.tried) = (None, None);
-        let place = self.means.source.to_string();
-        info!(event = event::POLICY_MOVED, place, "the policy is taken from {place} from now on");
-        self.change(|standing| {
-            let in_force = standing.in_force.take();
-            *standing = Standing { in_force, ..Standing::default() };
-        })
-        .await;
     }
 
     /// Whether a bundle was refused and its time has not come yet.

@@ -17,12 +17,12 @@
 //! would become of one ([`Ask`]); nothing comes into force by that.
 
 mod differences;
+mod foresee;
 mod trial;
 mod watched;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use tempfile::TempDir;
 use tokio::{
     signal::unix::Signal,
     sync::{mpsc, oneshot, watch},
@@ -38,11 +38,12 @@ use crate::{
     model::layer::Layer,
     pipeline::{Pipeline, Step},
     policy::{hosted::Hosted, layer::Layered, store::Store},
-    reconcile::{Beyond, Handle, Held, Reloaded, TroubleKind},
+    reconcile::{Handle, Reloaded, TroubleKind},
     stages::loader::{BadConfig, Loaded, Stages, say_broken},
     telemetry::event,
 };
 use differences::say_differences;
+pub use foresee::{Ask, Foreseen};
 use trial::{Trial, Untried};
 pub use watched::Watched;
 
@@ -95,27 +96,6 @@ pub struct Take {
     pub keep: Box<dyn FnOnce() -> Result<(), String> + Send>,
     /// What became of it.
     pub answer: oneshot::Sender<Result<(), String>>,
-}
-
-/// A policy of which somebody asks what it would do.
-pub struct Ask {
-    /// The bundle, which was verified and may follow what is in force.
-    pub hosted: Arc<Hosted>,
-    /// The folder with its components, which goes with the question.
-    pub files: TempDir,
-    /// What would become of it, or why it cannot be told.
-    pub answer: oneshot::Sender<Result<Foreseen, String>>,
-}
-
-/// What would become of a policy.
-#[derive(Debug, Default)]
-pub struct Foreseen {
-    /// Why it would be refused.
-    pub refused: Option<String>,
-    /// What the guard would hold.
-    pub held: Option<Held>,
-    /// What it would change, if that could be told.
-    pub beyond: Option<Beyond>,
 }
 
 /// Take changed configurations over until `stop`; without a file there is
@@ -287,38 +267,6 @@ impl Reload {
             }
             other
         });
-    }
-
-    /// Tell what would become of a policy; nothing comes into force.
-    async fn foresee(&mut self, ask: Ask) {
-        let Ask { hosted, files, mut answer } = ask;
-        // Whoever has gone needs no answer. What was compiled by then is there the next time.
-        let foreseen = tokio::select! {
-            biased;
-            () = answer.closed() => return,
-            foreseen = self.foreseen(hosted) => foreseen,
-        };
-        drop(files);
-        let _ = answer.send(foreseen);
-    }
-
-    async fn foreseen(&mut self, hosted: Arc<Hosted>) -> Result<Foreseen, String> {
-        let refused = |words| Foreseen { refused: Some(words), ..Foreseen::default() };
-        let layered = hosted.over(&self.config);
-        let pipeline = match self.loaded(&Hosting::Below(hosted, None), &layered).await {
-            Ok(Loaded { pipeline, .. }) => pipeline,
-            Err(words) => return Ok(refused(words)),
-        };
-        let trial = match Trial::of(&self.handle, &pipeline, true).await {
-            Ok(trial) => trial,
-            Err(error) => return Ok(refused(error.to_string())),
-        };
-        let judged = trial.judged(true, self.config.guard.failing);
-        Ok(Foreseen {
-            refused: judged.err().map(|error| error.to_string()),
-            held: trial.held().cloned(),
-            beyond: Some(trial.beyond()),
-        })
     }
 
     /// The pipeline of a policy above the host's file, as it may be taken over.

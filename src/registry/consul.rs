@@ -7,6 +7,7 @@ pub mod body;
 mod call;
 mod checks;
 mod config;
+mod contact;
 mod mesh;
 mod neighbours;
 mod put;
@@ -35,6 +36,7 @@ use call::object;
 pub(super) use call::{Call, json, list};
 use checks::AgentCheck;
 pub use config::{ConsulConfig, ConsulError};
+pub(super) use contact::Contact;
 use mesh::Release;
 use reduced::Taken;
 

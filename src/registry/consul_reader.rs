@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use reqwest::{Method, Response, StatusCode, Url};
 
-use super::{Consul, ConsulConfig, ConsulError, RegistryError, consul::Call, consul_kv};
+use super::{
+    Consul, ConsulConfig, ConsulError, RegistryError, consul::Call, consul::Contact, consul_kv,
+};
 use crate::stages::plugin::KvReader;
 
 /// The time for an answer beyond the one that it was asked to wait.
@@ -68,8 +70,7 @@ impl ConsulReader {
         let response = response.map_err(|error| call.unreachable(error))?;
         let header = |name: &str| response.headers().get(name)?.to_str().ok();
         let index = header("X-Consul-Index").and_then(|index| index.parse().ok()).unwrap_or(0);
-        // One that has lost its leader may be behind by any time.
-        let led = header("X-Consul-KnownLeader") != Some("false");
+        let led = Contact::of(&response).is_led(u64::MAX);
         let status = response.status();
         if (status.is_success() || status == StatusCode::NOT_FOUND) && !led {
             return Err(call.unreachable("the server knows no leader"));

@@ -1,4 +1,5 @@
-//! Traces in the form of OTLP, as JSON: the way of a container is a span, and what was done on it are its children.
+//! Traces and logs in the form of OTLP, as JSON: the way of a container is a span, and what was done on it are its children; a
+//! decision is a record of a log.
 //!
 //! The names of attributes are those of OpenTelemetry's conventions where there are any, and begin with `wharfinger.`
 //! otherwise. Every text passes the same masks as the decision log.
@@ -22,6 +23,58 @@ const CLIENT: u8 = 3;
 /// The status of what has failed.
 const FAILED: u8 = 2;
 
+/// The numbers and names of what a record tells.
+const TOLD: (u8, &str) = (9, "INFO");
+const TOLD_OF_FAILURE: (u8, &str) = (17, "ERROR");
+
+/// A record of a log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// When.
+    pub at: SystemTime,
+    /// Whether it tells of something that has failed.
+    pub failed: bool,
+    /// What it says, without secrets.
+    pub body: String,
+    /// What it is about.
+    pub attributes: Value,
+}
+
+/// The body of a request that brings these records of a host.
+pub fn logs(host: &str, records: &[Record]) -> Value {
+    let record = |record: &Record| {
+        let (number, name) = if record.failed { TOLD_OF_FAILURE } else { TOLD };
+        let at = nanoseconds(record.at, Duration::ZERO);
+        json!({
+            "timeUnixNano": at,
+            "observedTimeUnixNano": at,
+            "severityNumber": number,
+            "severityText": name,
+            "eventName": "wharfinger.decision",
+            "body": { "stringValue": record.body },
+            "attributes": attributes(record.attributes.clone()),
+        })
+    };
+    let (resource, scope) = from(host);
+    let records: Vec<Value> = records.iter().map(record).collect();
+    json!({ "resourceLogs": [{
+        "resource": resource,
+        "scopeLogs": [{ "scope": scope, "logRecords": records }],
+    }] })
+}
+
+/// Who tells, and by what.
+fn from(host: &str) -> (Value, Value) {
+    let version = env!("CARGO_PKG_VERSION");
+    let resource = json!({
+        "service.name": "wharfinger",
+        "service.version": version,
+        "host.name": host,
+    });
+    let scope = json!({ "name": "wharfinger", "version": version });
+    (json!({ "attributes": attributes(resource) }), scope)
+}
+
 /// Where the identifiers of traces and spans come from: random bytes.
 pub trait Ids {
     /// So many bytes, in hexadecimal.
@@ -30,16 +83,11 @@ pub trait Ids {
 
 /// The body of a request that brings these ways of the containers of a host.
 pub fn request(host: &str, ways: &[Box<Way>], ids: &mut impl Ids) -> Value {
-    let version = env!("CARGO_PKG_VERSION");
-    let resource = json!({
-        "service.name": "wharfinger",
-        "service.version": version,
-        "host.name": host,
-    });
+    let (resource, scope) = from(host);
     let spans: Vec<Value> = ways.iter().flat_map(|way| spans(way, ids)).collect();
     json!({ "resourceSpans": [{
-        "resource": { "attributes": attributes(resource) },
-        "scopeSpans": [{ "scope": { "name": "wharfinger", "version": version }, "spans": spans }],
+        "resource": resource,
+        "scopeSpans": [{ "scope": scope, "spans": spans }],
     }] })
 }
 

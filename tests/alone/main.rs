@@ -9,6 +9,7 @@ mod common;
 mod allocations;
 mod check;
 mod code_cache;
+mod collected;
 mod corpus;
 mod decisions;
 mod field;

@@ -1,4 +1,4 @@
-//! A collector of traces that takes OTLP over HTTP as JSON, or behaves badly.
+//! A collector of traces and logs that takes OTLP over HTTP as JSON, or behaves badly.
 
 use std::sync::{Arc, Mutex};
 
@@ -22,6 +22,7 @@ pub enum Manner {
 struct Inner {
     manner: Manner,
     requests: usize,
+    heads: Vec<String>,
     bodies: Vec<Value>,
 }
 
@@ -49,7 +50,12 @@ impl Collector {
     pub async fn start(manner: Manner) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let inner = Arc::new(Mutex::new(Inner { manner, requests: 0, bodies: Vec::new() }));
+        let inner = Arc::new(Mutex::new(Inner {
+            manner,
+            requests: 0,
+            heads: Vec::new(),
+            bodies: Vec::new(),
+        }));
         let shared = inner.clone();
         let task = tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
@@ -59,9 +65,11 @@ impl Collector {
                     let manner = {
                         let mut inner = shared.lock().expect("the collector");
                         inner.requests += 1;
+                        inner.heads.push(request.head.clone());
                         let manner = inner.manner;
                         if manner == Manner::Takes {
-                            assert_eq!((&*request.method, &*request.path), ("POST", "/v1/traces"));
+                            let known = ["/v1/traces", "/v1/logs"].contains(&&*request.path);
+                            assert!(request.method == "POST" && known, "{}", request.head);
                             inner.bodies.push(
                                 serde_json::from_slice(&request.body).expect("the body is JSON"),
                             );
@@ -92,6 +100,30 @@ impl Collector {
     /// How often it was asked.
     pub fn requests(&self) -> usize {
         self.inner.lock().expect("the collector").requests
+    }
+
+    /// The heads of all requests to a path.
+    pub fn heads(&self, path: &str) -> Vec<String> {
+        let inner = self.inner.lock().expect("the collector");
+        let is_there = |head: &&String| head.starts_with(&format!("POST {path} "));
+        inner.heads.iter().filter(is_there).cloned().collect()
+    }
+
+    /// All records of logs that it has taken, with their attributes as one table.
+    pub fn records(&self) -> Vec<(Value, Value)> {
+        let bodies = self.inner.lock().expect("the collector").bodies.clone();
+        let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+        let mut records = Vec::new();
+        for resource in bodies.iter().flat_map(|body| list(&body["resourceLogs"])) {
+            for scope in list(&resource["scopeLogs"]) {
+                let read = |one: Value| {
+                    let attributes = table(&one["attributes"]);
+                    (one, attributes)
+                };
+                records.extend(list(&scope["logRecords"]).into_iter().map(read));
+            }
+        }
+        records
     }
 
     /// All that it was sent, as text.

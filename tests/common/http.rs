@@ -12,6 +12,7 @@ pub struct Request {
     pub method: String,
     pub path: String,
     pub target: String,
+    pub head: String,
     pub body: Vec<u8>,
 }
 
@@ -62,7 +63,7 @@ pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<Request> {
     }
     let path = decoded(target.split('?').next().unwrap_or(target));
     let target = target.to_string();
-    Some(Request { method, path, target, body })
+    Some(Request { method, path, target, head, body })
 }
 
 /// Sends an answer, the only one on its connection.

@@ -14,6 +14,7 @@ mod gone;
 mod grants;
 mod held;
 mod hosted;
+mod idle;
 mod kept;
 mod keys;
 mod lab;

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 use reqwest::Method;
 use serde::Deserialize;
 
-use super::{Call, Consul, call::list};
+use super::{Call, Consul, Contact, call::list};
 use crate::{
     entries::BadList,
     model::marks::META_MEMBER,
@@ -122,9 +122,7 @@ pub async fn instances(consul: &Consul, service: &str) -> Result<Vec<Instance>, 
         let attempt = call.attempt();
         return Err(RegistryError::Forbidden { attempt, permission: permission.clone(), message });
     }
-    let ago = header("X-Consul-LastContact").and_then(|ago| ago.parse::<u64>().ok());
-    let led = header("X-Consul-KnownLeader") != Some("false");
-    if !led || ago.is_some_and(|ago| ago > LAST_CONTACT) {
+    if !Contact::of(&response).is_led(LAST_CONTACT) {
         let message = "the server that was asked does not hear of a leader".to_string();
         let attempt = call.attempt();
         return Err(RegistryError::Unavailable { attempt, status: 200, message });

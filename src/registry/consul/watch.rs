@@ -14,7 +14,7 @@ use reqwest::{Method, Response};
 use serde::de::IgnoredAny;
 
 use super::{
-    Call, Consul, LOOKUP_TIMEOUT,
+    Call, Consul, Contact, LOOKUP_TIMEOUT,
     call::object,
     checks, json,
     reduced::{is_script, without_scripts},
@@ -120,9 +120,8 @@ impl Consul {
 fn counted(response: &Response) -> Option<u64> {
     let header = |name: &str| response.headers().get(name)?.to_str().ok();
     let number = |name: &str| header(name)?.parse::<u64>().ok();
-    let led = header("X-Consul-KnownLeader") == Some("true");
-    let fresh = number("X-Consul-LastContact").is_none_or(|ago| ago <= LAST_CONTACT);
-    number("X-Consul-Index").filter(|index| led && fresh && *index > 0)
+    let led = Contact::of(response).says_led(LAST_CONTACT);
+    number("X-Consul-Index").filter(|index| led && *index > 0)
 }
 
 /// The expression that selects the checks of one service, if its ID can stand in one.
