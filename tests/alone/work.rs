@@ -133,20 +133,25 @@ async fn a_daemon_on_an_idle_host_asks_little_and_writes_nothing() {
     let list = lab.docker.list().to_string().len();
     let (docker, consul) = (lab.docker.asked(), lab.consul.asked());
     let (writes, reads, lists) = (lab.consul.count(), lab.consul.reads(), lab.docker.lists());
+    let began = std::time::Instant::now();
     tokio::time::sleep(IDLE).await;
     let since = |now: Asked, then: Asked| Asked {
         requests: now.requests - then.requests,
         bytes: now.bytes - then.bytes,
     };
     let (docker, consul) = (since(lab.docker.asked(), docker), since(lab.consul.asked(), consul));
-    println!("Docker: {docker:?}, Consul: {consul:?}");
+    // A busy machine takes longer than was asked for.
+    let seconds = began.elapsed().as_secs() as usize + 1;
+    println!("Docker: {docker:?}, Consul: {consul:?} in {seconds} s");
     assert_eq!((lab.consul.count(), lab.consul.reads()), (writes, reads), "{}", daemon.log());
     // A look whether it answers and a list, each 10 s or more.
     let lists = lab.docker.lists() - lists;
-    assert!(lists <= 3 && docker.requests <= 6, "{lists} lists, {docker:?}");
+    let most = seconds / 10 + 1;
+    assert!(lists <= most && docker.requests <= 2 * most, "{lists} lists, {docker:?}");
     assert!(docker.bytes <= lists * (list + 200) + 1_000, "{docker:?} of lists of {list} bytes");
     // A lookup each 2 s, the count of the services each 4, other daemons' services each 5.
-    assert!(consul.requests <= 15 + 8 + 6 + 3, "{consul:?}");
+    let most = seconds / 2 + seconds / 4 + seconds / 5 + 3;
+    assert!(consul.requests <= most, "{consul:?}, and not {most}");
     assert!(consul.bytes <= consul.requests * 1_000, "{consul:?}");
     let asks = docker.requests > 0 && consul.requests > 0;
     assert!(asks, "it has ended: {}", daemon.log());
