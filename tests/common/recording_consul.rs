@@ -230,7 +230,7 @@ async fn serve(mut stream: TcpStream, agent: Arc<Mutex<Agent>>, activity: Activi
 
 impl Agent {
     fn answer(&mut self, request: &Request) -> Answer {
-        let Request { method, path, body, target } = request;
+        let Request { method, path, body, target, .. } = request;
         self.introductions += usize::from(path == "/v1/agent/self");
         if self.counts && method == "GET" {
             let index = self.writes.len() as u64 + 1;
