@@ -293,7 +293,7 @@ impl Sim {
         };
         let succeeds = |new: &Service| {
             let alike = (&new.address, new.port) == (&old.address, old.port)
-                || rest(&new.id) == rest(&old.id);
+                || rest(&new.id).is_some_and(|new| Some(new) == rest(&old.id));
             alike && has(&new.id)
         };
         !self.offered(container).iter().any(succeeds)
