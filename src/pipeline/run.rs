@@ -38,7 +38,7 @@ struct Run {
 enum Reached {
     End(Outcome),
     /// The next step's calls are made there.
-    Threads(Handle, Run),
+    Threads(Handle, Box<Run>),
 }
 
 impl Pipeline {
@@ -55,7 +55,7 @@ impl Pipeline {
         let run = Run { facts, takes_part, next: 0, pending: None, services: None, outcome };
         let (threads, run) = match self.go_on(container, host, run, false).await? {
             Reached::End(outcome) => return Ok(outcome),
-            Reached::Threads(threads, run) => (threads, run),
+            Reached::Threads(threads, run) => (threads, *run),
         };
         let stage = self.steps[run.next].name();
         let there = {
@@ -109,7 +109,7 @@ impl Pipeline {
                         None => {
                             if let Some(threads) = elsewhere(step).filter(|_| !stay) {
                                 run.pending = Some(key);
-                                return Ok(Reached::Threads(threads, run));
+                                return Ok(Reached::Threads(threads, Box::new(run)));
                             }
                             self.ask(&judge, key, &mut trace).await
                         }

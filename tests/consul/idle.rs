@@ -91,7 +91,7 @@ async fn idle_daemons_with_a_policy_write_nothing_to_raft() {
         let daemons = consul.health("wharfinger").await;
         let have = daemons.iter().filter(|one| {
             one["Service"]["Meta"]["bundle"] == json!(policy.digest)
-                && one["Service"]["Meta"]["services"] == CONTAINERS.to_string()
+                && one["Service"]["Meta"]["services"] == json!(CONTAINERS.to_string())
         });
         let found = (ours, well, checks.len(), have.count());
         let all = HOSTS * CONTAINERS;

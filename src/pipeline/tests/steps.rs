@@ -357,7 +357,7 @@ async fn an_answer_is_remembered_by_what_the_stage_wants() {
             agent: wanted == "agent",
             engine: wanted == "engine",
         };
-        let stage = Scripted::wanting("a", |services| keep(services), true, wants);
+        let stage = Scripted::wanting("a", keep, true, wants);
         let pipeline = pipeline(&[&stage]);
         pipeline.evaluate(&plain.0, &plain.1).await.expect("it decides");
         for fact in Wants::ALL.words() {
