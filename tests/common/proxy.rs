@@ -31,6 +31,8 @@ pub enum Mode {
     Answer { status: u16, every: usize },
     /// Pass them on after a while.
     Slow(Duration),
+    /// Pass them on at once, and give back the answer to a question with a filter after a while.
+    Late(Duration),
     /// Pass them on, and give back the answer's head and half of its body.
     HalfBody,
     /// Read them and never answer, whatever comes later.
@@ -187,10 +189,15 @@ async fn answer(
             return Ok(());
         }
         Mode::Slow(delay) => sleep(delay).await,
-        Mode::Pass | Mode::Refuse | Mode::Answer { .. } | Mode::HalfBody => {}
+        Mode::Pass | Mode::Refuse | Mode::Answer { .. } | Mode::Late(_) | Mode::HalfBody => {}
     }
     let answer = forward(agent, &head, &body).await?;
     note_status(seen, write, &answer);
+    if let Mode::Late(delay) = mode
+        && head.lines().next().is_some_and(|line| line.contains("filter="))
+    {
+        sleep(delay).await;
+    }
     let end = match (mode, head_end(&answer)) {
         (Mode::HalfBody, Some(end)) => end + (answer.len() - end) / 2,
         _ => answer.len(),

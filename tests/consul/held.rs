@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::{
-    common::{daemon::Daemon, wait::until},
+    common::{daemon::Daemon, proxy::Mode, wait::until},
     lab::Lab,
 };
 
@@ -98,4 +98,33 @@ async fn names_that_are_passed_on_are_no_loss() {
         .await;
         assert!(!daemon.log().contains("held:"), "{story}: {}", daemon.log());
     }
+}
+
+/// What was read before the services were renamed is no second daemon's word.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_answer_makes_no_second_daemon_of_the_hosts_former_name() {
+    let lab = Lab::new().await;
+    (0..3).for_each(|number| lab.start(&format!("c{number}"), number, &[]));
+    lab.start("mine", 3, &[("SERVICE_ID", "mine")]);
+    let mut first = lab.daemon(&[], Some(PIPELINE));
+    lab.has(&[ids(0..3), vec!["mine".into()]].concat(), SOON).await;
+    assert!(first.terminate().await.success());
+
+    lab.proxy.set(Mode::Late(Duration::from_secs(2)));
+    let uri = format!("consul://{}", lab.proxy.addr());
+    let line = ["run", "-ip", "192.0.2.10", "--hostname", "renamed", &uri];
+    let second = Daemon::start(&line, &[("DOCKER_HOST", &lab.docker.host())]);
+    until(SOON, "all has the new name", async || {
+        let there = lab.consul.services().await;
+        let renamed =
+            there.values().filter(|one| one["Meta"]["wharfinger-host"] == json!("renamed"));
+        match (renamed.count(), there.len()) {
+            (4, 4) => Ok(()),
+            (renamed, there) => Err(format!("{renamed} of {there}")),
+        }
+    })
+    .await;
+    // The answers of before have come by then.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert!(!second.log().contains("another daemon"), "{}", second.log());
 }

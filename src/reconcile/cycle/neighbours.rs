@@ -24,7 +24,10 @@ impl Shared {
     /// Whether other daemons' services have come or gone since the last read.
     pub(super) async fn neighbours(&self) -> Result<Next, JobError> {
         let mut next = vec![(Job::Neighbours, PERIOD)];
-        let engine = self.state().catalog.engine().map(String::from);
+        let (engine, former) = {
+            let catalog = &self.state().catalog;
+            (catalog.engine().map(String::from), catalog.formerly_named())
+        };
         let found = self.registry.neighbours(&self.rules.host.hostname, engine.as_deref()).await;
         let mut found = match found {
             Ok(found) => found,
@@ -36,7 +39,9 @@ impl Shared {
         };
         // An agent may know no filters.
         found.retain(|_, service| self.state().catalog.is_neighbours(service));
-        found.values().for_each(|service| self.say_other_name(service));
+        // What was this host's own when it was asked is renamed meanwhile, and the answer older than that.
+        let others = found.values().filter(|service| !former.contains(&service.id));
+        others.for_each(|service| self.say_other_name(service));
         let ids: BTreeSet<_> = found.into_keys().collect();
         let mut state = self.state();
         let known = state.catalog.neighbours();

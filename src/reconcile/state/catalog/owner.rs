@@ -147,6 +147,11 @@ impl Catalog {
         registered.meta.get(META_HOST).map(String::as_str)
     }
 
+    /// The IDs of all services that are registered under a former name of this host.
+    pub(in crate::reconcile) fn formerly_named(&self) -> BTreeSet<String> {
+        self.former.iter().filter(|id| self.former_name(id).is_some()).cloned().collect()
+    }
+
     /// Whether a service is the one that was registered for the same container under the
     /// host's former name: it has the same ID but for that name, or the same place.
     pub(in crate::reconcile) fn succeeds(&self, new: &Service, old: &Registered) -> bool {
