@@ -27,7 +27,7 @@ BASH_SCRIPTS := .ci/run $(wildcard tests/demo/*.sh)
 .NOTPARALLEL:
 .PHONY: help build plugins reference dist image deb rpm packages-check package-contents packagers demo check test page pictures bench sim fuzz fuzz-gate lint clean
 .PHONY: quick environment components check-format check-scripts check-clippy check-clippy-daemon
-.PHONY: check-clippy-plugins test-unit test-plugins test-library test-daemon test-docker test-shipped
+.PHONY: check-clippy-plugins test-unit test-plugins test-library test-daemon test-consul test-docker test-shipped
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -105,7 +105,7 @@ test: ## Install what is missing, build and run all tests
 	tests/env/install.sh
 	$(MAKE) --no-print-directory plugins
 	@failed=; \
-	for part in check-format check-scripts test-plugins test-library test-daemon test-docker test-shipped; do \
+	for part in check-format check-scripts test-plugins test-library test-daemon test-consul test-docker test-shipped; do \
 		$(MAKE) --no-print-directory $$part || failed="$$failed $$part"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "make test: failed:$$failed" >&2; exit 1; fi
@@ -192,18 +192,22 @@ test-library: quick
 	WHARFINGER_BIN=$(QUICK) $(CARGO) test --release --locked --no-fail-fast --lib --bins
 	$(CARGO) test --release --locked --doc
 
-# The programs of tests need plugins/dist. Those with daemons wait for them more than they compute.
+# The programs of tests need plugins/dist.
 test-daemon: quick
-	WHARFINGER_BIN=$(QUICK) RUST_TEST_THREADS=$(or $(RUST_TEST_THREADS),4) \
-		$(CARGO) test --release --locked --no-fail-fast --test alone --test consul --test guests
+	WHARFINGER_BIN=$(QUICK) $(CARGO) test --release --locked --no-fail-fast --test alone --test guests
 
-# What is shipped is compiled in one thread meanwhile, once the tests have been built and have begun: Cargo builds
-# one thing at a time. `test-shipped` says what went wrong with it.
+# These wait for Consul more than they compute.
+test-consul: quick
+	WHARFINGER_BIN=$(QUICK) RUST_TEST_THREADS=$(or $(RUST_TEST_THREADS),4) \
+		$(CARGO) test --release --locked --no-fail-fast --test consul
+
+# What is shipped is compiled meanwhile, once the tests have been built and have begun, since Cargo builds one thing at
+# a time; with less weight than the daemons' own compiling of components. `test-shipped` says what went wrong with it.
 test-docker: quick
 	$(CARGO) test --release --locked --no-run --test docker
 	@WHARFINGER_BIN=$(QUICK) $(CARGO) test --release --locked --no-fail-fast --test docker -- $(SHIPPED_TESTS:%=--skip %) & \
 	tests=$$!; \
-	sleep 10; $(MAKE) --no-print-directory dist >target/dist.log 2>&1; \
+	sleep 10; nice -n 19 $(MAKE) --no-print-directory dist >target/dist.log 2>&1; \
 	wait $$tests
 
 # On what is shipped.
