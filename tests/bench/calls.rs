@@ -11,6 +11,7 @@ use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store,
     component::{Component, HasSelf, Linker},
 };
+use wasmtime_wasi::p2::bindings::clocks::wall_clock::Datetime;
 use wharfinger::model::{
     container::{Container, PublishedPort},
     service::Service,
@@ -24,7 +25,7 @@ use bindings::{
 
 #[allow(missing_docs, unreachable_pub)]
 mod bindings {
-    wasmtime::component::bindgen!({ path: "wit/v0.1.0", world: "stage-component" });
+    wasmtime::component::bindgen!({ path: "wit/v0.2.0", world: "stage-component" });
 }
 
 /// What the engine alone needs of a host: nothing.
@@ -59,6 +60,9 @@ impl Alone {
         let component = Component::new(&engine, fs::read(file)?)?;
         let mut linker = Linker::new(&engine);
         StageComponent::add_to_linker::<_, HasSelf<_>>(&mut linker, |nobody| nobody)?;
+        // What stages with exceptions ask for the day.
+        let mut clock = linker.instance("wasi:clocks/wall-clock@0.2.6")?;
+        clock.func_wrap("now", |_, ()| Ok((Datetime { seconds: 0, nanoseconds: 0 },)))?;
         // What only other settings make it call.
         linker.define_unknown_imports_as_traps(&component)?;
         let linked = StageComponentPre::new(linker.instantiate_pre(&component)?)?;
@@ -69,6 +73,8 @@ impl Alone {
             hostname: host.hostname,
             address: host.forced_address,
             flags: Vec::new(),
+            agent: None,
+            engine: None,
             attributes: Vec::new(),
         };
         Ok(Self { linked, settings: settings.into(), container, host, services })
@@ -132,6 +138,8 @@ fn container(it: &Container) -> types::Container {
         health: types::Health::None,
         created_at: it.created_at.clone(),
         started_at: it.started_at.clone(),
+        image_facts: None,
+        setup: None,
         attributes: Vec::new(),
     }
 }
@@ -154,6 +162,13 @@ fn service(it: &Service) -> types::Service {
             protocol: types::Protocol::Tcp,
             published: origin.published.as_ref().map(published),
         }),
+        ports: Vec::new(),
+        locality: None,
+        socket_path: None,
+        kind: String::new(),
+        proxy: None,
+        connect_native: false,
+        definition: Vec::new(),
         attributes: it.attributes.iter().map(attribute).collect(),
     }
 }
