@@ -25,27 +25,86 @@ pub(super) struct Facts {
 
 impl Facts {
     pub(super) fn of(container: &Container, host: &Host) -> Self {
-        let (shown, of): (Container, Host);
-        let container_alone = match container.image_facts.is_some() || container.setup.is_some() {
-            true => {
-                shown = Container { image_facts: None, setup: None, ..container.clone() };
-                &shown
-            }
-            false => container,
-        };
-        let host_alone = match host.agent.is_some() || host.engine.is_some() {
-            true => {
-                of = Host { agent: None, engine: None, ..host.clone() };
-                &of
-            }
-            false => host,
-        };
+        // In full, so that the compiler asks of a new field whether every stage is shown it. Nothing is
+        // copied: every look at every container comes here.
+        let Container {
+            id,
+            name,
+            image,
+            image_id,
+            hostname,
+            env,
+            labels,
+            exposed_ports,
+            published_ports,
+            pending_ports,
+            networks,
+            network_mode,
+            network_peer,
+            state,
+            exit_code,
+            health,
+            stop_signal,
+            created_at,
+            started_at,
+            attributes,
+            image_facts,
+            setup,
+        } = container;
+        let Host {
+            hostname: host_name,
+            forced_address,
+            resolved_address,
+            internal,
+            explicit,
+            address_label,
+            compat,
+            flags,
+            agent,
+            engine,
+        } = host;
+        let of_container = (
+            (
+                id,
+                name,
+                image,
+                image_id,
+                hostname,
+                env,
+                labels,
+                exposed_ports,
+                published_ports,
+                pending_ports,
+            ),
+            (
+                networks,
+                network_mode,
+                network_peer,
+                state,
+                exit_code,
+                health,
+                stop_signal,
+                created_at,
+                started_at,
+                attributes,
+            ),
+        );
+        let of_host = (
+            host_name,
+            forced_address,
+            resolved_address,
+            internal,
+            explicit,
+            address_label,
+            compat,
+            flags,
+        );
         Self {
-            all: digest(&(container_alone, host_alone)),
-            image: digest(&container.image_facts),
-            setup: digest(&container.setup),
-            agent: digest(&host.agent),
-            engine: digest(&host.engine),
+            all: digest(&(of_container, of_host)),
+            image: digest(image_facts),
+            setup: digest(setup),
+            agent: digest(agent),
+            engine: digest(engine),
         }
     }
 
