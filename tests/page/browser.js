@@ -51,6 +51,20 @@ export async function visit(page, address) {
   await page.locator("#facts dt").first().waitFor();
 }
 
+// Lets the page read other answers than the daemon gives: `change` gets the answer's JSON and `given`, and
+// returns what is read instead. It runs in the page, at each answer from `path` on, until the page is closed.
+export async function amend(page, path, change, given = null) {
+  const wrap = (path, change, given) => {
+    const ask = window.fetch;
+    window.fetch = async (asked, ...options) => {
+      const answer = await ask(asked, ...options);
+      if (!answer.ok || !String(asked).startsWith(path)) return answer;
+      return Response.json(change(await answer.json(), given));
+    };
+  };
+  await page.addInitScript({ content: `(${wrap})(${JSON.stringify(path)}, ${change}, ${JSON.stringify(given)})` });
+}
+
 // The names of the containers that are listed, in their order.
 export function names(page) {
   return page.locator("#rows tr td:first-child a").allTextContents();

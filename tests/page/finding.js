@@ -1,6 +1,6 @@
 // Filter, search and one container: by mouse, by keyboard and by an address.
 import assert from "node:assert/strict";
-import { address, names, until, visit } from "./browser.js";
+import { address, amend, names, until, visit } from "./browser.js";
 import { remove, start } from "./host.js";
 
 const focused = (page) => page.evaluate(() => {
@@ -109,9 +109,7 @@ export const checks = {
 
   async "all that an explanation may have is shown"({ page, at }) {
     const change = { changed: [{ field: "name", from: "a", to: "<b>" }] };
-    await page.route("**/api/v1/explain/**", async (route) => {
-      const answer = await route.fetch();
-      const [one] = await answer.json();
+    await amend(page, "/api/v1/explain/", ([one], change) => {
       const [service] = one.services;
       one.services = [{ taken: "of another" }, "missing", { differs: ["name", "tags"] }]
         .map((standing) => ({ ...service, standing, dropped: ["the tags have no place there"] }));
@@ -124,8 +122,8 @@ export const checks = {
         would_be: [["id:4", { vetoed: "no team" }]], remarks: [["id:5", { code: "C-1", notes: ["a note"] }]],
         failure: { error: "too late", matters: true }, messages: [{ level: "warn", text: "a word" }],
       }, { stage: "none", changes: [], messages: [], skipped: true }];
-      await route.fulfill({ response: answer, json: [one] });
-    });
+      return [one];
+    }, change);
     await visit(page, at);
     await page.locator("#rows a", { hasText: "shop-front-1" }).click();
     await page.locator("#explained").getByText("What each stage did").waitFor();
@@ -136,6 +134,5 @@ export const checks = {
       "id:2: ⊘ vetoed: no owner", 'id:3: name: "a" → "<b>"', "would be (monitored): id:4: ⊘ vetoed: no team",
       "id:5: code C-1; a note", "✖ failed: too late", "warn: a word", "not for this container",
     ]) assert.ok(text.includes(part), `${part} is not in ${text}`);
-    await page.unrouteAll({ behavior: "wait" });
   },
 };

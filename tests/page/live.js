@@ -1,6 +1,6 @@
 // What happens on the host is seen without doing anything.
 import assert from "node:assert/strict";
-import { until, visit } from "./browser.js";
+import { amend, until, visit } from "./browser.js";
 import { begin, end, remove, say, start } from "./host.js";
 
 export const checks = {
@@ -46,7 +46,7 @@ export const checks = {
     return "the browser complains of what it cannot have";
   },
 
-  async "each kind of trouble is said, and nothing is fine meanwhile"({ page, at }) {
+  async "each kind of trouble is said, and nothing is fine meanwhile"({ context, at }) {
     const since = new Date(Date.now() - 7_200_000).toISOString();
     const down = { up: false, since, error: "connection refused" };
     const policy = {
@@ -65,25 +65,21 @@ export const checks = {
       [{}, "✔ Nothing is held, and nothing fails."],
     ]) {
       // What the daemon says, but for what fails on this host, and with the change.
-      await page.unrouteAll({ behavior: "wait" });
-      await page.route("**/api/v1/status", async (route) => {
-        const answer = await route.fetch();
-        const status = { ...await answer.json(), full_cycle: since, troubles: {} };
+      const page = await context.newPage();
+      await amend(page, "/api/v1/status", (status, { since, change }) => {
         for (const stage of status.stages) stage.healthy = true;
-        await route.fulfill({ response: answer, json: { ...status, ...change } });
-      });
-      await page.route("**/api/v1/containers", async (route) => {
-        const answer = await route.fetch();
-        const list = await answer.json();
-        await route.fulfill({ response: answer, json: { ...list, containers: list.containers.filter((one) => one.became !== "failed") } });
-      });
+        return { ...status, full_cycle: since, troubles: {}, ...change };
+      }, { since, change });
+      await amend(page, "/api/v1/containers", (list) => (
+        { ...list, containers: list.containers.filter((one) => one.became !== "failed") }
+      ));
       await visit(page, at);
       const alarms = page.locator("#alarms");
       await alarms.getByText(words).waitFor();
       assert.equal(await alarms.locator("li").count(), 1, await alarms.textContent());
       assert.equal(await alarms.locator("b").count(), 0);
       if (fact) await page.locator("#facts dd").getByText(fact).waitFor();
+      await page.close();
     }
-    await page.unrouteAll({ behavior: "wait" });
   },
 };
