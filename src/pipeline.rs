@@ -60,7 +60,7 @@ pub use figures::{StageFigures, Stats, Times};
 pub use health::{LastError, StageHealth};
 pub use labels::LabelFault;
 pub use lint::{Lint, lint};
-pub use outcome::{Change, Failure, Outcome, Trace, Veto};
+pub use outcome::{Change, Failure, Outcome, Timing, Trace, Veto};
 pub use remark::Remark;
 pub(crate) use remark::veto_code;
 pub(crate) use step::REGISTRATOR;
@@ -129,7 +129,7 @@ pub struct Called {
 }
 
 /// A message of a stage.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Message {
     /// How much it matters.
     pub level: Level,
@@ -138,7 +138,7 @@ pub struct Message {
 }
 
 /// How much a message matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
 pub enum Level {

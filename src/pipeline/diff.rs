@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::model::service::{Field, FieldValue, Service};
 
 /// A field of a service that differs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Hash, Serialize, Deserialize)]
 pub struct FieldChange {
     /// The field's name.
     pub field: Cow<'static, str>,

@@ -1,7 +1,10 @@
 //! What becomes of a container in the pipeline, with a trace of what each stage
 //! did to it.
 
-use std::fmt;
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -41,7 +44,7 @@ pub struct Outcome {
 }
 
 /// What one stage did.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Hash, Serialize, Deserialize)]
 pub struct Trace {
     /// The stage's name.
     pub stage: String,
@@ -81,8 +84,12 @@ impl PartialEq for Timing {
     }
 }
 
+impl Hash for Timing {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
 /// A failure of a stage that did not end the run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Failure {
     /// What happened.
     pub error: String,
@@ -92,7 +99,7 @@ pub struct Failure {
 }
 
 /// What a stage did to one service.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Change {
     /// These fields differ now.

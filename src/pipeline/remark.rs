@@ -10,7 +10,7 @@ const MOST: usize = 10;
 const CODE: usize = 32;
 
 /// What a stage says of one verdict. Nothing is decided by it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Remark {
     /// A word for the kind of a veto, for figures.
     pub code: Option<String>,

@@ -76,10 +76,10 @@ impl History {
     pub(in crate::reconcile) fn note(&mut self, change: Change) {
         let same =
             |old: &&Change| (&old.container, &old.service) == (&change.container, &change.service);
-        let last = self.changes.iter().rev().find(same);
+        let last = || self.changes.iter().rev().find(same);
         let repeats = |old: &Change| (old.kind, &old.reason) == (change.kind, &change.reason);
         let write = matches!(change.kind, ChangeKind::Registered | ChangeKind::Deregistered);
-        if !write && last.is_some_and(repeats) {
+        if !write && last().is_some_and(repeats) {
             return;
         }
         self.bytes += size(&change);

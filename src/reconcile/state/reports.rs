@@ -160,8 +160,7 @@ impl Reports {
 
 fn digest(outcome: &Outcome, gate: Option<&str>) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (&outcome.ignored, &outcome.warnings, gate).hash(&mut hasher);
-    format!("{:?}", outcome.trace).hash(&mut hasher);
+    (&outcome.ignored, &outcome.warnings, &outcome.trace, gate).hash(&mut hasher);
     hasher.finish()
 }
 
@@ -191,5 +190,51 @@ pub(in crate::reconcile) fn log(
         Level::Info => say!(info),
         Level::Debug => say!(debug),
         Level::Trace => say!(trace),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        model::timed::Timer,
+        pipeline::{Remark, Timing, Trace, tests::container},
+    };
+
+    fn outcome(message: &str) -> Outcome {
+        let timing = Timing { timed: Some(Timer::start().stop()), remembered: false };
+        let level = Level::Info;
+        let trace = Trace {
+            stage: "naming".into(),
+            changes: Vec::new(),
+            would_be: Vec::new(),
+            remarks: Vec::new(),
+            skipped: false,
+            failure: None,
+            messages: vec![Message { level, text: message.into() }],
+            timing,
+        };
+        Outcome { trace: vec![trace], ..Outcome::default() }
+    }
+
+    #[test]
+    fn a_container_of_which_nothing_is_new_is_not_told_of_again() {
+        let (mut reports, pipeline, container) =
+            (Reports::default(), Pipeline::new(Vec::new()), container());
+        let mut say = |outcome: &Outcome| reports.say(&container, &pipeline, outcome, None);
+        let first = outcome("a word");
+        assert!(say(&first));
+        // Asked at another time, for as long as it takes, or not at all, since the answer is remembered.
+        std::thread::sleep(Duration::from_millis(1));
+        let mut again = outcome("a word");
+        assert!(!say(&again), "the time is no news");
+        again.trace[0].timing.remembered = true;
+        assert!(!say(&again));
+        assert!(say(&outcome("another word")));
+        again.trace[0].remarks.push(("id".into(), Remark::new(None, vec!["a note".into()])));
+        assert!(say(&again));
+        assert!(!say(&again));
     }
 }
