@@ -1,8 +1,14 @@
 //! Reading files that somebody names: only regular ones, and only so much of them.
 //! A pipe, a device or a file of the kernel could keep a reader waiting for ever, or
-//! never end.
+//! never end. And making folders that are this user's alone.
 
-use std::{fs::File, io, io::Read as _, path::Path};
+use std::{
+    fs::{DirBuilder, File},
+    io,
+    io::Read as _,
+    os::unix::fs::DirBuilderExt as _,
+    path::Path,
+};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, fcntl_setfl, fstat, fstatfs, openat, stat};
 
@@ -11,6 +17,16 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, fcntl_setfl, fstat, fstatfs, opena
 pub const TEXT: u64 = 16 << 20;
 /// The most that a file of recorded containers may have.
 pub const RECORDED: u64 = 1 << 30;
+
+/// Make a folder that only this user can read and write (0700), and those above it. One that is there
+/// stays as it is.
+///
+/// # Errors
+///
+/// It cannot be made, or something else is there.
+pub fn private_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
 
 /// Open a regular file.
 ///

@@ -6,7 +6,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
     io::Write as _,
-    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
 
@@ -132,8 +131,7 @@ fn put(bundle: &Bundle, folder: &Path) -> Result<(), HostedError> {
         let file = file.to_path_buf();
         move |error| HostedError::Write { file, error }
     };
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(fault(folder))?;
+    files::private_folder(folder).map_err(fault(folder))?;
     for (digest, bytes) in &bundle.components {
         let file = file_of(folder, digest);
         if files::read(&file, MOST).is_ok_and(|there| Digest::of(&there) == *digest) {

@@ -8,48 +8,18 @@ use serde_json::Value;
 use crate::common::{
     collector::{Collector, Manner},
     daemon::Daemon,
-    fake_docker::FakeDocker,
-    http::Activity,
+    fake_host::{FakeHost, owned},
     looker::{self, address, start},
-    root,
     wait::until,
 };
 
 const SOON: Duration = Duration::from_secs(60);
 const TOKEN: &str = "Bearer a-token-that-nobody-sees";
 
-struct Lab {
-    folder: tempfile::TempDir,
-    docker: FakeDocker,
-}
-
-impl Lab {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        Self { folder, docker: FakeDocker::start(Activity::default()) }
-    }
-
-    fn file(&self, top: &str) -> String {
-        let convention = root().join("plugins/dist/wharfinger_convention.wasm");
-        let text = format!(
-            "{top}\n[listen]\naddress = '127.0.0.1:0'\n\
-             [[pipeline]]\nname = 'registrator'\nbuiltin = 'registrator'\n\
-             [[pipeline]]\nname = 'owner'\nfile = {:?}\n\
-             settings = {{ owner-label = 'owner', team-label = 'team', tag = 'managed' }}\n",
-            convention.display().to_string()
-        );
-        let file = self.folder.path().join("wharfinger.toml");
-        fs::write(&file, text).expect("it is written");
-        file.display().to_string()
-    }
-
-    fn run(&self, command: &[&str], top: &str, env: &[(&str, &str)]) -> Daemon {
-        let file = self.file(top);
-        let args = ["--config", &file, "-ip", "192.0.2.10", "--hostname", "h", "memory://"];
-        let docker = self.docker.host();
-        let env = [&[("DOCKER_HOST", docker.as_str())], env].concat();
-        Daemon::start(&[command, &args[..]].concat(), &env)
-    }
+/// A command with a configuration that has it listen, with a stage that vetoes what has no owner.
+fn run(host: &FakeHost, command: &[&str], top: &str, env: &[(&str, &str)]) -> Daemon {
+    let text = format!("{top}\n[listen]\naddress = '127.0.0.1:0'\n{}", owned());
+    host.run(command, &text, &[], env)
 }
 
 /// The bodies of the records so far, as soon as there is one of this container.
@@ -68,9 +38,9 @@ async fn of(collector: &Collector, name: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_gets_what_the_file_has_with_the_fields_that_it_asks_for() {
-    let lab = Lab::new();
+    let host = FakeHost::new();
     let collector = Collector::start(Manner::Takes).await;
-    let headers = lab.folder.path().join("headers");
+    let headers = host.folder().join("headers");
     fs::write(&headers, format!("# for the collector\nAuthorization: {TOKEN}\n")).expect("written");
     let top = format!(
         "[decisions]\nfile = 'decisions.jsonl'\notlp = true\n\
@@ -78,14 +48,14 @@ async fn a_collector_gets_what_the_file_has_with_the_fields_that_it_asks_for() {
         collector.url()
     );
     let env = [("OTEL_EXPORTER_OTLP_HEADERS", "authorization=wrong,x-scope=a%20team")];
-    let mut daemon = lab.run(&["run"], &top, &env);
-    start(&lab.docker, "web", 1, &[("owner", "ann"), ("SERVICE_PASSWORD", "hunter2")]);
-    start(&lab.docker, "stray", 2, &[]);
+    let mut daemon = run(&host, &["run"], &top, &env);
+    start(&host.docker, "web", 1, &[("owner", "ann"), ("SERVICE_PASSWORD", "hunter2")]);
+    start(&host.docker, "stray", 2, &[]);
     of(&collector, "web").await;
     of(&collector, "stray").await;
     daemon.wait_for_log("Sending decisions to http://", SOON).await;
     // Both have the same, to the letter.
-    let log = lab.folder.path().join("decisions.jsonl");
+    let log = host.folder().join("decisions.jsonl");
     until(SOON, "the file and the collector have the same", async || {
         let file = fs::read_to_string(&log).unwrap_or_default();
         let lines: Vec<_> = file.lines().map(String::from).collect();
@@ -117,7 +87,7 @@ async fn a_collector_gets_what_the_file_has_with_the_fields_that_it_asks_for() {
     }
     assert!(daemon.terminate().await.success());
     let said = daemon.log();
-    let mut show = lab.run(&["config", "show"], &top, &env);
+    let mut show = run(&host, &["config", "show"], &top, &env);
     assert!(show.wait(SOON).await.success(), "{}", show.log());
     assert!(show.log().contains("headers-file"), "{}", show.log());
     for text in [said, show.log(), collector.text()] {
@@ -127,13 +97,13 @@ async fn a_collector_gets_what_the_file_has_with_the_fields_that_it_asks_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_hangs_or_refuses_costs_no_registration() {
-    let lab = Lab::new();
+    let host = FakeHost::new();
     let collector = Collector::start(Manner::Hangs).await;
     let top = format!("[decisions]\notlp = true\n[telemetry]\notlp = '{}'\n", collector.url());
-    let mut daemon = lab.run(&["run"], &top, &[]);
+    let mut daemon = run(&host, &["run"], &top, &[]);
     let at = address(&daemon).await;
     for n in 1..=20 {
-        start(&lab.docker, &format!("c{n}"), n, &[("owner", "ann")]);
+        start(&host.docker, &format!("c{n}"), n, &[("owner", "ann")]);
     }
     let registered = async |count: usize| {
         until(SOON, "all are registered", async || {
@@ -144,7 +114,7 @@ async fn a_collector_that_hangs_or_refuses_costs_no_registration() {
     };
     registered(20).await;
     collector.be(Manner::Refuses(400));
-    start(&lab.docker, "late", 21, &[("owner", "ann")]);
+    start(&host.docker, "late", 21, &[("owner", "ann")]);
     registered(21).await;
     daemon.wait_for_log("decisions cannot be sent", SOON).await;
     // What is lost is counted where the decision log's losses are.
@@ -156,20 +126,20 @@ async fn a_collector_that_hangs_or_refuses_costs_no_registration() {
     })
     .await;
     collector.be(Manner::Takes);
-    start(&lab.docker, "again", 22, &[("owner", "ann")]);
+    start(&host.docker, "again", 22, &[("owner", "ann")]);
     of(&collector, "again").await;
     daemon.wait_for_log("Sending decisions to http://", SOON).await;
     // At the end it is not waited for long.
     collector.be(Manner::Hangs);
-    start(&lab.docker, "last", 23, &[("owner", "ann")]);
+    start(&host.docker, "last", 23, &[("owner", "ann")]);
     registered(23).await;
     assert!(daemon.terminate().await.success(), "{}", daemon.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_sent_is_refused_at_the_start_without_a_secret() {
-    let lab = Lab::new();
-    fs::write(lab.folder.path().join("bad"), "Authorization Bearer s3cr3t\n").expect("written");
+    let host = FakeHost::new();
+    fs::write(host.folder().join("bad"), "Authorization Bearer s3cr3t\n").expect("written");
     let none = "[decisions]\notlp = true\n";
     let file =
         |name: &str| format!("[telemetry]\notlp = 'http://127.0.0.1:1'\nheaders-file = '{name}'\n");
@@ -185,7 +155,7 @@ async fn what_cannot_be_sent_is_refused_at_the_start_without_a_secret() {
             "OTEL_EXPORTER_OTLP_HEADERS: part 1",
         ),
     ] {
-        let mut daemon = lab.run(&["run"], &top, env);
+        let mut daemon = run(&host, &["run"], &top, env);
         let status = daemon.wait(SOON).await;
         let log = daemon.log();
         assert!(!status.success() && log.contains(part), "{top}: {log}");

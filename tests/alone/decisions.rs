@@ -8,8 +8,7 @@ use serde_json::Value;
 use crate::common::{
     author::wharfinger_reading,
     daemon::Daemon,
-    fake_docker::FakeDocker,
-    http::Activity,
+    fake_host::{FakeHost, watched},
     looker::{event, serving, start},
     root,
     wait::until,
@@ -17,55 +16,29 @@ use crate::common::{
 
 const SOON: Duration = Duration::from_secs(60);
 
-struct Lab {
-    folder: tempfile::TempDir,
-    docker: FakeDocker,
+fn log(host: &FakeHost) -> PathBuf {
+    host.folder().join("decisions.jsonl")
 }
 
-impl Lab {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        Self { folder, docker: FakeDocker::start(Activity::default()) }
-    }
+/// A daemon with a stage that vetoes what has no owner, and one that would veto.
+fn daemon(host: &FakeHost, decisions: &str) -> Daemon {
+    host.daemon(&format!("[decisions]\n{decisions}\n{}", watched()))
+}
 
-    fn log(&self) -> PathBuf {
-        self.folder.path().join("decisions.jsonl")
-    }
-
-    /// A daemon with a stage that vetoes what has no owner, and one that would veto.
-    fn daemon(&self, decisions: &str) -> Daemon {
-        let plugins = root().join("plugins/dist");
-        let convention = plugins.join("wharfinger_convention.wasm").display().to_string();
-        let text = format!(
-            "[decisions]\n{decisions}\n\
-             [[pipeline]]\nname = 'registrator'\nbuiltin = 'registrator'\n\
-             [[pipeline]]\nname = 'owner'\nfile = '{convention}'\n\
-             settings = {{ owner-label = 'owner', team-label = 'team', tag = 'managed' }}\n\
-             [[pipeline]]\nname = 'watching'\nfile = '{convention}'\nmode = 'monitor'\n\
-             settings = {{ owner-label = 'other', team-label = 'team', tag = 'x' }}\n"
-        );
-        let file = self.folder.path().join("wharfinger.toml");
-        fs::write(&file, text).expect("it is written");
-        let file = file.display().to_string();
-        let args = ["run", "--config", &file, "-ip", "192.0.2.10", "--hostname", "h", "memory://"];
-        Daemon::start(&args, &[("DOCKER_HOST", &self.docker.host())])
-    }
-
-    /// The lines so far, as soon as one has this in it.
-    async fn lines(&self, part: &str) -> Vec<Value> {
-        let log = self.log();
-        until(SOON, format!("{part} is in the log"), async move || {
-            let text = fs::read_to_string(&log).unwrap_or_default();
-            match text.ends_with('\n') && text.contains(part) {
-                true => Ok(text),
-                false => Err(text),
-            }
-        })
-        .await
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("a line is JSON"))
-        .collect()
-    }
+/// The lines so far, as soon as one has this in it.
+async fn lines(host: &FakeHost, part: &str) -> Vec<Value> {
+    let log = log(host);
+    until(SOON, format!("{part} is in the log"), async move || {
+        let text = fs::read_to_string(&log).unwrap_or_default();
+        match text.ends_with('\n') && text.contains(part) {
+            true => Ok(text),
+            false => Err(text),
+        }
+    })
+    .await
+    .lines()
+    .map(|line| serde_json::from_str(line).expect("a line is JSON"))
+    .collect()
 }
 
 /// The lines without what differs from run to run.
@@ -85,27 +58,27 @@ fn settled(lines: &[Value]) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_of_a_story_says_who_kept_what_out_and_why() {
-    let lab = Lab::new();
-    let daemon = lab.daemon("file = 'decisions.jsonl'");
+    let host = FakeHost::new();
+    let daemon = daemon(&host, "file = 'decisions.jsonl'");
     daemon.wait_for_log("Writing decisions to ", SOON).await;
     daemon.wait_for_log("Syncing services on 0 containers", SOON).await;
-    start(&lab.docker, "web", 1, &[("owner", "ann"), ("SERVICE_TAGS", "blue")]);
-    lab.lines("\"name\":\"web\"").await;
-    start(&lab.docker, "stray", 2, &[]);
-    lab.lines("\"name\":\"stray\"").await;
-    start(&lab.docker, "quiet", 3, &[("SERVICE_IGNORE", "true")]);
-    lab.lines("\"name\":\"quiet\"").await;
+    start(&host.docker, "web", 1, &[("owner", "ann"), ("SERVICE_TAGS", "blue")]);
+    lines(&host, "\"name\":\"web\"").await;
+    start(&host.docker, "stray", 2, &[]);
+    lines(&host, "\"name\":\"stray\"").await;
+    start(&host.docker, "quiet", 3, &[("SERVICE_IGNORE", "true")]);
+    lines(&host, "\"name\":\"quiet\"").await;
     // The same again is no news.
-    event(&lab.docker, 1, "start");
-    event(&lab.docker, 2, "start");
+    event(&host.docker, 1, "start");
+    event(&host.docker, 2, "start");
     // Another label of the same container is.
     let labels = [("owner", "ann"), ("SERVICE_TAGS", "green")];
-    lab.docker.set("web", Some(serving("web", 1, &labels)));
-    event(&lab.docker, 1, "start");
-    lab.lines("green").await;
-    lab.docker.set("web", None);
-    event(&lab.docker, 1, "die");
-    let lines = lab.lines("\"outcome\":\"gone\"").await;
+    host.docker.set("web", Some(serving("web", 1, &labels)));
+    event(&host.docker, 1, "start");
+    lines(&host, "green").await;
+    host.docker.set("web", None);
+    event(&host.docker, 1, "die");
+    let lines = lines(&host, "\"outcome\":\"gone\"").await;
     let found = settled(&lines);
     let expected = root().join("tests/fixtures/decisions/story.jsonl");
     if std::env::var_os("WHARFINGER_WRITE_REFERENCE").is_some() {
@@ -115,8 +88,8 @@ async fn the_log_of_a_story_says_who_kept_what_out_and_why() {
     assert!(found == expected, "the log is\n{found}\nand not\n{expected}");
 
     // And for people.
-    let log = lab.log().display().to_string();
-    let folder = lab.folder.path();
+    let log = log(&host).display().to_string();
+    let folder = host.folder();
     let said = |args: &[&str]| {
         let said = wharfinger_reading(folder, args, "");
         assert_eq!(said.code, Some(0), "{args:?}: {said:?}");
@@ -143,8 +116,8 @@ async fn the_log_of_a_story_says_who_kept_what_out_and_why() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_secret_is_not_in_it() {
-    let lab = Lab::new();
-    let _daemon = lab.daemon("file = 'decisions.jsonl'");
+    let host = FakeHost::new();
+    let _daemon = daemon(&host, "file = 'decisions.jsonl'");
     let mut inspected = serving(
         "web",
         1,
@@ -157,43 +130,43 @@ async fn what_is_secret_is_not_in_it() {
     );
     inspected["Config"]["Env"] =
         serde_json::json!(["HOME=/root", "API_TOKEN=hunter2-of-env", "X=plain-of-env"]);
-    lab.docker.set("web", Some(inspected));
-    event(&lab.docker, 1, "start");
-    lab.lines("\"name\":\"web\"").await;
-    let text = fs::read_to_string(lab.log()).expect("the log");
+    host.docker.set("web", Some(inspected));
+    event(&host.docker, 1, "start");
+    lines(&host, "\"name\":\"web\"").await;
+    let text = fs::read_to_string(log(&host)).expect("the log");
     assert!(!text.contains("hunter2") && !text.contains("plain-of-env"), "{text}");
     let mode = {
         use std::os::unix::fs::PermissionsExt as _;
-        fs::metadata(lab.log()).expect("the log").permissions().mode() & 0o777
+        fs::metadata(log(&host)).expect("the log").permissions().mode() & 0o777
     };
     assert_eq!(mode & !0o640, 0, "{mode:o}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_was_moved_away_is_made_anew() {
-    let lab = Lab::new();
-    let mut daemon = lab.daemon("file = 'decisions.jsonl'");
-    start(&lab.docker, "a", 1, &[("owner", "ann")]);
-    lab.lines("\"name\":\"a\"").await;
-    let old = lab.folder.path().join("decisions.1");
-    fs::rename(lab.log(), &old).expect("it is moved");
-    start(&lab.docker, "b", 2, &[("owner", "ann")]);
-    assert_eq!(lab.lines("\"name\":\"b\"").await.len(), 1);
-    fs::rename(lab.log(), lab.folder.path().join("decisions.2")).expect("it is moved");
+    let host = FakeHost::new();
+    let mut daemon = daemon(&host, "file = 'decisions.jsonl'");
+    start(&host.docker, "a", 1, &[("owner", "ann")]);
+    lines(&host, "\"name\":\"a\"").await;
+    let old = host.folder().join("decisions.1");
+    fs::rename(log(&host), &old).expect("it is moved");
+    start(&host.docker, "b", 2, &[("owner", "ann")]);
+    assert_eq!(lines(&host, "\"name\":\"b\"").await.len(), 1);
+    fs::rename(log(&host), host.folder().join("decisions.2")).expect("it is moved");
     daemon.signal("HUP");
-    start(&lab.docker, "c", 3, &[("owner", "ann")]);
-    assert_eq!(lab.lines("\"name\":\"c\"").await.len(), 1);
+    start(&host.docker, "c", 3, &[("owner", "ann")]);
+    assert_eq!(lines(&host, "\"name\":\"c\"").await.len(), 1);
     assert!(!fs::read_to_string(old).expect("it is there").contains("\"name\":\"b\""));
     assert!(daemon.is_running());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_costs_no_registration_and_is_said() {
-    let lab = Lab::new();
-    let mut daemon = lab.daemon("file = 'decisions.jsonl'");
-    start(&lab.docker, "a", 1, &[("owner", "ann")]);
-    lab.lines("\"name\":\"a\"").await;
-    let size = fs::metadata(lab.log()).expect("the log").len();
+    let host = FakeHost::new();
+    let mut daemon = daemon(&host, "file = 'decisions.jsonl'");
+    start(&host.docker, "a", 1, &[("owner", "ann")]);
+    lines(&host, "\"name\":\"a\"").await;
+    let size = fs::metadata(log(&host)).expect("the log").len();
     // Half a line more, which is what a disk has left at its end.
     let limit = |bytes: &str| {
         let pid = daemon.pid().to_string();
@@ -203,14 +176,14 @@ async fn a_full_disk_costs_no_registration_and_is_said() {
     };
     limit(&(size + 100).to_string());
     for number in 2..20 {
-        start(&lab.docker, &format!("c{number}"), number, &[("owner", "ann")]);
+        start(&host.docker, &format!("c{number}"), number, &[("owner", "ann")]);
         let added = format!("h:c{number}:80");
         daemon.wait_for_log(&format!("added: 000000000000 {added}"), SOON).await;
     }
     daemon.wait_for_log("decisions cannot be written; all else goes on", SOON).await;
     limit("unlimited");
-    start(&lab.docker, "z", 100, &[("owner", "ann")]);
-    let lines = lab.lines("\"name\":\"z\"").await;
+    start(&host.docker, "z", 100, &[("owner", "ann")]);
+    let lines = lines(&host, "\"name\":\"z\"").await;
     assert_eq!(lines.len(), 2, "{lines:?}");
     let said = daemon.wait_for_log("decisions are missing in the decision log", SOON).await;
     assert!(said.contains("decision log: 18"), "{said}");
@@ -219,23 +192,23 @@ async fn a_full_disk_costs_no_registration_and_is_said() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_place_that_cannot_be_written_to_costs_no_registration() {
-    let lab = Lab::new();
-    let daemon = lab.daemon("file = 'not/there/decisions.jsonl'");
+    let host = FakeHost::new();
+    let daemon = daemon(&host, "file = 'not/there/decisions.jsonl'");
     daemon
         .wait_for_log("decisions.file: decisions cannot be written; it is tried again", SOON)
         .await;
-    start(&lab.docker, "a", 1, &[("owner", "ann")]);
+    start(&host.docker, "a", 1, &[("owner", "ann")]);
     daemon.wait_for_log("added: 000000000000 h:a:80", SOON).await;
-    fs::create_dir_all(lab.folder.path().join("not/there")).expect("a folder");
-    start(&lab.docker, "b", 2, &[("owner", "ann")]);
+    fs::create_dir_all(host.folder().join("not/there")).expect("a folder");
+    start(&host.docker, "b", 2, &[("owner", "ann")]);
     daemon.wait_for_log("decisions are written again", SOON).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn they_can_go_to_the_standard_output() {
-    let lab = Lab::new();
-    let mut daemon = lab.daemon("stdout = true");
-    start(&lab.docker, "a", 1, &[("owner", "ann")]);
+    let host = FakeHost::new();
+    let mut daemon = daemon(&host, "stdout = true");
+    start(&host.docker, "a", 1, &[("owner", "ann")]);
     daemon.wait_for_log("\"name\":\"a\"", SOON).await;
     assert!(daemon.terminate().await.success());
     let out = daemon.stdout();

@@ -11,8 +11,8 @@ use tokio::{
 
 use crate::common::{
     daemon::Daemon,
-    fake_docker::{FakeDocker, Way},
-    http::Activity,
+    fake_docker::Way,
+    fake_host::{FakeHost, REGISTRATOR, watched},
     looker::{address, ask, get, get_with, start},
     root,
     wait::until,
@@ -20,38 +20,13 @@ use crate::common::{
 
 const SOON: Duration = Duration::from_secs(60);
 const TOKEN: &str = "correct-horse-battery-staple";
-const POLICY: &str = "[[pipeline]]\nname = 'registrator'\nbuiltin = 'registrator'\n";
 
-/// A host of which all is made up, and a daemon that is looked at.
-struct Lab {
-    folder: tempfile::TempDir,
-    docker: FakeDocker,
-}
-
-impl Lab {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        Self { folder, docker: FakeDocker::start(Activity::default()) }
-    }
-
-    fn file(&self, text: &str) -> String {
-        let file = self.folder.path().join("wharfinger.toml");
-        fs::write(&file, text).expect("it is written");
-        file.display().to_string()
-    }
-
-    fn daemon(&self, config: &str) -> Daemon {
-        let file = self.file(config);
-        let args = ["run", "--config", &file, "-ip", "192.0.2.10", "--hostname", "h", "memory://"];
-        Daemon::start(&args, &[("DOCKER_HOST", &self.docker.host())])
-    }
-
-    /// A daemon that listens, and where.
-    async fn listening(&self, listen: &str) -> (Daemon, SocketAddr) {
-        let daemon = self.daemon(&format!("[listen]\naddress = '127.0.0.1:0'\n{listen}\n{POLICY}"));
-        let at = address(&daemon).await;
-        (daemon, at)
-    }
+/// A daemon that listens, and where.
+async fn listening(host: &FakeHost, listen: &str) -> (Daemon, SocketAddr) {
+    let text = format!("[listen]\naddress = '127.0.0.1:0'\n{listen}\n{REGISTRATOR}");
+    let daemon = host.daemon(&text);
+    let at = address(&daemon).await;
+    (daemon, at)
 }
 
 async fn ready(at: SocketAddr) {
@@ -64,8 +39,8 @@ async fn ready(at: SocketAddr) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_answers_questions_for_its_own_names_and_nothing_else() {
-    let lab = Lab::new();
-    let (_daemon, at) = lab.listening("hosts = ['wharfinger.example']").await;
+    let host = FakeHost::new();
+    let (_daemon, at) = listening(&host, "hosts = ['wharfinger.example']").await;
     ready(at).await;
     for (request, status) in [
         ("GET /metrics HTTP/1.1\r\nHost: localhost", 200),
@@ -124,9 +99,9 @@ async fn it_answers_questions_for_its_own_names_and_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_token_nothing_is_seen_without_it() {
-    let lab = Lab::new();
-    fs::write(lab.folder.path().join("token"), format!("{TOKEN}\n")).expect("it is written");
-    let (_daemon, at) = lab.listening("token-file = 'token'").await;
+    let host = FakeHost::new();
+    fs::write(host.folder().join("token"), format!("{TOKEN}\n")).expect("it is written");
+    let (_daemon, at) = listening(&host, "token-file = 'token'").await;
     ready(at).await;
     let paths = [
         "/metrics",
@@ -171,15 +146,15 @@ async fn with_a_token_nothing_is_seen_without_it() {
         assert_eq!(get_with(at, path, &cookie).await.status, 200, "{path}");
     }
     // Another start's is none.
-    let (_other, elsewhere) = lab.listening("token-file = 'token'").await;
+    let (_other, elsewhere) = listening(&host, "token-file = 'token'").await;
     assert_eq!(get_with(elsewhere, "/api/v1/status", &cookie).await.status, 401);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_is_ready_when_all_was_looked_at_and_says_why_it_is_not() {
-    let lab = Lab::new();
-    lab.docker.misbehave("/containers/json", Some(Way::Hang));
-    let (daemon, at) = lab.listening("").await;
+    let host = FakeHost::new();
+    host.docker.misbehave("/containers/json", Some(Way::Hang));
+    let (daemon, at) = listening(&host, "").await;
     let socket = daemon.dir().join("control.sock").display().to_string();
     let seen = get(at, "/readyz").await;
     assert_eq!(seen.status, 503, "{seen:?}");
@@ -201,13 +176,13 @@ async fn it_is_ready_when_all_was_looked_at_and_says_why_it_is_not() {
         assert!(code == Some(1) && words.starts_with("not ready: "), "{way:?}: {code:?} {words}");
         assert_eq!(health(&[way, &["--live"]].concat()).0, Some(0), "{way:?}");
     }
-    lab.docker.misbehave("/containers/json", None);
+    host.docker.misbehave("/containers/json", None);
     ready(at).await;
     for way in [&by_socket[..], &by_http] {
         assert_eq!(health(way), (Some(0), "ready\n".into()), "{way:?}");
     }
     // What is lost later keeps it ready: it does what can be done.
-    lab.docker.misbehave("/containers/json", Some(Way::Hang));
+    host.docker.misbehave("/containers/json", Some(Way::Hang));
     assert_eq!(get(at, "/readyz").await.status, 200);
     drop(daemon);
     assert_eq!(health(&by_socket).0, Some(1));
@@ -216,8 +191,8 @@ async fn it_is_ready_when_all_was_looked_at_and_says_why_it_is_not() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_that_starts_is_seen_within_two_seconds() {
-    let lab = Lab::new();
-    let (_daemon, at) = lab.listening("").await;
+    let host = FakeHost::new();
+    let (_daemon, at) = listening(&host, "").await;
     ready(at).await;
     let mut stream = TcpStream::connect(at).await.expect("it answers");
     let request = format!("GET /api/v1/events HTTP/1.1\r\nHost: {at}\r\n\r\n");
@@ -237,7 +212,7 @@ async fn a_container_that_starts_is_seen_within_two_seconds() {
         text.clear();
     };
     next(&mut text, "\"services\":0", SOON).await;
-    start(&lab.docker, "web", 1, &[]);
+    start(&host.docker, "web", 1, &[]);
     next(&mut text, "\"services\":1", Duration::from_secs(2)).await;
     let rows = get(at, "/api/v1/containers").await.json();
     assert_eq!(rows["containers"][0]["name"], "web");
@@ -261,14 +236,14 @@ async fn a_container_that_starts_is_seen_within_two_seconds() {
 /// Clients that send nothing, half a head, or read nothing of what they ask for.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_slow_holds_up_nobody() {
-    let lab = Lab::new();
+    let host = FakeHost::new();
     for number in 1..=300 {
-        lab.docker.set(
+        host.docker.set(
             &format!("c{number}"),
             Some(crate::common::looker::serving(&format!("c{number}"), number, &[])),
         );
     }
-    let (mut daemon, at) = lab.listening("").await;
+    let (mut daemon, at) = listening(&host, "").await;
     ready(at).await;
     let mut all = Vec::new();
     let plan = format!("GET /api/v1/plan HTTP/1.1\r\nHost: {at}\r\n\r\n");
@@ -282,7 +257,7 @@ async fn whoever_is_slow_holds_up_nobody() {
     }
     // The loop goes on.
     let socket = daemon.dir().join("control.sock").display().to_string();
-    start(&lab.docker, "late", 1000, &[]);
+    start(&host.docker, "late", 1000, &[]);
     until(Duration::from_secs(10), "the container is registered", async || {
         let output = std::process::Command::new(Daemon::binary())
             .args(["status", "--json", "--control", &socket])
@@ -305,11 +280,11 @@ async fn whoever_is_slow_holds_up_nobody() {
 
 #[tokio::test]
 async fn an_address_that_is_taken_keeps_no_container_from_being_registered() {
-    let lab = Lab::new();
-    start(&lab.docker, "web", 1, &[]);
+    let host = FakeHost::new();
+    start(&host.docker, "web", 1, &[]);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let at = taken.local_addr().expect("an address");
-    let daemon = lab.daemon(&format!("[listen]\naddress = '{at}'\n{POLICY}"));
+    let daemon = host.daemon(&format!("[listen]\naddress = '{at}'\n{REGISTRATOR}"));
     daemon.wait_for_log("the address cannot be had; it is tried again", SOON).await;
     daemon.wait_for_log("added: ", SOON).await;
     drop(taken);
@@ -318,8 +293,8 @@ async fn an_address_that_is_taken_keeps_no_container_from_being_registered() {
 
 #[tokio::test]
 async fn what_makes_no_sense_is_named_with_its_file_and_key() {
-    let lab = Lab::new();
-    fs::write(lab.folder.path().join("short"), "abc").expect("it is written");
+    let host = FakeHost::new();
+    fs::write(host.folder().join("short"), "abc").expect("it is written");
     for (text, part) in [
         ("[listen]\naddress = '0.0.0.0:0'", "listen.address: 0.0.0.0:0 can be reached"),
         ("[listen]\naddress = 'nowhere'", "listen.address: \"nowhere\""),
@@ -329,10 +304,10 @@ async fn what_makes_no_sense_is_named_with_its_file_and_key() {
         ("[listen]\nhosts = ['a b']", "listen.hosts: \"a b\""),
         ("[decisions]\nfile = 'a'\nstdout = true", "decisions.stdout"),
     ] {
-        let file = lab.file(&format!("{text}\n{POLICY}"));
+        let file = host.file(&format!("{text}\n{REGISTRATOR}"));
         for command in [&["check", "--config", &file][..], &["run", "--config", &file, "memory://"]]
         {
-            let mut child = Daemon::start(command, &[("DOCKER_HOST", &lab.docker.host())]);
+            let mut child = Daemon::start(command, &[("DOCKER_HOST", &host.docker.host())]);
             let status = child.wait(SOON).await;
             assert_eq!(status.code(), Some(78), "{text}: {}", child.log());
             assert!(child.log().contains(part), "{text}: {part} is not in {}", child.log());
@@ -346,9 +321,11 @@ async fn what_makes_no_sense_is_named_with_its_file_and_key() {
 
 #[tokio::test]
 async fn another_address_in_the_file_waits_for_a_restart() {
-    let lab = Lab::new();
-    let (daemon, at) = lab.listening("").await;
-    lab.file(&format!("[listen]\naddress = '127.0.0.1:1'\n[decisions]\nstdout = true\n{POLICY}"));
+    let host = FakeHost::new();
+    let (daemon, at) = listening(&host, "").await;
+    host.file(&format!(
+        "[listen]\naddress = '127.0.0.1:1'\n[decisions]\nstdout = true\n{REGISTRATOR}"
+    ));
     let line = daemon.wait_for_log("needs a restart to take effect", SOON).await;
     assert!(line.contains("listen, decisions"), "{line}");
     until(SOON, "it is counted", async || {
@@ -439,21 +416,13 @@ fn faults(document: &Value, schema: &Value, value: &Value, at: &str) -> Vec<Stri
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_answers_are_as_the_document_says_and_as_commands_print() {
-    let lab = Lab::new();
-    let plugins = root().join("plugins/dist");
-    let convention = plugins.join("wharfinger_convention.wasm").display().to_string();
-    let pipeline = format!(
-        "{POLICY}[[pipeline]]\nname = 'owner'\nfile = '{convention}'\n\
-         settings = {{ owner-label = 'owner', team-label = 'team', tag = 'managed' }}\n\
-         [[pipeline]]\nname = 'watching'\nfile = '{convention}'\nmode = 'monitor'\n\
-         settings = {{ owner-label = 'other', team-label = 'team', tag = 'x' }}\n"
-    );
-    start(&lab.docker, "web", 1, &[("owner", "ann"), ("SERVICE_TAGS", "a,b")]);
-    start(&lab.docker, "checked", 2, &[("owner", "ann"), ("SERVICE_CHECK_TTL", "30s")]);
-    start(&lab.docker, "vetoed", 3, &[]);
-    start(&lab.docker, "ignored", 4, &[("SERVICE_IGNORE", "true")]);
+    let host = FakeHost::new();
+    start(&host.docker, "web", 1, &[("owner", "ann"), ("SERVICE_TAGS", "a,b")]);
+    start(&host.docker, "checked", 2, &[("owner", "ann"), ("SERVICE_CHECK_TTL", "30s")]);
+    start(&host.docker, "vetoed", 3, &[]);
+    start(&host.docker, "ignored", 4, &[("SERVICE_IGNORE", "true")]);
     let log = "[decisions]\nfile = 'decisions.jsonl'\n";
-    let daemon = lab.daemon(&format!("[listen]\naddress = '127.0.0.1:0'\n{log}{pipeline}"));
+    let daemon = host.daemon(&format!("[listen]\naddress = '127.0.0.1:0'\n{log}{}", watched()));
     let at = address(&daemon).await;
     ready(at).await;
     let decided = get(at, "/api/v1/decisions").await.json();

@@ -1,55 +1,27 @@
 //! Guarantee: with a collector, the way of a container from the event to the commit is a tree of spans that holds no
 //! secret; and whatever the collector does costs no registration and no time.
 
-use std::{collections::BTreeSet, fs, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::json;
 
 use crate::common::{
     collector::{Collector, Manner, Span},
     daemon::Daemon,
-    fake_docker::FakeDocker,
-    http::Activity,
+    fake_host::{FakeHost, watched},
     looker::{self, event, serving, start},
-    ports, root,
+    ports,
     wait::until,
 };
 
 const SOON: Duration = Duration::from_secs(60);
 
-struct Lab {
-    folder: tempfile::TempDir,
-    docker: FakeDocker,
-}
-
-impl Lab {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        Self { folder, docker: FakeDocker::start(Activity::default()) }
-    }
-
-    /// A daemon with a stage that vetoes what has no owner, and one that would veto.
-    async fn daemon(&self, telemetry: &str, flags: &[&str]) -> Daemon {
-        let convention = root().join("plugins/dist/wharfinger_convention.wasm");
-        let convention = convention.display().to_string();
-        let text = format!(
-            "{telemetry}\n[listen]\naddress = '127.0.0.1:0'\n\
-             [[pipeline]]\nname = 'registrator'\nbuiltin = 'registrator'\n\
-             [[pipeline]]\nname = 'owner'\nfile = '{convention}'\n\
-             settings = {{ owner-label = 'owner', team-label = 'team', tag = 'managed' }}\n\
-             [[pipeline]]\nname = 'watching'\nfile = '{convention}'\nmode = 'monitor'\n\
-             settings = {{ owner-label = 'other', team-label = 'team', tag = 'x' }}\n"
-        );
-        let file = self.folder.path().join("wharfinger.toml");
-        fs::write(&file, text).expect("it is written");
-        let file = file.display().to_string();
-        let mut args = vec!["run", "--config", &file, "-ip", "192.0.2.10", "--hostname", "h"];
-        args.extend(flags);
-        args.push("memory://");
-        let daemon = Daemon::start(&args, &[("DOCKER_HOST", &self.docker.host())]);
-        daemon.wait_for_log("Syncing services on 0 containers", SOON).await;
-        daemon
-    }
+/// A daemon with a stage that vetoes what has no owner, and one that would veto.
+async fn daemon(host: &FakeHost, telemetry: &str, flags: &[&str]) -> Daemon {
+    let text = format!("{telemetry}\n[listen]\naddress = '127.0.0.1:0'\n{}", watched());
+    let daemon = host.run(&["run"], &text, flags, &[]);
+    daemon.wait_for_log("Syncing services on 0 containers", SOON).await;
+    daemon
 }
 
 /// The trees of a container, of which one has this outcome, as soon as they are there.
@@ -70,11 +42,11 @@ async fn tree(collector: &Collector, name: &str, outcome: &str) -> (Span, Vec<Sp
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_way_of_a_container_is_a_tree_of_spans() {
-    let lab = Lab::new();
+    let host = FakeHost::new();
     let collector = Collector::start(Manner::Takes).await;
     let telemetry = format!("[telemetry]\notlp = '{}'", collector.url());
-    let mut daemon = lab.daemon(&telemetry, &[]).await;
-    start(&lab.docker, "web", 1, &[("owner", "ann")]);
+    let mut daemon = daemon(&host, &telemetry, &[]).await;
+    start(&host.docker, "web", 1, &[("owner", "ann")]);
     let (root, children) = tree(&collector, "web", "registered").await;
     let names: Vec<_> = children.iter().map(|span| span.name.as_str()).collect();
     let expected = ["inspect", "stage registrator", "stage owner", "stage watching", "register"];
@@ -108,7 +80,7 @@ async fn the_way_of_a_container_is_a_tree_of_spans() {
     assert_eq!(of("stage watching")["wharfinger.stage.vetoed"], "1");
 
     // What was vetoed is not written.
-    start(&lab.docker, "stray", 2, &[]);
+    start(&host.docker, "stray", 2, &[]);
     let (_, children) = tree(&collector, "stray", "vetoed").await;
     assert!(children.iter().all(|span| span.name != "register"), "{children:?}");
     let vetoed = children.iter().find(|span| span.name == "stage owner").expect("the stage");
@@ -116,8 +88,8 @@ async fn the_way_of_a_container_is_a_tree_of_spans() {
 
     // What cannot be inspected has failed, and is said to have.
     let id = format!("{:064x}", 3);
-    lab.docker.fail(&id, 500, "no such luck");
-    start(&lab.docker, "broken", 3, &[("owner", "ann")]);
+    host.docker.fail(&id, 500, "no such luck");
+    start(&host.docker, "broken", 3, &[("owner", "ann")]);
     until(SOON, "the inspection has failed", async || {
         let all = collector.spans();
         let failed = all.iter().find(|span| span.name == "inspect" && span.failed);
@@ -130,8 +102,8 @@ async fn the_way_of_a_container_is_a_tree_of_spans() {
     })
     .await;
 
-    lab.docker.set("web", None);
-    event(&lab.docker, 1, "die");
+    host.docker.set("web", None);
+    event(&host.docker, 1, "die");
     let (_, children) = tree(&collector, "web", "gone").await;
     assert!(children.iter().any(|span| span.name == "deregister"), "{children:?}");
     assert!(daemon.terminate().await.success());
@@ -139,9 +111,9 @@ async fn the_way_of_a_container_is_a_tree_of_spans() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_secret_or_a_containers_own_is_not_in_it() {
-    let lab = Lab::new();
+    let host = FakeHost::new();
     let collector = Collector::start(Manner::Takes).await;
-    let _daemon = lab.daemon("", &["--otlp", &collector.url()]).await;
+    let _daemon = daemon(&host, "", &["--otlp", &collector.url()]).await;
     let labels = [
         ("owner", "ann"),
         ("SERVICE_DB_PASSWORD", "hunter2-of-a-label"),
@@ -151,8 +123,8 @@ async fn what_is_secret_or_a_containers_own_is_not_in_it() {
     ];
     let mut inspected = serving("web", 1, &labels);
     inspected["Config"]["Env"] = json!(["API_TOKEN=hunter2-of-env", "X=plain-of-env"]);
-    lab.docker.set("web", Some(inspected));
-    event(&lab.docker, 1, "start");
+    host.docker.set("web", Some(inspected));
+    event(&host.docker, 1, "start");
     let (_, children) = tree(&collector, "web", "registered").await;
     assert!(children.iter().any(|span| span.name == "register"), "{children:?}");
     let text = collector.text();
@@ -161,7 +133,7 @@ async fn what_is_secret_or_a_containers_own_is_not_in_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_is_away_hangs_or_refuses_costs_nothing() {
-    let lab = Lab::new();
+    let host = FakeHost::new();
     let [closed] = ports::free::<1>();
     let collector = Collector::start(Manner::Hangs).await;
     for (manner, url) in [
@@ -172,11 +144,11 @@ async fn a_collector_that_is_away_hangs_or_refuses_costs_nothing() {
     ] {
         manner.into_iter().for_each(|manner| collector.be(manner));
         let asked = collector.requests();
-        let mut daemon = lab.daemon("", &["--otlp", &url]).await;
+        let mut daemon = daemon(&host, "", &["--otlp", &url]).await;
         let at = looker::address(&daemon).await;
         // A loop that waited for one answer of these would be as late as the answer.
         for number in 1..=30 {
-            start(&lab.docker, &format!("c{number}"), number, &[("owner", "ann")]);
+            start(&host.docker, &format!("c{number}"), number, &[("owner", "ann")]);
         }
         for number in 1..=30 {
             let added = format!("added: 000000000000 h:c{number}:80");
@@ -205,17 +177,17 @@ async fn a_collector_that_is_away_hangs_or_refuses_costs_nothing() {
         assert!(daemon.terminate().await.success(), "{manner:?}");
         let said = daemon.log().matches("traces cannot be sent").count();
         assert!(said <= 1, "{}", daemon.log());
-        (1..=30).for_each(|number| lab.docker.set(&format!("c{number}"), None));
+        (1..=30).for_each(|number| host.docker.set(&format!("c{number}"), None));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_not_sent_comes_later_or_is_counted() {
-    let lab = Lab::new();
+    let host = FakeHost::new();
     let collector = Collector::start(Manner::Refuses(503)).await;
-    let daemon = lab.daemon("", &["--otlp", &collector.url()]).await;
+    let daemon = daemon(&host, "", &["--otlp", &collector.url()]).await;
     let at = looker::address(&daemon).await;
-    start(&lab.docker, "late", 1, &[("owner", "ann")]);
+    start(&host.docker, "late", 1, &[("owner", "ann")]);
     daemon.wait_for_log("traces cannot be sent; all else goes on", SOON).await;
     collector.be(Manner::Takes);
     tree(&collector, "late", "registered").await;
@@ -223,7 +195,7 @@ async fn what_was_not_sent_comes_later_or_is_counted() {
     // One that will never take it is not asked again for the same.
     collector.be(Manner::Refuses(400));
     let asked = collector.requests();
-    start(&lab.docker, "refused", 2, &[("owner", "ann")]);
+    start(&host.docker, "refused", 2, &[("owner", "ann")]);
     until(SOON, "it is counted", async || {
         let page = looker::get(at, "/metrics").await.body;
         let line = page.lines().find(|line| line.starts_with("wharfinger_spans_dropped_total "));
@@ -233,7 +205,7 @@ async fn what_was_not_sent_comes_later_or_is_counted() {
     .await;
     assert!(collector.requests() > asked);
     collector.be(Manner::Takes);
-    start(&lab.docker, "again", 3, &[("owner", "ann")]);
+    start(&host.docker, "again", 3, &[("owner", "ann")]);
     tree(&collector, "again", "registered").await;
     daemon.wait_for_log("spans of traces are missing", SOON).await;
     assert!(!collector.text().contains("\"refused\""), "{}", collector.text());

@@ -18,6 +18,7 @@ pub mod daemon;
 pub mod docker_proxy;
 pub mod dockerd;
 pub mod fake_docker;
+pub mod fake_host;
 pub mod guard;
 pub mod guest;
 pub mod hostile_labels;

@@ -36,7 +36,7 @@ const LIMITS: Limits = Limits {
 /// without anything beyond the contract.
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "\
-Keys of --json: file, size, digest, world, contract, draft, wants (image, setup, agent, engine),
+Keys of --json: file, size, digest, world, contract, wants (image, setup, agent, engine),
 moving (contract, brings: for each later version), instances, plugin (name, version, summary, attributes), imports (name, meaning: contract, inert, inert-unless-granted, needs-grant or refused,
 grant: the line), start_memory, settings_schema, configuration (text for the configuration file).")]
 pub(super) struct InspectArgs {
@@ -113,14 +113,10 @@ pub(super) fn schema(identity: &Identity) -> Result<Option<Value>, Failure> {
 
 fn text(file: &Path, looked: &Looked, schema: Option<&Value>) -> String {
     let Looked { outline, identity, start_memory } = looked;
-    let mut world = outline.world();
-    if outline.draft {
-        world += ", a draft: a later wharfinger may refuse it";
-    }
     let mut rows = vec![
         ("plugin", format!("{} {}", identity.name, identity.version)),
         ("summary", identity.summary.clone()),
-        ("world", world),
+        ("world", outline.world()),
         ("wants", wants(identity.wants)),
     ];
     rows.extend(outline.later.iter().map(|later| ("moving", moving(outline.contract, *later))));
@@ -242,7 +238,6 @@ fn json(file: &Path, looked: &Looked, schema: Option<Value>) -> Value {
         "digest": format!("sha256:{}", outline.digest),
         "world": outline.world(),
         "contract": outline.contract,
-        "draft": outline.draft,
         "wants": identity.wants.words(),
         "moving": outline.later.iter().map(moving_json).collect::<Vec<_>>(),
         "instances": outline.instances,
@@ -267,7 +262,6 @@ mod tests {
     fn looked(instances: u32, memory: ByteSize, imports: Vec<Import>) -> Looked {
         let outline = Outline {
             contract: "0.1.0",
-            draft: false,
             later: Vec::new(),
             size: 1,
             digest: "00".into(),

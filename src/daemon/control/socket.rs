@@ -2,20 +2,21 @@
 
 use std::{
     io,
-    os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
     path::Path,
 };
 
 use tokio::net::{UnixListener, UnixStream};
 
 use super::own_user;
+use crate::files;
 
 /// Listen at a path. A socket there that nobody listens at any more is replaced;
 /// nothing else is.
 pub(super) async fn bind(path: &Path) -> io::Result<UnixListener> {
     let folder = folder_of(path);
     if !folder.exists() {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        files::private_folder(folder)?;
     }
     if let Some(fault) = exposed(folder, own_user()) {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, fault));

@@ -4,7 +4,7 @@
 use std::{
     fs, io,
     io::Write as _,
-    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -12,7 +12,7 @@ use std::{
 use tempfile::NamedTempFile;
 
 use super::StoreError;
-use crate::policy::Digest;
+use crate::{files, policy::Digest};
 
 /// The folder.
 #[derive(Debug, Clone)]
@@ -29,7 +29,7 @@ impl Shelf {
         suffix: &'static str,
     ) -> Result<Self, StoreError> {
         let fault = |error| StoreError::Write { file: folder.into(), error };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(fault)?;
+        files::private_folder(folder).map_err(fault)?;
         let mode = fs::metadata(folder).map_err(fault)?.permissions().mode();
         if mode & 0o022 != 0 {
             return Err(StoreError::Open(folder.into()));

@@ -9,10 +9,10 @@
 //! same user can read it, and who is this user needs no cache to do harm.
 
 use std::{
-    fs::{DirBuilder, File},
+    fs::File,
     hash::{Hash as _, Hasher},
     io::{self, Read as _, Write as _},
-    os::{fd::OwnedFd, unix::fs::DirBuilderExt as _},
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, SystemTime},
@@ -26,6 +26,7 @@ use rustix::fs::{
 use sha2::{Digest as _, Sha256};
 use tracing::warn;
 
+use crate::files;
 use crate::stages::plugin::{artifact::Artifact, hex};
 use crate::telemetry::event;
 
@@ -69,7 +70,7 @@ impl Cache {
     /// See [`CacheError`].
     pub fn open(path: &Path, most: ByteSize) -> Result<Self, CacheError> {
         let failed = |error: io::Error| CacheError::Open(path.into(), error);
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+        files::private_folder(path).map_err(failed)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let open = || {
             let folder = openat(CWD, path, flags, Mode::empty())?;

@@ -18,8 +18,6 @@ use crate::stages::plugin::{
 pub struct Outline {
     /// The contract's version that it was built against.
     pub contract: &'static str,
-    /// Whether that version is not released, so that a later program may refuse the component.
-    pub draft: bool,
     /// The versions after that one, and what a stage of each of them does, as words after "it".
     pub later: Vec<(&'static str, &'static str)>,
     /// The size of the file in bytes.
@@ -73,7 +71,6 @@ impl Outline {
         };
         Ok(Self {
             contract: parts.version.number(),
-            draft: parts.version.is_draft(),
             later: parts.version.later(),
             size: bytes.len() as u64,
             digest: hex(&Sha256::digest(&bytes)),

@@ -23,13 +23,6 @@ impl Version {
         }
     }
 
-    /// Whether components of it may be refused by a later program, since it is not released.
-    pub(super) const fn is_draft(self) -> bool {
-        match self {
-            Self::V0_1_0 | Self::V0_2_0 => false,
-        }
-    }
-
     /// What a stage has of it beyond the version before, in words that end a sentence.
     const fn brings(self) -> Option<&'static str> {
         match self {
