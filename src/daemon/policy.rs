@@ -118,6 +118,7 @@ impl Policy {
         let folder = folder(config).map_err(BadConfig)?;
         let store = Store::open(&folder, STORE_SIZE)
             .map_err(|error| BadConfig(anyhow!("policy.store: {error}")))?;
+        let standing = Standing { source: Some(means.source.to_string()), ..Standing::default() };
         let mut policy = Self {
             means: watch::channel(Arc::new(means)).0,
             store,
@@ -126,7 +127,7 @@ impl Policy {
             kept: None,
             components: BTreeSet::new(),
             kv,
-            standing: Standing::default(),
+            standing,
         };
         let hosting = match policy.last_good() {
             Some(hosted) => Hosting::Below(Arc::new(hosted), Some(policy.store.clone())),

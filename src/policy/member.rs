@@ -25,6 +25,8 @@ pub struct Told {
     pub waits: Option<String>,
     /// Whether the bundle's stages are monitored only.
     pub monitored: bool,
+    /// Where the host looks for its policy; none if it takes none.
+    pub source: Option<String>,
     /// What keeps the policy's source from being read.
     pub source_failing: Option<String>,
     /// How many containers and services there are; none as long as nothing was read.
@@ -50,12 +52,14 @@ impl Told {
     /// The same with how the host stands to its policy.
     #[must_use]
     pub fn standing(self, standing: &Standing) -> Self {
-        let Standing { in_force, refused, waits, monitored, source_failing } = standing.clone();
+        let Standing { in_force, refused, waits, monitored, source, source_failing } =
+            standing.clone();
         Self {
             bundle: in_force.map(|one| (one.digest, one.name, one.sequence)),
             refused: refused.map(|one| (one.digest, one.reason)),
             waits: waits.map(|waits| waits.to_string()).or(self.waits),
             monitored,
+            source,
             source_failing,
             ..self
         }
@@ -87,6 +91,7 @@ impl Told {
         put("unhealthy", &self.unhealthy.join(","));
         put("waits", self.waits.as_deref().unwrap_or_default());
         put("monitored", if self.monitored { "true" } else { "" });
+        put("source", self.source.as_deref().unwrap_or_default());
         put("source-failing", self.source_failing.as_deref().unwrap_or_default());
         if let Some((containers, services)) = self.counts {
             put("containers", &containers.to_string());
@@ -163,6 +168,7 @@ mod tests {
             refused: Some(Refused { digest: Digest::of(b"other"), reason: "it fails".into() }),
             waits: Some(Waits::Wave(1)),
             monitored: true,
+            source: Some("consul-kv://wharfinger/prod".into()),
             source_failing: Some("no answer".into()),
         };
         let meta = Told::default().standing(&standing).meta();
@@ -174,11 +180,12 @@ mod tests {
             ("reason", "it fails"),
             ("waits", "wave 1 is not done"),
             ("monitored", "true"),
+            ("source", "consul-kv://wharfinger/prod"),
             ("source-failing", "no answer"),
         ] {
             assert_eq!(meta.get(key).map(String::as_str), Some(value), "{key}");
         }
-        assert_eq!(meta.len(), 8, "{meta:?}");
+        assert_eq!(meta.len(), 9, "{meta:?}");
     }
 
     #[test]

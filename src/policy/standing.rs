@@ -38,6 +38,8 @@ pub struct Standing {
     pub waits: Option<Waits>,
     /// Whether its stages are monitored only, by a rollout's first pass.
     pub monitored: bool,
+    /// Where the host looks for its policy, as its configuration says.
+    pub source: Option<String>,
     /// What keeps the source from being read, as one line.
     pub source_failing: Option<String>,
 }

@@ -41,7 +41,8 @@ impl Fleet {
         Self { consul, bundles: Bundles::new(), hosts: Vec::new() }
     }
 
-    /// A host with so many containers that have an owner, of which the first few are approved, too.
+    /// A host with so many containers that have an owner, of which the first few are approved, too. Without a
+    /// source it takes no policy.
     fn host(&mut self, name: &'static str, source: &str, more: &str, [all, approved]: [usize; 2]) {
         let docker = FakeDocker::start(Activity::default());
         docker.identify(name);
@@ -52,12 +53,15 @@ impl Fleet {
         }
         let folder = self.bundles.at(name);
         fs::create_dir(&folder).expect("a folder");
-        let text = format!(
-            "[fleet]\nregister = true\n{more}\n[policy]\nsource = {source:?}\nstore = 'store'\n\
-             poll = '1s'\nplain-http = {}\n[policy.trust]\nkeys = [{{ name = 'ops', file = {:?} }}]\n",
+        let policy = format!(
+            "[policy]\nsource = {source:?}\nstore = 'store'\npoll = '1s'\nplain-http = {}\n\
+             [policy.trust]\nkeys = [{{ name = 'ops', file = {:?} }}]\n",
             source.starts_with("oci://"),
             self.bundles.at("ops.pub")
         );
+        let own = "[[pipeline]]\nname = 'registrator'\nbuiltin = 'registrator'\n".to_string();
+        let policy = if source.is_empty() { own } else { policy };
+        let text = format!("[fleet]\nregister = true\n{more}\n{policy}");
         let file = folder.join("wharfinger.toml").display().to_string();
         fs::write(&file, text).expect("it is written");
         let uri = format!("consul://{}", self.consul.addr());
@@ -70,8 +74,8 @@ impl Fleet {
     }
 
     /// Put a bundle where a rollout's start puts it.
-    async fn put(&self, bundle: &Bundle) -> String {
-        let key = format!("{KEY}/bundles/{}", bundle.digest.hex());
+    async fn put(&self, key: &str, bundle: &Bundle) -> String {
+        let key = format!("{key}/bundles/{}", bundle.digest.hex());
         let url = format!("http://{}/v1/kv/{key}", self.consul.addr());
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
         let put = client.put(url).body(archive::write(bundle)).send().await.expect("answered");
@@ -79,7 +83,7 @@ impl Fleet {
         format!("consul-kv://{key}")
     }
 
-    async fn say(&self, bundle: &Bundle, from: &str) {
+    async fn say(&self, key: &str, bundle: &Bundle, from: &str) {
         let document = json!({
             "version": 1,
             "bundle": { "digest": bundle.digest, "from": from },
@@ -88,7 +92,7 @@ impl Fleet {
                 "state": "running", "started": "2026-01-01T00:00:00Z", "by": "ann",
             },
         });
-        self.consul.put(&format!("/v1/kv/{KEY}"), &document).await;
+        self.consul.put(&format!("/v1/kv/{key}"), &document).await;
     }
 
     /// So many services have this tag, and no other.
@@ -120,6 +124,16 @@ impl Fleet {
         (code, serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")))
     }
 
+    /// What `fleet status` says.
+    fn status(&self) -> Value {
+        let output = Command::new(Daemon::binary())
+            .args(["fleet", "status", "--json"])
+            .env("CONSUL_HTTP_ADDR", self.consul.addr())
+            .output()
+            .expect("the program runs");
+        serde_json::from_slice(&output.stdout).unwrap_or_default()
+    }
+
     /// Nothing of a bundle is left on a host.
     fn none_keeps(&self, bundle: &Bundle) {
         for host in &self.hosts {
@@ -135,8 +149,8 @@ impl Fleet {
 }
 
 fn of<'a>(told: &'a Value, host: &str) -> &'a Value {
-    let hosts = told["hosts"].as_array().expect("hosts");
-    hosts.iter().find(|one| one["host"] == host).unwrap_or_else(|| panic!("{host}: {told}"))
+    let mut hosts = told["hosts"].as_array().into_iter().flatten();
+    hosts.find(|one| one["host"] == host).unwrap_or(&Value::Null)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -153,8 +167,8 @@ async fn every_host_that_listens_tells_what_a_policy_would_change() {
     fleet.host("deaf", &source, "", [1, 1]);
     fleet.host("guarded", &source, &guarded, [1, 1]);
     let one = fleet.bundles.version(1);
-    let from = fleet.put(&one).await;
-    fleet.say(&one, &from).await;
+    let from = fleet.put(KEY, &one).await;
+    fleet.say(KEY, &one, &from).await;
     until(SOON, "all have the first one", async || fleet.tagged("v1", 14).await).await;
     let strict = document("tag = 'v2', owner-label = 'approved'");
     let two = fleet.bundles.make("prod", 2, &strict, Some("ops"));
@@ -182,7 +196,7 @@ async fn every_host_that_listens_tells_what_a_policy_would_change() {
         assert!(words.contains(part), "{part}: {words}");
     }
 
-    fleet.put(&two).await;
+    fleet.put(KEY, &two).await;
     let (code, told) = fleet.told(&file, &[]);
     assert_eq!(code, Some(2), "{told}");
     let counts = |host: &str| {
@@ -226,7 +240,7 @@ async fn every_host_that_listens_tells_what_a_policy_would_change() {
     // What would be refused for what it is changes nothing anywhere.
     for (bundle, part) in [(&unsigned, "is not signed"), (&old, "its sequence 1 is that of")] {
         fleet.consul.send(reqwest::Method::DELETE, &kv(&two), &Value::Null).await.expect("gone");
-        fleet.put(bundle).await;
+        fleet.put(KEY, bundle).await;
         // The last forecast is told again for a moment.
         until(SOON, format!("all refuse it: {part}"), async || {
             let (_, told) = fleet.told(&bundle.digest.to_string(), &[]);
@@ -321,4 +335,89 @@ async fn a_host_finds_a_bundle_in_its_own_repository_file_or_store() {
         ["images", "file"].map(|host| of(&told, host)["forecast"]["changes"]["changed"].clone());
     assert_eq!(all, [json!(0), json!(0)], "{told}");
     fleet.tagged("v1", 4).await.expect("all is as it was");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_with_other_policies_are_named_and_others_are_judged_by_what_they_have() {
+    let mut fleet = Fleet::new().await;
+    let listens = "[listen]\naddress = '127.0.0.1:0'\n";
+    let policy = |name: &str, number: u64| {
+        let settings = format!("tag = 'v{number}', owner-label = 'owner'");
+        fleet.bundles.make(name, number, &document(&settings), Some("ops"))
+    };
+    let [one, two, three] = [1, 2, 3].map(|number| policy("prod", number));
+    let lab = policy("lab", 7);
+    for (key, bundle) in
+        [("wharfinger/slow", &one), ("wharfinger/quick", &two), ("wharfinger/lab", &lab)]
+    {
+        let from = fleet.put(key, bundle).await;
+        fleet.say(key, bundle, &from).await;
+        for next in [&one, &two, &three] {
+            fleet.put(key, next).await;
+        }
+    }
+    for (host, key) in [("slow", "slow"), ("quick", "quick"), ("lab", "lab")] {
+        fleet.host(host, &format!("consul-kv://wharfinger/{key}"), listens, [2, 2]);
+    }
+    fleet.host("mere", "", listens, [1, 1]);
+    fleet.host("silent", "", "", [1, 1]);
+    let in_force = async || {
+        let hosts = fleet.status();
+        let has = |host: &str, bundle: &Bundle| of(&hosts, host)["bundle"] == json!(bundle.digest);
+        let all = has("slow", &one) && has("quick", &two) && has("lab", &lab);
+        let listen = ["slow", "quick", "lab", "mere"];
+        let listen = listen.iter().all(|host| of(&hosts, host)["listens"].is_string());
+        if all && listen { Ok(hosts) } else { Err(hosts.to_string()) }
+    };
+    let hosts = until(SOON, "each has its own", in_force).await;
+    let told = |host: &str, key: &str| of(&hosts, host)[key].clone();
+    assert_eq!(told("lab", "source"), "consul-kv://wharfinger/lab");
+    assert_eq!(told("lab", "policy"), "lab");
+    assert_eq!((told("mere", "source"), told("mere", "bundle")), (Value::Null, Value::Null));
+
+    // By its file and by its digest alone.
+    let file = fleet.bundles.at("three.bundle");
+    fs::write(&file, archive::write(&three)).expect("it is written");
+    for named in [file.display().to_string(), three.digest.to_string()] {
+        let (code, told) = fleet.told(&named, &[]);
+        assert_eq!(code, Some(0), "{told}");
+        for (host, has) in [("slow", &one), ("quick", &two)] {
+            let forecast = &of(&told, host)["forecast"];
+            assert_eq!(forecast["in-force"], json!(has.digest), "{told}");
+            assert_eq!(forecast["changes"]["changed"], 2, "{told}");
+        }
+        for (host, words) in [
+            ("lab", "it has the policy lab"),
+            ("mere", "it takes no policy"),
+            ("silent", "it takes no policy"),
+        ] {
+            let one = of(&told, host);
+            assert_eq!(one["elsewhere"], words, "{told}");
+            assert_eq!((&one["forecast"], &one["unasked"]), (&Value::Null, &Value::Null), "{told}");
+        }
+        let keys = ["hosts", "take", "refuse", "elsewhere", "unasked", "changed"];
+        assert_eq!(keys.map(|key| told["total"][key].as_u64()), [5, 2, 0, 3, 0, 4].map(Some));
+    }
+    let (code, text) = fleet.diff(&three.digest.to_string(), &[]);
+    assert_eq!(code, Some(0), "{text}");
+    for part in [
+        "2 of 5 hosts would take it, 3 do not follow this policy",
+        "lab does not follow this policy: it has the policy lab",
+        "mere does not follow this policy: it takes no policy",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+
+    // What is in force on one is old to another, and new to a third.
+    let (code, told) = fleet.told(&one.digest.to_string(), &[]);
+    assert_eq!(code, Some(2), "{told}");
+    assert_eq!(of(&told, "slow")["forecast"]["changes"]["changed"], 0, "{told}");
+    let refused = of(&told, "quick")["forecast"]["refused"].to_string();
+    assert!(refused.contains("its sequence 1 is older than 2"), "{told}");
+    // And of the other policy, the two are elsewhere.
+    let (code, told) = fleet.told(&lab.digest.to_string(), &[]);
+    assert_eq!(code, Some(0), "{told}");
+    assert_eq!(of(&told, "quick")["elsewhere"], "it has the policy prod", "{told}");
+    assert_eq!(of(&told, "lab")["forecast"]["changes"]["changed"], 0, "{told}");
+    until(SOON, "all is as it was", in_force).await;
 }

@@ -144,6 +144,12 @@ impl Desk {
         let mut meta = told;
         meta["wharfinger-member"] = host.into();
         meta["version"] = "0.1.0".into();
+        match meta["source"].as_str() {
+            None => meta["source"] = SOURCE.into(),
+            // It takes no policy, and so tells of no source.
+            Some("") => drop(meta.as_object_mut().expect("metadata").remove("source")),
+            Some(_) => {}
+        }
         let body = json!({
             "ID": format!("wharfinger-{host}"), "Name": "wharfinger", "Meta": meta,
             "Check": {"TTL": "10m", "Status": status},
@@ -249,6 +255,71 @@ async fn a_rollout_is_started_shown_turned_and_said_by_whom() {
     desk.bad(&desk.rollout("resume", &[]), 1, "start one again");
     desk.started(1, &[]);
     assert_eq!(desk.document().await.get("before"), None, "there is no other way back than itself");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_a_rollout_waits_for_is_named_with_the_reason() {
+    let desk = Desk::new().await;
+    let one = desk.bundle(1);
+    for host in ["a", "b", "c", "d"] {
+        desk.pretend(host, "passing", json!({})).await;
+    }
+    desk.started(1, &["--waves", "1,3,100%"]);
+    let status = || json_of(&desk.run(&desk.rollout("status", &["--json"])).1);
+    let all = status();
+    let of = |all: &Value, wave: u64| -> Vec<String> {
+        let hosts = all["hosts"].as_array().into_iter().flatten();
+        let mine = hosts.filter(|one| one["wave"] == wave);
+        mine.map(|one| one["host"].as_str().expect("a name").to_string()).collect()
+    };
+    let why = |all: &Value, host: &str| {
+        let mut hosts = all["hosts"].as_array().into_iter().flatten();
+        hosts.find(|one| one["host"] == host).map(|one| one["why"].clone()).expect("the host")
+    };
+    let (first, second, last) = (of(&all, 0).remove(0), of(&all, 1), of(&all, 2).remove(0));
+    // Only those are named whose turn it is.
+    assert_eq!(why(&all, &first), "has not taken it yet");
+    assert_eq!((why(&all, &second[0]), why(&all, &last)), (Value::Null, Value::Null));
+    let failing = json!({"source-failing": "no answer\u{1b}[31m"});
+    desk.pretend(&first, "passing", failing).await;
+    let (code, text) = desk.run(&desk.rollout("status", &[]));
+    assert!(code == Some(0) && !text.contains('\u{1b}'), "{text:?}");
+    let words = format!("{first} cannot read its policy's source: no answer");
+    assert!(text.contains(&words), "{text}");
+
+    desk.pretend(&first, "passing", json!({"bundle": one})).await;
+    let waits = json!({"waits": "the pause before wave 1 is not over"});
+    desk.pretend(&second[0], "passing", waits).await;
+    // One that has been away for long is lost, and waited for.
+    desk.pretend(&second[1], "critical", json!({})).await;
+    let (code, text) = desk.run(&desk.rollout("status", &[]));
+    assert_eq!(code, Some(2), "{text}");
+    for part in [
+        format!("{} waits: the pause before wave 1 is not over", second[0]),
+        format!("{} is lost", second[1]),
+    ] {
+        assert!(text.contains(&part), "{part}: {text}");
+    }
+    assert!(!text.contains(&format!("{last} ")), "{text}");
+
+    // One that never takes it is told whenever its turn is, and is a reason to look.
+    for (host, told) in [(&second[1], json!({"bundle": one})), (&second[0], json!({"bundle": one}))]
+    {
+        desk.pretend(host, "passing", told).await;
+    }
+    desk.good(&desk.rollout("status", &[]));
+    for (told, words) in [
+        (json!({"source": "consul-kv://wharfinger/lab"}), "follows consul-kv://wharfinger/lab"),
+        (json!({"source": ""}), "takes no policy"),
+    ] {
+        desk.pretend(&last, "passing", told).await;
+        let (code, text) = desk.run(&desk.rollout("status", &[]));
+        assert_eq!(code, Some(2), "{text}");
+        let words = format!("{last} {words}, and so will never take it");
+        assert!(text.contains(&words), "{words}: {text}");
+    }
+    desk.pretend(&second[0], "passing", json!({"source": "oci://registry/policy:v"})).await;
+    assert_eq!(why(&status(), &second[0]), "follows oci://registry/policy:v");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -512,7 +583,16 @@ async fn the_documented_rights_suffice_and_less_does_not() {
     for command in ["promote", "halt", "resume"] {
         as_operator(&change(command));
     }
-    as_operator(&change("status"));
+    // The host follows no document, which is told; so its fleet is to be seen.
+    let sees = |token: &str| {
+        let (code, text) = desk.run_as(token, &change("status"));
+        assert_eq!(code, Some(2), "{text}");
+        assert!(
+            text.contains("0 of 1 hosts have it") && text.contains("takes no policy"),
+            "{text}"
+        );
+    };
+    sees(&operator);
     // Who does not see the fleet does not put a rollout in the place of another one, or promote.
     for n in [2, 3] {
         let token = desk.token(&format!("blind-{n}"), &without(&OPERATOR, n)).await;
@@ -523,10 +603,9 @@ async fn the_documented_rights_suffice_and_less_does_not() {
     }
 
     let viewer = desk.token("viewer", &VIEWER.join("\n")).await;
-    for words in [&change("status")[..], &["fleet", "status"]] {
-        let (code, text) = desk.run_as(&viewer, words);
-        assert_eq!(code, Some(0), "{words:?}: {text}");
-    }
+    sees(&viewer);
+    let (code, text) = desk.run_as(&viewer, &["fleet", "status"]);
+    assert_eq!(code, Some(0), "{text}");
     let (code, text) = desk.run_as(&viewer, &change("halt"));
     assert!(code == Some(1) && text.contains("the token lacks"), "{text}");
     for (n, rule) in VIEWER.iter().enumerate() {
@@ -535,6 +614,7 @@ async fn the_documented_rights_suffice_and_less_does_not() {
         // Without the fleet, the document is shown, and that there is more to see.
         let expected = if n == 0 { Some(1) } else { Some(2) };
         assert_eq!(code, expected, "without {rule}: {text}");
+        assert_eq!(text.contains("the fleet cannot be seen"), n > 0, "without {rule}: {text}");
         if n > 0 {
             let (code, text) = desk.run_as(&token, &["fleet", "status"]);
             assert!(code == Some(1) && text.contains("no daemon is to be seen"), "{rule}: {text}");

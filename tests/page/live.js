@@ -51,7 +51,7 @@ export const checks = {
     const down = { up: false, since, error: "connection refused" };
     const policy = {
       in_force: { digest: "sha256:00", name: "prod", sequence: 7, key: "ops" }, refused: null, waits: { wave: 2 },
-      monitored: false, source_failing: null,
+      monitored: false, source: null, source_failing: null,
     };
     for (const [change, words, fact] of [
       [{ held: { services: ["a", "b"], of: 3 } }, "⏸ Held: 2 of 3 services would go. See wharfinger apply."],

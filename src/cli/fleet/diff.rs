@@ -34,9 +34,12 @@ A host looks for the bundle in its own store and at its own policy's source: in 
 oci:// source, or at what the document of its key names and what is beside it, under KEY/bundles/. \
 Whatever is signed by none of its keys, or may not follow what it has, it says that it would refuse.
 
+A host that has a policy of another name, or takes none, is named and not counted among these.
+
 Keys of --json: bundle, total (registered, changed, deregistered, vetoed: by stage, failing, hosts, \
-take, refuse, held, unasked) and hosts (host; unasked: why it is not known, or null; forecast: host, \
-bundle, policy, sequence, in-force, refused, held, changes).")]
+take, refuse, held, elsewhere, unasked) and hosts (host; elsewhere: why the bundle is nothing to it, \
+or null; unasked: why it is not known, or null; forecast: host, bundle, policy, sequence, in-force, \
+refused, held, changes).")]
 pub(super) struct DiffArgs {
     /// The bundle: its file, or its digest, sha256:…
     #[arg(value_name = "BUNDLE")]
@@ -61,6 +64,8 @@ pub(super) struct DiffArgs {
 #[derive(Debug, Serialize)]
 struct Told {
     host: String,
+    /// Why the bundle is nothing to it, whatever it answers.
+    elsewhere: Option<String>,
     /// Why it is not known.
     unasked: Option<String>,
     forecast: Option<Foretold>,
@@ -77,6 +82,8 @@ struct Total {
     refuse: usize,
     /// Those of them whose guard would hold it.
     held: usize,
+    /// Those that do not follow this policy.
+    elsewhere: usize,
     /// Those of which it is not known.
     unasked: usize,
     registered: usize,
@@ -95,7 +102,7 @@ struct Shown<'a> {
 
 /// The forecasts. The exit code is 2 if a host would refuse the bundle, or if one is not known.
 pub(super) async fn diff(args: &DiffArgs) -> anyhow::Result<Printed> {
-    let (digest, title) = bundle(&args.bundle)?;
+    let Meant { digest, policy, title } = bundle(&args.bundle)?;
     let consul = args.consul.open()?;
     let mut daemons = members::daemons(&consul, args.consul.service()).await?;
     daemons.sort_by(|one, other| one.host().cmp(&other.host()));
@@ -103,13 +110,10 @@ pub(super) async fn diff(args: &DiffArgs) -> anyhow::Result<Printed> {
     let hosts: Vec<_> = daemons.iter().map(|one| Host::of(one, |_| None)).collect();
     let answers = stream::iter(&hosts).map(|host| of_host(host, &asker, digest));
     let answers: Vec<_> = answers.buffered(AT_ONCE).collect().await;
-    let told = hosts.iter().zip(answers).map(|(host, answer)| {
-        let (forecast, unasked) = match answer {
-            Ok(forecast) => (Some(forecast), None),
-            Err(words) => (None, Some(words)),
-        };
-        Told { host: host.host.clone(), unasked, forecast }
-    });
+    let heard = answers.iter().flatten().map(|forecast| forecast.policy.clone()).next();
+    let policy = policy.or(heard);
+    let told = hosts.iter().zip(answers);
+    let told = told.map(|(host, answer)| Told::of(host, answer, policy.as_deref()));
     let told: Vec<_> = told.collect();
     let total = Total::of(&told);
     let code = if total.refuse + total.unasked > 0 { CHANGES } else { 0 };
@@ -127,14 +131,21 @@ pub(super) async fn diff(args: &DiffArgs) -> anyhow::Result<Printed> {
     Ok(Printed { text, code })
 }
 
-/// The digest that is meant, and what it is called.
-fn bundle(word: &str) -> anyhow::Result<(Digest, String)> {
+/// The bundle that is meant.
+struct Meant {
+    digest: Digest,
+    /// The policy's name, as far as it is known before a host was asked.
+    policy: Option<String>,
+    title: String,
+}
+
+fn bundle(word: &str) -> anyhow::Result<Meant> {
     if let Ok(digest) = word.parse::<Digest>() {
-        return Ok((digest, digest.to_string()));
+        return Ok(Meant { digest, policy: None, title: digest.to_string() });
     }
     let read = archive::read(Path::new(word));
     let bundle = read.with_context(|| format!("{word} is neither a digest nor a bundle's file"))?;
-    Ok((bundle.digest, title(&bundle)))
+    Ok(Meant { digest: bundle.digest, title: title(&bundle), policy: Some(bundle.name) })
 }
 
 async fn of_host(host: &Host, asker: &Asker, digest: Digest) -> Result<Foretold, String> {
@@ -152,6 +163,10 @@ impl Total {
     fn of(told: &[Told]) -> Self {
         let mut total = Self { hosts: told.len(), ..Self::default() };
         for one in told {
+            if one.elsewhere.is_some() {
+                total.elsewhere += 1;
+                continue;
+            }
             let Some(forecast) = &one.forecast else {
                 total.unasked += 1;
                 continue;
@@ -174,7 +189,7 @@ impl Total {
     }
 
     fn tree(&self) -> Tree {
-        let Self { hosts, take, refuse, held, unasked, .. } = self;
+        let Self { hosts, take, refuse, held, elsewhere, unasked, .. } = self;
         let mut line = Text::of(Tone::Plain, format!("{take} of "))
             .and(Tone::Plain, text::counted(*hosts, "host", "hosts"))
             .then("would take it");
@@ -186,6 +201,9 @@ impl Total {
             if *count > 0 {
                 line = line.and(Tone::Warning, format!(", {count} {words}"));
             }
+        }
+        if *elsewhere > 0 {
+            line = line.and(Tone::Faint, format!(", {elsewhere} do not follow this policy"));
         }
         let counts =
             counts([self.registered, self.changed, self.deregistered, self.failing], &self.vetoed);
@@ -225,8 +243,25 @@ fn counts(
 }
 
 impl Told {
+    fn of(host: &Host, answer: Result<Foretold, String>, policy: Option<&str>) -> Self {
+        let (forecast, unasked) = match answer {
+            Ok(forecast) => (Some(forecast), None),
+            Err(words) => (None, Some(words)),
+        };
+        // Consul tells what a host said some seconds ago.
+        let takes = forecast.as_ref().is_some_and(|forecast| forecast.refused.is_none());
+        let elsewhere = host.elsewhere(policy).filter(|_| !takes);
+        match elsewhere {
+            Some(_) => Self { host: host.host.clone(), elsewhere, unasked: None, forecast: None },
+            None => Self { host: host.host.clone(), elsewhere, unasked, forecast },
+        }
+    }
+
     fn tree(&self, shown: usize) -> Tree {
         let name = Text::of(Tone::Strong, &self.host);
+        if let Some(words) = &self.elsewhere {
+            return Tree::new(name.and(Tone::Faint, " does not follow this policy:").then(words));
+        }
         let Some(forecast) = &self.forecast else {
             let words = self.unasked.as_deref().unwrap_or_default();
             return Tree::new(name.and(Tone::Warning, " is not known:").then(words));
@@ -280,7 +315,7 @@ mod tests {
             held: refused.map(|_| Default::default()),
             changes: beyond,
         };
-        Told { host: host.into(), unasked: None, forecast: Some(forecast) }
+        Told { host: host.into(), elsewhere: None, unasked: None, forecast: Some(forecast) }
     }
 
     #[test]
@@ -300,27 +335,35 @@ mod tests {
             more: 3,
             ..Beyond::default()
         };
-        let unknown = Told { host: "c".into(), unasked: Some("it is lost".into()), forecast: None };
+        let none = told("c", None, None);
+        let unknown = Told { unasked: Some("it is lost".into()), forecast: None, ..none };
+        let none = told("e", None, None);
+        let other =
+            Told { elsewhere: Some("it has the policy lab".into()), forecast: None, ..none };
         let all = [
             told("a", None, Some(beyond(4))),
             told("b", Some("the bulk guard would hold it"), Some(beyond(1))),
             told("d", Some("it is not signed"), None),
             unknown,
+            other,
         ];
         let total = Total::of(&all);
-        assert_eq!((total.hosts, total.take, total.refuse, total.unasked), (4, 1, 2, 1));
+        assert_eq!((total.hosts, total.take, total.refuse, total.unasked), (5, 1, 2, 1));
+        assert_eq!(total.elsewhere, 1);
         assert_eq!((total.registered, total.changed, total.deregistered), (2, 5, 4));
         assert_eq!(total.vetoed, [("owner".to_string(), 4)].into());
         let shown: String = all.iter().map(|one| one.tree(SHOWN).render(160)).collect();
         let total = total.tree().render(160);
         for (text, part) in [
-            (&total, "1 of 4 hosts would take it, 2 would refuse it"),
+            (&total, "1 of 5 hosts would take it, 2 would refuse it"),
+            (&total, "1 do not follow this policy"),
             (&total, "5 services changed"),
             (&total, "4 services vetoed by owner"),
             (&shown, "would refuse it: it is not signed"),
             (&shown, "h:web:80 is vetoed by owner: no owner"),
             (&shown, "and 3 more"),
             (&shown, "c is not known: it is lost"),
+            (&shown, "e does not follow this policy: it has the policy lab"),
         ] {
             let plain = anstream::adapter::strip_str(text).to_string();
             assert!(plain.contains(part), "{part}: {plain}");

@@ -30,6 +30,8 @@ pub(super) struct Host {
     unhealthy: Vec<String>,
     waits: Option<String>,
     monitored: bool,
+    /// Where it looks for its policy; none if it takes none.
+    source: Option<String>,
     source_failing: Option<String>,
     containers: Option<u64>,
     services: Option<u64>,
@@ -66,6 +68,7 @@ impl Host {
             unhealthy: unhealthy.map(String::from).collect(),
             waits: text("waits"),
             monitored: instance.meta.contains_key("monitored"),
+            source: text("source"),
             source_failing: text("source-failing"),
             containers: number("containers"),
             services: number("services"),
@@ -83,6 +86,15 @@ impl Host {
             || self.source_failing.is_some()
             // Until it has a policy nothing is decided there.
             || (self.bundle.is_none() && self.waits.is_some())
+    }
+
+    /// Why it does not follow the policy of this name, if that is known.
+    pub(super) fn elsewhere(&self, policy: Option<&str>) -> Option<String> {
+        match (&self.policy, policy) {
+            (Some(own), Some(policy)) if own != policy => Some(format!("it has the policy {own}")),
+            (None, _) if self.source.is_none() => Some("it takes no policy".into()),
+            _ => None,
+        }
     }
 
     /// Its bundle in a few words.

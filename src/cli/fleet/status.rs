@@ -20,7 +20,7 @@ use crate::{
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "\
 Keys of --json: hosts (host, node, datacenter, version, policy, sequence, bundle, wave, refused,
-reason, held, unhealthy, waits, monitored, source-failing, containers, services, listens, lost).")]
+reason, held, unhealthy, waits, monitored, source, source-failing, containers, services, listens, lost).")]
 pub(super) struct StatusArgs {
     #[command(flatten)]
     consul: ConsulArgs,

@@ -1,19 +1,20 @@
 //! `wharfinger rollout status`: how far a rollout has come.
 
+use std::collections::BTreeMap;
+
 use anyhow::anyhow;
 use clap::Args;
 use serde_json::json;
 
-use super::{
-    fleet,
-    place::{PlaceArgs, read_document},
-};
+use super::place::{PlaceArgs, SCHEME, read_document};
 use crate::{
     cli::{CHANGES, Printed, output::width},
+    error::error_chain,
     policy::rollout::{
         Document, Rollout, State,
         progress::{Progress, Stand, WaveProgress},
     },
+    registry::consul::members::{self, Instance},
     render::{Text, Tone, Tree},
     text,
 };
@@ -22,7 +23,8 @@ use crate::{
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "\
 Keys of --json: document (as in Consul), fleet (null if it cannot be read; figures, halts, waves),
-hosts (host, wave, stand: done, refused, lost or waiting), unread (why there is no fleet).")]
+hosts (host, wave, stand: done, refused, lost or waiting; why: what a host says that could have taken
+it by now, or that it follows another source, or null), unread (why there is no fleet).")]
 pub(super) struct StatusArgs {
     #[command(flatten)]
     place: PlaceArgs,
@@ -37,31 +39,95 @@ pub(super) async fn status(args: &StatusArgs) -> anyhow::Result<Printed> {
     let key = args.place.key();
     let (document, _) =
         read_document(&consul, key).await?.ok_or_else(|| anyhow!("{key}: there is no rollout"))?;
-    let fleet = fleet(&consul, args.place.consul.service()).await;
-    let progress = fleet.map(|fleet| Progress::of(&document, &fleet));
-    let wanting = progress.as_ref().map_or(true, |progress| progress.wants_a_look(&document));
+    let daemons = members::daemons(&consul, args.place.consul.service()).await;
+    let seen = daemons.map_err(|error| error_chain(&error)).map(|daemons| {
+        let progress = Progress::of(&document, &members::fleet(&daemons));
+        let late = late(&progress, &daemons, &format!("{SCHEME}{key}"));
+        Seen { progress, late }
+    });
+    let wanting = seen.as_ref().map_or(true, |seen| seen.wants_a_look(&document));
     let text = match args.json {
-        true => printed(&document, &progress)?,
-        false => tree(key, &document, &progress).render(width()),
+        true => printed(&document, &seen)?,
+        false => tree(key, &document, &seen).render(width()),
     };
     Ok(Printed { text, code: if wanting { CHANGES } else { 0 } })
 }
 
-fn printed(document: &Document, progress: &Result<Progress, String>) -> anyhow::Result<String> {
-    let fleet = progress.as_ref().ok();
+/// What is to be seen of the fleet.
+struct Seen {
+    progress: Progress,
+    late: BTreeMap<String, Late>,
+}
+
+/// Why a host has not taken the bundle that could have by now, or never will.
+#[derive(Debug, PartialEq, Eq)]
+struct Late {
+    words: String,
+    /// Whether it looks for its policy elsewhere.
+    elsewhere: bool,
+}
+
+impl Seen {
+    fn wants_a_look(&self, document: &Document) -> bool {
+        let stuck = self.late.values().any(|late| late.elsewhere);
+        stuck || self.progress.wants_a_look(document)
+    }
+}
+
+/// The hosts that keep the rollout waiting, by what they tell: those of the wave that is under way and
+/// of those before, and those of any wave that follow another source.
+fn late(progress: &Progress, daemons: &[Instance], source: &str) -> BTreeMap<String, Late> {
+    let undone = |stand: &Stand| matches!(stand, Stand::Waiting | Stand::Lost);
+    let waits = progress.hosts.iter().filter(|(_, _, stand)| undone(stand));
+    let under_way = waits.map(|(_, wave, _)| *wave).min().unwrap_or_default();
+    let waiting = progress.hosts.iter().filter(|(_, _, stand)| *stand == Stand::Waiting);
+    let told = waiting.filter_map(|(host, wave, _)| {
+        let daemon = daemons.iter().find(|one| one.host() == Some(host))?;
+        let text = |key: &str| daemon.meta.get(key).map(String::as_str);
+        let late = match text("source") {
+            Some(other) if other != source => {
+                Some(Late { words: format!("follows {other}"), elsewhere: true })
+            }
+            None if text("bundle").is_none() => {
+                Some(Late { words: "takes no policy".into(), elsewhere: true })
+            }
+            _ if *wave > under_way => None,
+            _ => {
+                let failing = text("source-failing");
+                let words = match (failing, text("waits")) {
+                    (Some(reason), _) => format!("cannot read its policy's source: {reason}"),
+                    (None, Some(waits)) => format!("waits: {waits}"),
+                    (None, None) => "has not taken it yet".into(),
+                };
+                Some(Late { words, elsewhere: false })
+            }
+        };
+        Some((host.clone(), late?))
+    });
+    told.collect()
+}
+
+fn printed(document: &Document, seen: &Result<Seen, String>) -> anyhow::Result<String> {
+    let fleet = seen.as_ref().ok().map(|seen| &seen.progress);
+    let why = |host: &String| {
+        let late = seen.as_ref().ok()?.late.get(host)?;
+        Some(late.words.as_str())
+    };
     let hosts = fleet.into_iter().flat_map(|fleet| &fleet.hosts);
     let hosts: Vec<_> = hosts
-        .map(|(host, wave, stand)| json!({ "host": host, "wave": wave, "stand": stand }))
+        .map(|(host, wave, stand)| {
+            json!({ "host": host, "wave": wave, "stand": stand, "why": why(host) })
+        })
         .collect();
-    let unread = progress.as_ref().err();
+    let unread = seen.as_ref().err();
     let all = json!({ "document": document, "fleet": fleet, "hosts": hosts, "unread": unread });
     Ok(text::json(&serde_json::to_string_pretty(&all)?).into_owned() + "\n")
 }
 
-fn tree(key: &str, document: &Document, progress: &Result<Progress, String>) -> Tree {
+fn tree(key: &str, document: &Document, seen: &Result<Seen, String>) -> Tree {
     let Rollout { waves: _, pause, halt_when, monitor, state, started, by, wave, .. } =
         &document.rollout;
-    let halts = progress.as_ref().is_ok_and(|progress| progress.halts);
+    let halts = seen.as_ref().is_ok_and(|seen| seen.progress.halts);
     let (tone, state) = match (state, halts) {
         (State::Running, false) => (Tone::Added, "running"),
         (State::Running, true) => (Tone::Warning, "stopped by itself"),
@@ -82,8 +148,8 @@ fn tree(key: &str, document: &Document, progress: &Result<Progress, String>) -> 
     if *monitor {
         tree.push("its stages are monitored only in the first pass");
     }
-    match progress {
-        Ok(progress) => tree.push(fleet_tree(progress, *wave)),
+    match seen {
+        Ok(seen) => tree.push(fleet_tree(seen, *wave)),
         Err(reason) => {
             tree.push(Text::of(Tone::Removed, "the fleet cannot be seen: ").then(reason))
         }
@@ -95,7 +161,7 @@ fn shown(uri: &str) -> String {
     text::without_secrets(uri)
 }
 
-fn fleet_tree(progress: &Progress, promoted: usize) -> Tree {
+fn fleet_tree(Seen { progress, late }: &Seen, promoted: usize) -> Tree {
     let figures = progress.figures;
     let head = format!(
         "{} of {} hosts have it; {} refused, {} held, {} unhealthy, {} lost",
@@ -111,7 +177,15 @@ fn fleet_tree(progress: &Progress, promoted: usize) -> Tree {
                     tree.push(Text::of(Tone::Removed, host).then("has refused it"));
                 }
                 Stand::Lost => tree.push(Text::of(Tone::Warning, host).then("is lost")),
-                Stand::Done | Stand::Waiting => {}
+                Stand::Done => {}
+                Stand::Waiting => match late.get(host) {
+                    Some(late) if late.elsewhere => {
+                        let words = Text::of(Tone::Warning, host).then(&late.words);
+                        tree.push(words.and(Tone::Plain, ", and so will never take it"));
+                    }
+                    Some(late) => tree.push(Text::of(Tone::Plain, host).then(&late.words)),
+                    None => {}
+                },
             }
         }
         tree

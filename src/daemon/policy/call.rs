@@ -50,10 +50,14 @@ impl Follower {
         self.means = self.changes.borrow_and_update().clone();
         (self.again, self.tried) = (None, None);
         let place = self.means.source.to_string();
-        info!(event = event::POLICY_MOVED, place, "the policy is taken from {place} from now on");
+        info!(
+            event = event::POLICY_MOVED,
+            place = place.as_str(),
+            "the policy is taken from {place} from now on"
+        );
         self.change(|standing| {
             let in_force = standing.in_force.take();
-            *standing = Standing { in_force, ..Standing::default() };
+            *standing = Standing { in_force, source: Some(place), ..Standing::default() };
         })
         .await;
     }
