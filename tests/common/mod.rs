@@ -16,6 +16,7 @@ pub mod consul;
 pub mod corpus;
 pub mod daemon;
 pub mod docker_proxy;
+pub mod documented;
 pub mod dockerd;
 pub mod fake_docker;
 pub mod fake_host;

@@ -241,7 +241,8 @@ install_fleet() {
     [ -n "$(find /usr/lib -name libfaketimeMT.so.1 2>/dev/null)" ] || install_packages fleet libfaketime
 }
 
-# The browser in which the page is tried, and the libraries that drive it, in the versions of a lock file.
+# The browser in which the page is tried, the libraries that drive it, and taplo, which reads the configuration's
+# schema as editors do, in the versions of a lock file.
 # Fonts, since a page without letters cannot be looked at.
 install_page() {
     missing=

@@ -1,5 +1,5 @@
 //! Guarantees that are shown with programs of other languages: for authors of plugins, with the toolchains; of
-//! the page, with Node.js and a browser.
+//! the page, with Node.js and a browser; of the configuration's schema, with what editors read it by.
 //!
 //! One file for each guarantee. One of them alone: `cargo test --release --test guests author::`.
 
@@ -7,6 +7,7 @@
 mod common;
 
 mod author;
+mod editors;
 mod examples;
 mod languages;
 mod mistakes;

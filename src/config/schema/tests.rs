@@ -10,6 +10,10 @@ use serde_json::{Map, Value};
 
 use super::{SCHEMA, shape::derived};
 use crate::config::Config;
+use documented::documented;
+
+#[path = "../../../tests/common/documented.rs"]
+mod documented;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -101,43 +105,6 @@ fn the_schema_has_the_keys_and_defaults_that_are_read() {
     keys(&schema["properties"]["pipeline"]["items"], "", &mut said);
     written(&config["pipeline"][0], "", &mut held);
     assert_eq!(names(&said), names(&held));
-}
-
-/// Every block of TOML in every document, and every configuration that is there as a file.
-fn documented() -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    for path in files(root()) {
-        let name = path.strip_prefix(root()).expect("a file of it").display().to_string();
-        let text = || fs::read_to_string(&path).expect("a text");
-        if name.ends_with(".md") {
-            let text = text();
-            let blocks = text.split("\n```toml\n").skip(1);
-            for (n, block) in blocks.enumerate() {
-                let block = block.split("\n```").next().unwrap_or_default();
-                found.push((format!("{name}, block {}", n + 1), block.to_string()));
-            }
-        } else if name.starts_with("packaging/") && name.ends_with(".toml")
-            || name.starts_with("tests/fixtures/fleet/") && name.ends_with(".toml")
-        {
-            found.push((name.clone(), text()));
-        }
-    }
-    found
-}
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let foreign = ["target", "node_modules", "dist", ".git", ".venv"].contains(&name);
-        if path.is_dir() && !foreign {
-            found.extend(files(&path));
-        } else if path.is_file() {
-            found.push(path);
-        }
-    }
-    found
 }
 
 #[test]
