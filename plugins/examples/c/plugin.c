@@ -7,9 +7,7 @@
 
 #include "settings.h"
 #include "text.h"
-
-typedef wharfinger_pipeline_types_service_t service;
-typedef wharfinger_pipeline_types_verdict_t verdict;
+#include "verdict.h"
 
 void exports_wharfinger_pipeline_stage_describe(
     exports_wharfinger_pipeline_stage_description_t *answer) {
@@ -18,6 +16,9 @@ void exports_wharfinger_pipeline_stage_describe(
         .version = text_copy("0.1.0"),
         .summary = text_copy("Names services <team>-<app>."),
         .settings_schema = {.is_some = true, .val = text_copy(settings_schema)},
+        // With WHARFINGER_PIPELINE_TYPES_FACTS_SETUP and the like it is shown more than the container
+        // and its services.
+        .wants = 0,
     };
 }
 
@@ -40,17 +41,15 @@ static void warn(text message) {
 
 // <team>-<app>; a name that already is of that form stays.
 static verdict rename(text prefix, service service) {
-    if (text_starts_with(service.name, prefix))
-        return (verdict){.tag = WHARFINGER_PIPELINE_TYPES_VERDICT_KEEP};
+    if (text_starts_with(service.name, prefix)) return keep();
     service.name = text_join(&prefix, &service.name, NULL);
-    return (verdict){.tag = WHARFINGER_PIPELINE_TYPES_VERDICT_REPLACE, .val.replace = service};
+    return replace(service);
 }
 
 static verdict without_team(const struct settings *settings) {
-    if (!settings->required) return (verdict){.tag = WHARFINGER_PIPELINE_TYPES_VERDICT_KEEP};
+    if (!settings->required) return keep();
     text words = text_copy("the container has no label ");
-    text reason = text_join(&words, &settings->label, NULL);
-    return (verdict){.tag = WHARFINGER_PIPELINE_TYPES_VERDICT_VETO, .val.veto = reason};
+    return veto(text_join(&words, &settings->label, NULL));
 }
 
 bool exports_wharfinger_pipeline_stage_process(

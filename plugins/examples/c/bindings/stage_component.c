@@ -3,14 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Imported Functions from `wharfinger:pipeline/logging@0.1.0`
+// Imported Functions from `wharfinger:pipeline/logging@0.2.0`
 
-__attribute__((__import_module__("wharfinger:pipeline/logging@0.1.0"), __import_name__("log")))
+__attribute__((__import_module__("wharfinger:pipeline/logging@0.2.0"), __import_name__("log")))
 extern void __wasm_import_wharfinger_pipeline_logging_log(int32_t, uint8_t *, size_t);
 
-// Exported Functions from `wharfinger:pipeline/stage@0.1.0`
+// Exported Functions from `wharfinger:pipeline/stage@0.2.0`
 
-__attribute__((__weak__, __export_name__("cabi_post_wharfinger:pipeline/stage@0.1.0#describe")))
+__attribute__((__weak__, __export_name__("cabi_post_wharfinger:pipeline/stage@0.2.0#describe")))
 void __wasm_export_exports_wharfinger_pipeline_stage_describe_post_return(uint8_t * arg0) {
   if ((*((size_t*) (arg0 + sizeof(void*)))) > 0) {
     free(*((uint8_t **) (arg0 + 0)));
@@ -32,9 +32,9 @@ void __wasm_export_exports_wharfinger_pipeline_stage_describe_post_return(uint8_
       break;
     }
   }
-  size_t len = *((size_t*) (arg0 + (10*sizeof(void*))));
+  size_t len = *((size_t*) (arg0 + (11*sizeof(void*))));
   if (len > 0) {
-    uint8_t *ptr = *((uint8_t **) (arg0 + (9*sizeof(void*))));
+    uint8_t *ptr = *((uint8_t **) (arg0 + (10*sizeof(void*))));
     for (size_t i = 0; i < len; i++) {
       uint8_t *base = ptr + i * (4*sizeof(void*));
       (void) base;
@@ -49,7 +49,7 @@ void __wasm_export_exports_wharfinger_pipeline_stage_describe_post_return(uint8_
   }
 }
 
-__attribute__((__weak__, __export_name__("cabi_post_wharfinger:pipeline/stage@0.1.0#validate-settings")))
+__attribute__((__weak__, __export_name__("cabi_post_wharfinger:pipeline/stage@0.2.0#validate-settings")))
 void __wasm_export_exports_wharfinger_pipeline_stage_validate_settings_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -73,15 +73,15 @@ void __wasm_export_exports_wharfinger_pipeline_stage_validate_settings_post_retu
   }
 }
 
-__attribute__((__weak__, __export_name__("cabi_post_wharfinger:pipeline/stage@0.1.0#process")))
+__attribute__((__weak__, __export_name__("cabi_post_wharfinger:pipeline/stage@0.2.0#process")))
 void __wasm_export_exports_wharfinger_pipeline_stage_process_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
-      size_t len24 = *((size_t*) (arg0 + (2*sizeof(void*))));
-      if (len24 > 0) {
-        uint8_t *ptr25 = *((uint8_t **) (arg0 + sizeof(void*)));
-        for (size_t i26 = 0; i26 < len24; i26++) {
-          uint8_t *base = ptr25 + i26 * (16+25*sizeof(void*));
+      size_t len45 = *((size_t*) (arg0 + (2*sizeof(void*))));
+      if (len45 > 0) {
+        uint8_t *ptr46 = *((uint8_t **) (arg0 + sizeof(void*)));
+        for (size_t i47 = 0; i47 < len45; i47++) {
+          uint8_t *base = ptr46 + i47 * (16+59*sizeof(void*));
           (void) base;
           switch ((int32_t) (int32_t) *((uint8_t*) (base + 0))) {
             case 0: {
@@ -416,7 +416,167 @@ void __wasm_export_exports_wharfinger_pipeline_stage_process_post_return(uint8_t
               if (len21 > 0) {
                 uint8_t *ptr22 = *((uint8_t **) (base + (16+23*sizeof(void*))));
                 for (size_t i23 = 0; i23 < len21; i23++) {
-                  uint8_t *base = ptr22 + i23 * (4*sizeof(void*));
+                  uint8_t *base = ptr22 + i23 * (3*sizeof(void*));
+                  (void) base;
+                  if ((*((size_t*) (base + sizeof(void*)))) > 0) {
+                    free(*((uint8_t **) (base + 0)));
+                  }
+                }
+                free(ptr22);
+              }
+              switch ((int32_t) (int32_t) *((uint8_t*) (base + (16+25*sizeof(void*))))) {
+                case 0: {
+                  break;
+                }
+                case 1: {
+                  if ((*((size_t*) (base + (16+27*sizeof(void*))))) > 0) {
+                    free(*((uint8_t **) (base + (16+26*sizeof(void*)))));
+                  }
+                  switch ((int32_t) (int32_t) *((uint8_t*) (base + (16+28*sizeof(void*))))) {
+                    case 0: {
+                      break;
+                    }
+                    case 1: {
+                      if ((*((size_t*) (base + (16+30*sizeof(void*))))) > 0) {
+                        free(*((uint8_t **) (base + (16+29*sizeof(void*)))));
+                      }
+                      break;
+                    }
+                  }
+                  break;
+                }
+              }
+              switch ((int32_t) (int32_t) *((uint8_t*) (base + (16+31*sizeof(void*))))) {
+                case 0: {
+                  break;
+                }
+                case 1: {
+                  if ((*((size_t*) (base + (16+33*sizeof(void*))))) > 0) {
+                    free(*((uint8_t **) (base + (16+32*sizeof(void*)))));
+                  }
+                  break;
+                }
+              }
+              if ((*((size_t*) (base + (16+35*sizeof(void*))))) > 0) {
+                free(*((uint8_t **) (base + (16+34*sizeof(void*)))));
+              }
+              switch ((int32_t) (int32_t) *((uint8_t*) (base + (16+36*sizeof(void*))))) {
+                case 0: {
+                  break;
+                }
+                case 1: {
+                  if ((*((size_t*) (base + (16+38*sizeof(void*))))) > 0) {
+                    free(*((uint8_t **) (base + (16+37*sizeof(void*)))));
+                  }
+                  switch ((int32_t) (int32_t) *((uint8_t*) (base + (16+39*sizeof(void*))))) {
+                    case 0: {
+                      break;
+                    }
+                    case 1: {
+                      if ((*((size_t*) (base + (16+41*sizeof(void*))))) > 0) {
+                        free(*((uint8_t **) (base + (16+40*sizeof(void*)))));
+                      }
+                      break;
+                    }
+                  }
+                  switch ((int32_t) (int32_t) *((uint8_t*) (base + (16+42*sizeof(void*))))) {
+                    case 0: {
+                      break;
+                    }
+                    case 1: {
+                      if ((*((size_t*) (base + (16+44*sizeof(void*))))) > 0) {
+                        free(*((uint8_t **) (base + (16+43*sizeof(void*)))));
+                      }
+                      break;
+                    }
+                  }
+                  size_t len27 = *((size_t*) (base + (16+47*sizeof(void*))));
+                  if (len27 > 0) {
+                    uint8_t *ptr28 = *((uint8_t **) (base + (16+46*sizeof(void*))));
+                    for (size_t i29 = 0; i29 < len27; i29++) {
+                      uint8_t *base = ptr28 + i29 * (11*sizeof(void*));
+                      (void) base;
+                      if ((*((size_t*) (base + sizeof(void*)))) > 0) {
+                        free(*((uint8_t **) (base + 0)));
+                      }
+                      switch ((int32_t) (int32_t) *((uint8_t*) (base + (2*sizeof(void*))))) {
+                        case 0: {
+                          break;
+                        }
+                        case 1: {
+                          if ((*((size_t*) (base + (4*sizeof(void*))))) > 0) {
+                            free(*((uint8_t **) (base + (3*sizeof(void*)))));
+                          }
+                          break;
+                        }
+                      }
+                      switch ((int32_t) (int32_t) *((uint8_t*) (base + (5*sizeof(void*))))) {
+                        case 0: {
+                          break;
+                        }
+                        case 1: {
+                          if ((*((size_t*) (base + (7*sizeof(void*))))) > 0) {
+                            free(*((uint8_t **) (base + (6*sizeof(void*)))));
+                          }
+                          break;
+                        }
+                      }
+                      size_t len24 = *((size_t*) (base + (10*sizeof(void*))));
+                      if (len24 > 0) {
+                        uint8_t *ptr25 = *((uint8_t **) (base + (9*sizeof(void*))));
+                        for (size_t i26 = 0; i26 < len24; i26++) {
+                          uint8_t *base = ptr25 + i26 * (4*sizeof(void*));
+                          (void) base;
+                          if ((*((size_t*) (base + sizeof(void*)))) > 0) {
+                            free(*((uint8_t **) (base + 0)));
+                          }
+                          if ((*((size_t*) (base + (3*sizeof(void*))))) > 0) {
+                            free(*((uint8_t **) (base + (2*sizeof(void*)))));
+                          }
+                        }
+                        free(ptr25);
+                      }
+                    }
+                    free(ptr28);
+                  }
+                  size_t len30 = *((size_t*) (base + (16+49*sizeof(void*))));
+                  if (len30 > 0) {
+                    uint8_t *ptr31 = *((uint8_t **) (base + (16+48*sizeof(void*))));
+                    for (size_t i32 = 0; i32 < len30; i32++) {
+                      uint8_t *base = ptr31 + i32 * (4*sizeof(void*));
+                      (void) base;
+                      if ((*((size_t*) (base + sizeof(void*)))) > 0) {
+                        free(*((uint8_t **) (base + 0)));
+                      }
+                      if ((*((size_t*) (base + (3*sizeof(void*))))) > 0) {
+                        free(*((uint8_t **) (base + (2*sizeof(void*)))));
+                      }
+                    }
+                    free(ptr31);
+                  }
+                  size_t len33 = *((size_t*) (base + (16+51*sizeof(void*))));
+                  if (len33 > 0) {
+                    uint8_t *ptr34 = *((uint8_t **) (base + (16+50*sizeof(void*))));
+                    for (size_t i35 = 0; i35 < len33; i35++) {
+                      uint8_t *base = ptr34 + i35 * (4*sizeof(void*));
+                      (void) base;
+                      if ((*((size_t*) (base + sizeof(void*)))) > 0) {
+                        free(*((uint8_t **) (base + 0)));
+                      }
+                      if ((*((size_t*) (base + (3*sizeof(void*))))) > 0) {
+                        free(*((uint8_t **) (base + (2*sizeof(void*)))));
+                      }
+                    }
+                    free(ptr34);
+                  }
+                  break;
+                }
+              }
+              size_t len36 = *((size_t*) (base + (16+54*sizeof(void*))));
+              if (len36 > 0) {
+                uint8_t *ptr37 = *((uint8_t **) (base + (16+53*sizeof(void*))));
+                for (size_t i38 = 0; i38 < len36; i38++) {
+                  uint8_t *base = ptr37 + i38 * (4*sizeof(void*));
                   (void) base;
                   if ((*((size_t*) (base + sizeof(void*)))) > 0) {
                     free(*((uint8_t **) (base + 0)));
@@ -425,7 +585,22 @@ void __wasm_export_exports_wharfinger_pipeline_stage_process_post_return(uint8_t
                     free(*((uint8_t **) (base + (2*sizeof(void*)))));
                   }
                 }
-                free(ptr22);
+                free(ptr37);
+              }
+              size_t len39 = *((size_t*) (base + (16+56*sizeof(void*))));
+              if (len39 > 0) {
+                uint8_t *ptr40 = *((uint8_t **) (base + (16+55*sizeof(void*))));
+                for (size_t i41 = 0; i41 < len39; i41++) {
+                  uint8_t *base = ptr40 + i41 * (4*sizeof(void*));
+                  (void) base;
+                  if ((*((size_t*) (base + sizeof(void*)))) > 0) {
+                    free(*((uint8_t **) (base + 0)));
+                  }
+                  if ((*((size_t*) (base + (3*sizeof(void*))))) > 0) {
+                    free(*((uint8_t **) (base + (2*sizeof(void*)))));
+                  }
+                }
+                free(ptr40);
               }
               break;
             }
@@ -433,17 +608,40 @@ void __wasm_export_exports_wharfinger_pipeline_stage_process_post_return(uint8_t
               if ((*((size_t*) (base + (2*sizeof(void*))))) > 0) {
                 free(*((uint8_t **) (base + sizeof(void*))));
               }
+              switch ((int32_t) (int32_t) *((uint8_t*) (base + (3*sizeof(void*))))) {
+                case 0: {
+                  break;
+                }
+                case 1: {
+                  if ((*((size_t*) (base + (5*sizeof(void*))))) > 0) {
+                    free(*((uint8_t **) (base + (4*sizeof(void*)))));
+                  }
+                  break;
+                }
+              }
               break;
             }
           }
+          size_t len42 = *((size_t*) (base + (16+58*sizeof(void*))));
+          if (len42 > 0) {
+            uint8_t *ptr43 = *((uint8_t **) (base + (16+57*sizeof(void*))));
+            for (size_t i44 = 0; i44 < len42; i44++) {
+              uint8_t *base = ptr43 + i44 * (2*sizeof(void*));
+              (void) base;
+              if ((*((size_t*) (base + sizeof(void*)))) > 0) {
+                free(*((uint8_t **) (base + 0)));
+              }
+            }
+            free(ptr43);
+          }
         }
-        free(ptr25);
+        free(ptr46);
       }
-      size_t len54 = *((size_t*) (arg0 + (4*sizeof(void*))));
-      if (len54 > 0) {
-        uint8_t *ptr55 = *((uint8_t **) (arg0 + (3*sizeof(void*))));
-        for (size_t i56 = 0; i56 < len54; i56++) {
-          uint8_t *base = ptr55 + i56 * (16+24*sizeof(void*));
+      size_t len93 = *((size_t*) (arg0 + (4*sizeof(void*))));
+      if (len93 > 0) {
+        uint8_t *ptr94 = *((uint8_t **) (arg0 + (3*sizeof(void*))));
+        for (size_t i95 = 0; i95 < len93; i95++) {
+          uint8_t *base = ptr94 + i95 * (16+56*sizeof(void*));
           (void) base;
           if ((*((size_t*) (base + sizeof(void*)))) > 0) {
             free(*((uint8_t **) (base + 0)));
@@ -454,23 +652,23 @@ void __wasm_export_exports_wharfinger_pipeline_stage_process_post_return(uint8_t
           if ((*((size_t*) (base + (5*sizeof(void*))))) > 0) {
             free(*((uint8_t **) (base + (4*sizeof(void*)))));
           }
-          size_t len27 = *((size_t*) (base + (8*sizeof(void*))));
-          if (len27 > 0) {
-            uint8_t *ptr28 = *((uint8_t **) (base + (7*sizeof(void*))));
-            for (size_t i29 = 0; i29 < len27; i29++) {
-              uint8_t *base = ptr28 + i29 * (2*sizeof(void*));
+          size_t len48 = *((size_t*) (base + (8*sizeof(void*))));
+          if (len48 > 0) {
+            uint8_t *ptr49 = *((uint8_t **) (base + (7*sizeof(void*))));
+            for (size_t i50 = 0; i50 < len48; i50++) {
+              uint8_t *base = ptr49 + i50 * (2*sizeof(void*));
               (void) base;
               if ((*((size_t*) (base + sizeof(void*)))) > 0) {
                 free(*((uint8_t **) (base + 0)));
               }
             }
-            free(ptr28);
+            free(ptr49);
           }
-          size_t len30 = *((size_t*) (base + (10*sizeof(void*))));
-          if (len30 > 0) {
-            uint8_t *ptr31 = *((uint8_t **) (base + (9*sizeof(void*))));
-            for (size_t i32 = 0; i32 < len30; i32++) {
-              uint8_t *base = ptr31 + i32 * (4*sizeof(void*));
+          size_t len51 = *((size_t*) (base + (10*sizeof(void*))));
+          if (len51 > 0) {
+            uint8_t *ptr52 = *((uint8_t **) (base + (9*sizeof(void*))));
+            for (size_t i53 = 0; i53 < len51; i53++) {
+              uint8_t *base = ptr52 + i53 * (4*sizeof(void*));
               (void) base;
               if ((*((size_t*) (base + sizeof(void*)))) > 0) {
                 free(*((uint8_t **) (base + 0)));
@@ -479,13 +677,13 @@ void __wasm_export_exports_wharfinger_pipeline_stage_process_post_return(uint8_t
                 free(*((uint8_t **) (base + (2*sizeof(void*)))));
               }
             }
-            free(ptr31);
+            free(ptr52);
           }
-          size_t len45 = *((size_t*) (base + (12*sizeof(void*))));
-          if (len45 > 0) {
-            uint8_t *ptr46 = *((uint8_t **) (base + (11*sizeof(void*))));
-            for (size_t i47 = 0; i47 < len45; i47++) {
-              uint8_t *base = ptr46 + i47 * (16+35*sizeof(void*));
+          size_t len66 = *((size_t*) (base + (12*sizeof(void*))));
+          if (len66 > 0) {
+            uint8_t *ptr67 = *((uint8_t **) (base + (11*sizeof(void*))));
+            for (size_t i68 = 0; i68 < len66; i68++) {
+              uint8_t *base = ptr67 + i68 * (16+35*sizeof(void*));
               (void) base;
               switch ((int32_t) (int32_t) *((uint8_t*) (base + 0))) {
                 case 0: {
@@ -536,11 +734,11 @@ void __wasm_export_exports_wharfinger_pipeline_stage_process_post_return(uint8_t
                       break;
                     }
                   }
-                  size_t len33 = *((size_t*) (base + (16*sizeof(void*))));
-                  if (len33 > 0) {
-                    uint8_t *ptr34 = *((uint8_t **) (base + (15*sizeof(void*))));
-                    for (size_t i35 = 0; i35 < len33; i35++) {
-                      uint8_t *base = ptr34 + i35 * (4*sizeof(void*));
+                  size_t len54 = *((size_t*) (base + (16*sizeof(void*))));
+                  if (len54 > 0) {
+                    uint8_t *ptr55 = *((uint8_t **) (base + (15*sizeof(void*))));
+                    for (size_t i56 = 0; i56 < len54; i56++) {
+                      uint8_t *base = ptr55 + i56 * (4*sizeof(void*));
                       (void) base;
                       if ((*((size_t*) (base + sizeof(void*)))) > 0) {
                         free(*((uint8_t **) (base + 0)));
@@ -549,7 +747,7 @@ void __wasm_export_exports_wharfinger_pipeline_stage_process_post_return(uint8_t
                         free(*((uint8_t **) (base + (2*sizeof(void*)))));
                       }
                     }
-                    free(ptr34);
+                    free(ptr55);
                   }
                   if ((*((size_t*) (base + (18*sizeof(void*))))) > 0) {
                     free(*((uint8_t **) (base + (17*sizeof(void*)))));
@@ -603,17 +801,17 @@ void __wasm_export_exports_wharfinger_pipeline_stage_process_post_return(uint8_t
                   break;
                 }
                 case 5: {
-                  size_t len36 = *((size_t*) (base + (11*sizeof(void*))));
-                  if (len36 > 0) {
-                    uint8_t *ptr37 = *((uint8_t **) (base + (10*sizeof(void*))));
-                    for (size_t i38 = 0; i38 < len36; i38++) {
-                      uint8_t *base = ptr37 + i38 * (2*sizeof(void*));
+                  size_t len57 = *((size_t*) (base + (11*sizeof(void*))));
+                  if (len57 > 0) {
+                    uint8_t *ptr58 = *((uint8_t **) (base + (10*sizeof(void*))));
+                    for (size_t i59 = 0; i59 < len57; i59++) {
+                      uint8_t *base = ptr58 + i59 * (2*sizeof(void*));
                       (void) base;
                       if ((*((size_t*) (base + sizeof(void*)))) > 0) {
                         free(*((uint8_t **) (base + 0)));
                       }
                     }
-                    free(ptr37);
+                    free(ptr58);
                   }
                   break;
                 }
@@ -632,17 +830,17 @@ void __wasm_export_exports_wharfinger_pipeline_stage_process_post_return(uint8_t
                       break;
                     }
                   }
-                  size_t len39 = *((size_t*) (base + (16*sizeof(void*))));
-                  if (len39 > 0) {
-                    uint8_t *ptr40 = *((uint8_t **) (base + (15*sizeof(void*))));
-                    for (size_t i41 = 0; i41 < len39; i41++) {
-                      uint8_t *base = ptr40 + i41 * (2*sizeof(void*));
+                  size_t len60 = *((size_t*) (base + (16*sizeof(void*))));
+                  if (len60 > 0) {
+                    uint8_t *ptr61 = *((uint8_t **) (base + (15*sizeof(void*))));
+                    for (size_t i62 = 0; i62 < len60; i62++) {
+                      uint8_t *base = ptr61 + i62 * (2*sizeof(void*));
                       (void) base;
                       if ((*((size_t*) (base + sizeof(void*)))) > 0) {
                         free(*((uint8_t **) (base + 0)));
                       }
                     }
-                    free(ptr40);
+                    free(ptr61);
                   }
                   break;
                 }
@@ -717,11 +915,11 @@ void __wasm_export_exports_wharfinger_pipeline_stage_process_post_return(uint8_t
                   break;
                 }
               }
-              size_t len42 = *((size_t*) (base + (16+34*sizeof(void*))));
-              if (len42 > 0) {
-                uint8_t *ptr43 = *((uint8_t **) (base + (16+33*sizeof(void*))));
-                for (size_t i44 = 0; i44 < len42; i44++) {
-                  uint8_t *base = ptr43 + i44 * (4*sizeof(void*));
+              size_t len63 = *((size_t*) (base + (16+34*sizeof(void*))));
+              if (len63 > 0) {
+                uint8_t *ptr64 = *((uint8_t **) (base + (16+33*sizeof(void*))));
+                for (size_t i65 = 0; i65 < len63; i65++) {
+                  uint8_t *base = ptr64 + i65 * (4*sizeof(void*));
                   (void) base;
                   if ((*((size_t*) (base + sizeof(void*)))) > 0) {
                     free(*((uint8_t **) (base + 0)));
@@ -730,16 +928,16 @@ void __wasm_export_exports_wharfinger_pipeline_stage_process_post_return(uint8_t
                     free(*((uint8_t **) (base + (2*sizeof(void*)))));
                   }
                 }
-                free(ptr43);
+                free(ptr64);
               }
             }
-            free(ptr46);
+            free(ptr67);
           }
-          size_t len48 = *((size_t*) (base + (16+14*sizeof(void*))));
-          if (len48 > 0) {
-            uint8_t *ptr49 = *((uint8_t **) (base + (16+13*sizeof(void*))));
-            for (size_t i50 = 0; i50 < len48; i50++) {
-              uint8_t *base = ptr49 + i50 * (5*sizeof(void*));
+          size_t len69 = *((size_t*) (base + (16+14*sizeof(void*))));
+          if (len69 > 0) {
+            uint8_t *ptr70 = *((uint8_t **) (base + (16+13*sizeof(void*))));
+            for (size_t i71 = 0; i71 < len69; i71++) {
+              uint8_t *base = ptr70 + i71 * (5*sizeof(void*));
               (void) base;
               if ((*((size_t*) (base + sizeof(void*)))) > 0) {
                 free(*((uint8_t **) (base + 0)));
@@ -748,7 +946,7 @@ void __wasm_export_exports_wharfinger_pipeline_stage_process_post_return(uint8_t
                 free(*((uint8_t **) (base + (2*sizeof(void*)))));
               }
             }
-            free(ptr49);
+            free(ptr70);
           }
           switch ((int32_t) (int32_t) *((uint8_t*) (base + (16+15*sizeof(void*))))) {
             case 0: {
@@ -769,11 +967,171 @@ void __wasm_export_exports_wharfinger_pipeline_stage_process_post_return(uint8_t
               break;
             }
           }
-          size_t len51 = *((size_t*) (base + (16+23*sizeof(void*))));
-          if (len51 > 0) {
-            uint8_t *ptr52 = *((uint8_t **) (base + (16+22*sizeof(void*))));
-            for (size_t i53 = 0; i53 < len51; i53++) {
-              uint8_t *base = ptr52 + i53 * (4*sizeof(void*));
+          size_t len72 = *((size_t*) (base + (16+23*sizeof(void*))));
+          if (len72 > 0) {
+            uint8_t *ptr73 = *((uint8_t **) (base + (16+22*sizeof(void*))));
+            for (size_t i74 = 0; i74 < len72; i74++) {
+              uint8_t *base = ptr73 + i74 * (3*sizeof(void*));
+              (void) base;
+              if ((*((size_t*) (base + sizeof(void*)))) > 0) {
+                free(*((uint8_t **) (base + 0)));
+              }
+            }
+            free(ptr73);
+          }
+          switch ((int32_t) (int32_t) *((uint8_t*) (base + (16+24*sizeof(void*))))) {
+            case 0: {
+              break;
+            }
+            case 1: {
+              if ((*((size_t*) (base + (16+26*sizeof(void*))))) > 0) {
+                free(*((uint8_t **) (base + (16+25*sizeof(void*)))));
+              }
+              switch ((int32_t) (int32_t) *((uint8_t*) (base + (16+27*sizeof(void*))))) {
+                case 0: {
+                  break;
+                }
+                case 1: {
+                  if ((*((size_t*) (base + (16+29*sizeof(void*))))) > 0) {
+                    free(*((uint8_t **) (base + (16+28*sizeof(void*)))));
+                  }
+                  break;
+                }
+              }
+              break;
+            }
+          }
+          switch ((int32_t) (int32_t) *((uint8_t*) (base + (16+30*sizeof(void*))))) {
+            case 0: {
+              break;
+            }
+            case 1: {
+              if ((*((size_t*) (base + (16+32*sizeof(void*))))) > 0) {
+                free(*((uint8_t **) (base + (16+31*sizeof(void*)))));
+              }
+              break;
+            }
+          }
+          if ((*((size_t*) (base + (16+34*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (base + (16+33*sizeof(void*)))));
+          }
+          switch ((int32_t) (int32_t) *((uint8_t*) (base + (16+35*sizeof(void*))))) {
+            case 0: {
+              break;
+            }
+            case 1: {
+              if ((*((size_t*) (base + (16+37*sizeof(void*))))) > 0) {
+                free(*((uint8_t **) (base + (16+36*sizeof(void*)))));
+              }
+              switch ((int32_t) (int32_t) *((uint8_t*) (base + (16+38*sizeof(void*))))) {
+                case 0: {
+                  break;
+                }
+                case 1: {
+                  if ((*((size_t*) (base + (16+40*sizeof(void*))))) > 0) {
+                    free(*((uint8_t **) (base + (16+39*sizeof(void*)))));
+                  }
+                  break;
+                }
+              }
+              switch ((int32_t) (int32_t) *((uint8_t*) (base + (16+41*sizeof(void*))))) {
+                case 0: {
+                  break;
+                }
+                case 1: {
+                  if ((*((size_t*) (base + (16+43*sizeof(void*))))) > 0) {
+                    free(*((uint8_t **) (base + (16+42*sizeof(void*)))));
+                  }
+                  break;
+                }
+              }
+              size_t len78 = *((size_t*) (base + (16+46*sizeof(void*))));
+              if (len78 > 0) {
+                uint8_t *ptr79 = *((uint8_t **) (base + (16+45*sizeof(void*))));
+                for (size_t i80 = 0; i80 < len78; i80++) {
+                  uint8_t *base = ptr79 + i80 * (11*sizeof(void*));
+                  (void) base;
+                  if ((*((size_t*) (base + sizeof(void*)))) > 0) {
+                    free(*((uint8_t **) (base + 0)));
+                  }
+                  switch ((int32_t) (int32_t) *((uint8_t*) (base + (2*sizeof(void*))))) {
+                    case 0: {
+                      break;
+                    }
+                    case 1: {
+                      if ((*((size_t*) (base + (4*sizeof(void*))))) > 0) {
+                        free(*((uint8_t **) (base + (3*sizeof(void*)))));
+                      }
+                      break;
+                    }
+                  }
+                  switch ((int32_t) (int32_t) *((uint8_t*) (base + (5*sizeof(void*))))) {
+                    case 0: {
+                      break;
+                    }
+                    case 1: {
+                      if ((*((size_t*) (base + (7*sizeof(void*))))) > 0) {
+                        free(*((uint8_t **) (base + (6*sizeof(void*)))));
+                      }
+                      break;
+                    }
+                  }
+                  size_t len75 = *((size_t*) (base + (10*sizeof(void*))));
+                  if (len75 > 0) {
+                    uint8_t *ptr76 = *((uint8_t **) (base + (9*sizeof(void*))));
+                    for (size_t i77 = 0; i77 < len75; i77++) {
+                      uint8_t *base = ptr76 + i77 * (4*sizeof(void*));
+                      (void) base;
+                      if ((*((size_t*) (base + sizeof(void*)))) > 0) {
+                        free(*((uint8_t **) (base + 0)));
+                      }
+                      if ((*((size_t*) (base + (3*sizeof(void*))))) > 0) {
+                        free(*((uint8_t **) (base + (2*sizeof(void*)))));
+                      }
+                    }
+                    free(ptr76);
+                  }
+                }
+                free(ptr79);
+              }
+              size_t len81 = *((size_t*) (base + (16+48*sizeof(void*))));
+              if (len81 > 0) {
+                uint8_t *ptr82 = *((uint8_t **) (base + (16+47*sizeof(void*))));
+                for (size_t i83 = 0; i83 < len81; i83++) {
+                  uint8_t *base = ptr82 + i83 * (4*sizeof(void*));
+                  (void) base;
+                  if ((*((size_t*) (base + sizeof(void*)))) > 0) {
+                    free(*((uint8_t **) (base + 0)));
+                  }
+                  if ((*((size_t*) (base + (3*sizeof(void*))))) > 0) {
+                    free(*((uint8_t **) (base + (2*sizeof(void*)))));
+                  }
+                }
+                free(ptr82);
+              }
+              size_t len84 = *((size_t*) (base + (16+50*sizeof(void*))));
+              if (len84 > 0) {
+                uint8_t *ptr85 = *((uint8_t **) (base + (16+49*sizeof(void*))));
+                for (size_t i86 = 0; i86 < len84; i86++) {
+                  uint8_t *base = ptr85 + i86 * (4*sizeof(void*));
+                  (void) base;
+                  if ((*((size_t*) (base + sizeof(void*)))) > 0) {
+                    free(*((uint8_t **) (base + 0)));
+                  }
+                  if ((*((size_t*) (base + (3*sizeof(void*))))) > 0) {
+                    free(*((uint8_t **) (base + (2*sizeof(void*)))));
+                  }
+                }
+                free(ptr85);
+              }
+              break;
+            }
+          }
+          size_t len87 = *((size_t*) (base + (16+53*sizeof(void*))));
+          if (len87 > 0) {
+            uint8_t *ptr88 = *((uint8_t **) (base + (16+52*sizeof(void*))));
+            for (size_t i89 = 0; i89 < len87; i89++) {
+              uint8_t *base = ptr88 + i89 * (4*sizeof(void*));
               (void) base;
               if ((*((size_t*) (base + sizeof(void*)))) > 0) {
                 free(*((uint8_t **) (base + 0)));
@@ -782,10 +1140,25 @@ void __wasm_export_exports_wharfinger_pipeline_stage_process_post_return(uint8_t
                 free(*((uint8_t **) (base + (2*sizeof(void*)))));
               }
             }
-            free(ptr52);
+            free(ptr88);
+          }
+          size_t len90 = *((size_t*) (base + (16+55*sizeof(void*))));
+          if (len90 > 0) {
+            uint8_t *ptr91 = *((uint8_t **) (base + (16+54*sizeof(void*))));
+            for (size_t i92 = 0; i92 < len90; i92++) {
+              uint8_t *base = ptr91 + i92 * (4*sizeof(void*));
+              (void) base;
+              if ((*((size_t*) (base + sizeof(void*)))) > 0) {
+                free(*((uint8_t **) (base + 0)));
+              }
+              if ((*((size_t*) (base + (3*sizeof(void*))))) > 0) {
+                free(*((uint8_t **) (base + (2*sizeof(void*)))));
+              }
+            }
+            free(ptr91);
           }
         }
-        free(ptr55);
+        free(ptr94);
       }
       break;
     }
@@ -810,7 +1183,7 @@ void *cabi_realloc(void *ptr, size_t old_size, size_t align, size_t new_size) {
 }
 
 __attribute__((__aligned__(sizeof(void*))))
-static uint8_t RET_AREA[(11*sizeof(void*))];
+static uint8_t RET_AREA[(12*sizeof(void*))];
 
 // Helper Functions
 
@@ -848,6 +1221,43 @@ void wharfinger_pipeline_types_network_free(wharfinger_pipeline_types_network_t 
   stage_component_list_string_free(&ptr->aliases);
 }
 
+void wharfinger_pipeline_types_list_attribute_free(wharfinger_pipeline_types_list_attribute_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    wharfinger_pipeline_types_attribute_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      wharfinger_pipeline_types_attribute_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void wharfinger_pipeline_types_image_facts_free(wharfinger_pipeline_types_image_facts_t *ptr) {
+  stage_component_list_string_free(&ptr->digests);
+  wharfinger_pipeline_types_list_attribute_free(&ptr->labels);
+}
+
+void wharfinger_pipeline_types_mount_free(wharfinger_pipeline_types_mount_t *ptr) {
+  stage_component_string_free(&ptr->kind);
+  stage_component_string_free(&ptr->source);
+  stage_component_string_free(&ptr->target);
+}
+
+void wharfinger_pipeline_types_restart_policy_free(wharfinger_pipeline_types_restart_policy_t *ptr) {
+  stage_component_string_free(&ptr->name);
+}
+
+void stage_component_option_u64_free(stage_component_option_u64_t *ptr) {
+  if (ptr->is_some) {
+  }
+}
+
+void wharfinger_pipeline_types_resource_limits_free(wharfinger_pipeline_types_resource_limits_t *ptr) {
+  stage_component_option_u64_free(&ptr->memory);
+  stage_component_option_u64_free(&ptr->processors);
+  stage_component_option_u64_free(&ptr->processes);
+}
+
 void wharfinger_pipeline_types_list_network_free(wharfinger_pipeline_types_list_network_t *ptr) {
   size_t list_len = ptr->len;
   if (list_len > 0) {
@@ -878,15 +1288,87 @@ void wharfinger_pipeline_types_network_peer_free(wharfinger_pipeline_types_netwo
   wharfinger_pipeline_types_list_published_port_free(&ptr->published_ports);
 }
 
-void wharfinger_pipeline_types_list_attribute_free(wharfinger_pipeline_types_list_attribute_t *ptr) {
+void wharfinger_pipeline_types_agent_facts_free(wharfinger_pipeline_types_agent_facts_t *ptr) {
+  stage_component_string_free(&ptr->node);
+  stage_component_string_free(&ptr->datacenter);
+  stage_component_string_free(&ptr->version);
+  wharfinger_pipeline_types_list_attribute_free(&ptr->node_meta);
+}
+
+void wharfinger_pipeline_types_engine_facts_free(wharfinger_pipeline_types_engine_facts_t *ptr) {
+  stage_component_string_free(&ptr->kind);
+  stage_component_string_free(&ptr->version);
+}
+
+void wharfinger_pipeline_types_option_agent_facts_free(wharfinger_pipeline_types_option_agent_facts_t *ptr) {
+  if (ptr->is_some) {
+    wharfinger_pipeline_types_agent_facts_free(&ptr->val);
+  }
+}
+
+void wharfinger_pipeline_types_option_engine_facts_free(wharfinger_pipeline_types_option_engine_facts_t *ptr) {
+  if (ptr->is_some) {
+    wharfinger_pipeline_types_engine_facts_free(&ptr->val);
+  }
+}
+
+void wharfinger_pipeline_types_host_facts_free(wharfinger_pipeline_types_host_facts_t *ptr) {
+  stage_component_string_free(&ptr->hostname);
+  stage_component_option_string_free(&ptr->address);
+  wharfinger_pipeline_types_list_attribute_free(&ptr->flags);
+  wharfinger_pipeline_types_option_agent_facts_free(&ptr->agent);
+  wharfinger_pipeline_types_option_engine_facts_free(&ptr->engine);
+  wharfinger_pipeline_types_list_attribute_free(&ptr->attributes);
+}
+
+void wharfinger_pipeline_types_duration_free(wharfinger_pipeline_types_duration_t *ptr) {
+  stage_component_string_free(ptr);
+}
+
+void wharfinger_pipeline_types_option_duration_free(wharfinger_pipeline_types_option_duration_t *ptr) {
+  if (ptr->is_some) {
+    wharfinger_pipeline_types_duration_free(&ptr->val);
+  }
+}
+
+void stage_component_option_u32_free(stage_component_option_u32_t *ptr) {
+  if (ptr->is_some) {
+  }
+}
+
+void wharfinger_pipeline_types_health_check_free(wharfinger_pipeline_types_health_check_t *ptr) {
+  stage_component_list_string_free(&ptr->test);
+  wharfinger_pipeline_types_option_duration_free(&ptr->interval);
+  wharfinger_pipeline_types_option_duration_free(&ptr->timeout);
+  wharfinger_pipeline_types_option_duration_free(&ptr->start_period);
+  stage_component_option_u32_free(&ptr->retries);
+}
+
+void wharfinger_pipeline_types_list_mount_free(wharfinger_pipeline_types_list_mount_t *ptr) {
   size_t list_len = ptr->len;
   if (list_len > 0) {
-    wharfinger_pipeline_types_attribute_t *list_ptr = ptr->ptr;
+    wharfinger_pipeline_types_mount_t *list_ptr = ptr->ptr;
     for (size_t i = 0; i < list_len; i++) {
-      wharfinger_pipeline_types_attribute_free(&list_ptr[i]);
+      wharfinger_pipeline_types_mount_free(&list_ptr[i]);
     }
     free(list_ptr);
   }
+}
+
+void wharfinger_pipeline_types_option_health_check_free(wharfinger_pipeline_types_option_health_check_t *ptr) {
+  if (ptr->is_some) {
+    wharfinger_pipeline_types_health_check_free(&ptr->val);
+  }
+}
+
+void wharfinger_pipeline_types_setup_free(wharfinger_pipeline_types_setup_t *ptr) {
+  stage_component_string_free(&ptr->user);
+  stage_component_list_string_free(&ptr->added_capabilities);
+  stage_component_list_string_free(&ptr->dropped_capabilities);
+  wharfinger_pipeline_types_list_mount_free(&ptr->mounts);
+  wharfinger_pipeline_types_restart_policy_free(&ptr->restart_policy);
+  wharfinger_pipeline_types_resource_limits_free(&ptr->limits);
+  wharfinger_pipeline_types_option_health_check_free(&ptr->health_check);
 }
 
 void wharfinger_pipeline_types_list_exposed_port_free(wharfinger_pipeline_types_list_exposed_port_t *ptr) {
@@ -905,6 +1387,18 @@ void wharfinger_pipeline_types_option_network_peer_free(wharfinger_pipeline_type
   }
 }
 
+void wharfinger_pipeline_types_option_image_facts_free(wharfinger_pipeline_types_option_image_facts_t *ptr) {
+  if (ptr->is_some) {
+    wharfinger_pipeline_types_image_facts_free(&ptr->val);
+  }
+}
+
+void wharfinger_pipeline_types_option_setup_free(wharfinger_pipeline_types_option_setup_t *ptr) {
+  if (ptr->is_some) {
+    wharfinger_pipeline_types_setup_free(&ptr->val);
+  }
+}
+
 void wharfinger_pipeline_types_container_free(wharfinger_pipeline_types_container_t *ptr) {
   stage_component_string_free(&ptr->id);
   stage_component_string_free(&ptr->name);
@@ -920,18 +1414,9 @@ void wharfinger_pipeline_types_container_free(wharfinger_pipeline_types_containe
   wharfinger_pipeline_types_option_network_peer_free(&ptr->network_peer);
   stage_component_string_free(&ptr->created_at);
   stage_component_option_string_free(&ptr->started_at);
+  wharfinger_pipeline_types_option_image_facts_free(&ptr->image_facts);
+  wharfinger_pipeline_types_option_setup_free(&ptr->setup);
   wharfinger_pipeline_types_list_attribute_free(&ptr->attributes);
-}
-
-void wharfinger_pipeline_types_host_facts_free(wharfinger_pipeline_types_host_facts_t *ptr) {
-  stage_component_string_free(&ptr->hostname);
-  stage_component_option_string_free(&ptr->address);
-  wharfinger_pipeline_types_list_attribute_free(&ptr->flags);
-  wharfinger_pipeline_types_list_attribute_free(&ptr->attributes);
-}
-
-void wharfinger_pipeline_types_duration_free(wharfinger_pipeline_types_duration_t *ptr) {
-  stage_component_string_free(ptr);
 }
 
 void wharfinger_pipeline_types_http_check_free(wharfinger_pipeline_types_http_check_t *ptr) {
@@ -1023,18 +1508,7 @@ void wharfinger_pipeline_types_check_kind_free(wharfinger_pipeline_types_check_k
   }
 }
 
-void wharfinger_pipeline_types_option_duration_free(wharfinger_pipeline_types_option_duration_t *ptr) {
-  if (ptr->is_some) {
-    wharfinger_pipeline_types_duration_free(&ptr->val);
-  }
-}
-
 void wharfinger_pipeline_types_option_check_status_free(wharfinger_pipeline_types_option_check_status_t *ptr) {
-  if (ptr->is_some) {
-  }
-}
-
-void stage_component_option_u32_free(stage_component_option_u32_t *ptr) {
   if (ptr->is_some) {
   }
 }
@@ -1066,6 +1540,48 @@ void wharfinger_pipeline_types_option_published_port_free(wharfinger_pipeline_ty
 
 void wharfinger_pipeline_types_origin_free(wharfinger_pipeline_types_origin_t *ptr) {
   wharfinger_pipeline_types_option_published_port_free(&ptr->published);
+}
+
+void wharfinger_pipeline_types_named_port_free(wharfinger_pipeline_types_named_port_t *ptr) {
+  stage_component_string_free(&ptr->name);
+}
+
+void wharfinger_pipeline_types_locality_free(wharfinger_pipeline_types_locality_t *ptr) {
+  stage_component_string_free(&ptr->region);
+  stage_component_option_string_free(&ptr->zone);
+}
+
+void wharfinger_pipeline_types_upstream_free(wharfinger_pipeline_types_upstream_t *ptr) {
+  stage_component_string_free(&ptr->destination_name);
+  stage_component_option_string_free(&ptr->datacenter);
+  stage_component_option_string_free(&ptr->local_bind_address);
+  wharfinger_pipeline_types_list_attribute_free(&ptr->definition);
+}
+
+void stage_component_option_u16_free(stage_component_option_u16_t *ptr) {
+  if (ptr->is_some) {
+  }
+}
+
+void wharfinger_pipeline_types_list_upstream_free(wharfinger_pipeline_types_list_upstream_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    wharfinger_pipeline_types_upstream_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      wharfinger_pipeline_types_upstream_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void wharfinger_pipeline_types_proxy_free(wharfinger_pipeline_types_proxy_t *ptr) {
+  stage_component_string_free(&ptr->destination_service_name);
+  stage_component_option_string_free(&ptr->destination_service_id);
+  stage_component_option_string_free(&ptr->local_service_address);
+  stage_component_option_u16_free(&ptr->local_service_port);
+  wharfinger_pipeline_types_list_upstream_free(&ptr->upstreams);
+  wharfinger_pipeline_types_list_attribute_free(&ptr->config);
+  wharfinger_pipeline_types_list_attribute_free(&ptr->definition);
 }
 
 void wharfinger_pipeline_types_list_check_free(wharfinger_pipeline_types_list_check_t *ptr) {
@@ -1101,6 +1617,29 @@ void wharfinger_pipeline_types_option_origin_free(wharfinger_pipeline_types_opti
   }
 }
 
+void wharfinger_pipeline_types_list_named_port_free(wharfinger_pipeline_types_list_named_port_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    wharfinger_pipeline_types_named_port_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      wharfinger_pipeline_types_named_port_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void wharfinger_pipeline_types_option_locality_free(wharfinger_pipeline_types_option_locality_t *ptr) {
+  if (ptr->is_some) {
+    wharfinger_pipeline_types_locality_free(&ptr->val);
+  }
+}
+
+void wharfinger_pipeline_types_option_proxy_free(wharfinger_pipeline_types_option_proxy_t *ptr) {
+  if (ptr->is_some) {
+    wharfinger_pipeline_types_proxy_free(&ptr->val);
+  }
+}
+
 void wharfinger_pipeline_types_service_free(wharfinger_pipeline_types_service_t *ptr) {
   stage_component_string_free(&ptr->id);
   stage_component_string_free(&ptr->name);
@@ -1111,20 +1650,36 @@ void wharfinger_pipeline_types_service_free(wharfinger_pipeline_types_service_t 
   wharfinger_pipeline_types_option_weights_free(&ptr->weights);
   wharfinger_pipeline_types_list_tagged_address_free(&ptr->tagged_addresses);
   wharfinger_pipeline_types_option_origin_free(&ptr->origin);
+  wharfinger_pipeline_types_list_named_port_free(&ptr->ports);
+  wharfinger_pipeline_types_option_locality_free(&ptr->locality);
+  stage_component_option_string_free(&ptr->socket_path);
+  stage_component_string_free(&ptr->kind);
+  wharfinger_pipeline_types_option_proxy_free(&ptr->proxy);
+  wharfinger_pipeline_types_list_attribute_free(&ptr->definition);
   wharfinger_pipeline_types_list_attribute_free(&ptr->attributes);
 }
 
-void wharfinger_pipeline_types_verdict_free(wharfinger_pipeline_types_verdict_t *ptr) {
+void wharfinger_pipeline_types_veto_free(wharfinger_pipeline_types_veto_t *ptr) {
+  stage_component_string_free(&ptr->reason);
+  stage_component_option_string_free(&ptr->code);
+}
+
+void wharfinger_pipeline_types_decision_free(wharfinger_pipeline_types_decision_t *ptr) {
   switch ((int32_t) ptr->tag) {
     case 1: {
       wharfinger_pipeline_types_service_free(&ptr->val.replace);
       break;
     }
     case 2: {
-      stage_component_string_free(&ptr->val.veto);
+      wharfinger_pipeline_types_veto_free(&ptr->val.veto);
       break;
     }
   }
+}
+
+void wharfinger_pipeline_types_verdict_free(wharfinger_pipeline_types_verdict_t *ptr) {
+  wharfinger_pipeline_types_decision_free(&ptr->decision);
+  stage_component_list_string_free(&ptr->notes);
 }
 
 void wharfinger_pipeline_types_list_verdict_free(wharfinger_pipeline_types_list_verdict_t *ptr) {
@@ -1239,7 +1794,7 @@ void wharfinger_pipeline_logging_log(wharfinger_pipeline_logging_level_t level, 
   __wasm_import_wharfinger_pipeline_logging_log((int32_t) level, (uint8_t *) (*message).ptr, (*message).len);
 }
 
-__attribute__((__export_name__("wharfinger:pipeline/stage@0.1.0#describe")))
+__attribute__((__export_name__("wharfinger:pipeline/stage@0.2.0#describe")))
 uint8_t * __wasm_export_exports_wharfinger_pipeline_stage_describe(void) {
   exports_wharfinger_pipeline_stage_description_t ret;
   exports_wharfinger_pipeline_stage_describe(&ret);
@@ -1258,12 +1813,13 @@ uint8_t * __wasm_export_exports_wharfinger_pipeline_stage_describe(void) {
   } else {
     *((int8_t*)(ptr + (6*sizeof(void*)))) = 0;
   }
-  *((size_t*)(ptr + (10*sizeof(void*)))) = ((ret).attributes).len;
-  *((uint8_t **)(ptr + (9*sizeof(void*)))) = (uint8_t *) ((ret).attributes).ptr;
+  *((int8_t*)(ptr + (9*sizeof(void*)))) = (ret).wants;
+  *((size_t*)(ptr + (11*sizeof(void*)))) = ((ret).attributes).len;
+  *((uint8_t **)(ptr + (10*sizeof(void*)))) = (uint8_t *) ((ret).attributes).ptr;
   return ptr;
 }
 
-__attribute__((__export_name__("wharfinger:pipeline/stage@0.1.0#validate-settings")))
+__attribute__((__export_name__("wharfinger:pipeline/stage@0.2.0#validate-settings")))
 uint8_t * __wasm_export_exports_wharfinger_pipeline_stage_validate_settings(uint8_t * arg, size_t arg0) {
   stage_component_string_t arg1 = (stage_component_string_t) { (uint8_t*)(arg), (arg0) };
   exports_wharfinger_pipeline_stage_result_void_list_string_t ret;
@@ -1283,7 +1839,7 @@ uint8_t * __wasm_export_exports_wharfinger_pipeline_stage_validate_settings(uint
   return ptr;
 }
 
-__attribute__((__export_name__("wharfinger:pipeline/stage@0.1.0#process")))
+__attribute__((__export_name__("wharfinger:pipeline/stage@0.2.0#process")))
 uint8_t * __wasm_export_exports_wharfinger_pipeline_stage_process(uint8_t * arg) {
   wharfinger_pipeline_types_option_network_peer_t option3;
   switch ((int32_t) *((uint8_t*) (arg + (24*sizeof(void*))))) {
@@ -1315,20 +1871,200 @@ uint8_t * __wasm_export_exports_wharfinger_pipeline_stage_process(uint8_t * arg)
       break;
     }
   }
-  stage_component_option_string_t option5;
-  switch ((int32_t) *((uint8_t*) (arg + (8+46*sizeof(void*))))) {
+  wharfinger_pipeline_types_option_image_facts_t option5;
+  switch ((int32_t) *((uint8_t*) (arg + (8+42*sizeof(void*))))) {
     case 0: {
       option5.is_some = false;
       break;
     }
     case 1: {
       option5.is_some = true;
-      option5.val = (stage_component_string_t) { (uint8_t*)(*((uint8_t **) (arg + (8+47*sizeof(void*))))), (*((size_t*) (arg + (8+48*sizeof(void*))))) };
+      option5.val = (wharfinger_pipeline_types_image_facts_t) {
+        (stage_component_list_string_t) (stage_component_list_string_t) { (stage_component_string_t*)(*((uint8_t **) (arg + (8+43*sizeof(void*))))), (*((size_t*) (arg + (8+44*sizeof(void*))))) },
+        (wharfinger_pipeline_types_list_attribute_t) (wharfinger_pipeline_types_list_attribute_t) { (wharfinger_pipeline_types_attribute_t*)(*((uint8_t **) (arg + (8+45*sizeof(void*))))), (*((size_t*) (arg + (8+46*sizeof(void*))))) },
+      };
       break;
     }
   }
-  stage_component_string_t arg24 = (stage_component_string_t) { (uint8_t*)(*((uint8_t **) (arg + 0))), (*((size_t*) (arg + sizeof(void*)))) };
-  exports_wharfinger_pipeline_stage_container_t arg25 = (wharfinger_pipeline_types_container_t) {
+  wharfinger_pipeline_types_option_setup_t option14;
+  switch ((int32_t) *((uint8_t*) (arg + (16+46*sizeof(void*))))) {
+    case 0: {
+      option14.is_some = false;
+      break;
+    }
+    case 1: {
+      option14.is_some = true;
+      stage_component_option_u64_t option6;
+      switch ((int32_t) *((uint8_t*) (arg + (32+58*sizeof(void*))))) {
+        case 0: {
+          option6.is_some = false;
+          break;
+        }
+        case 1: {
+          option6.is_some = true;
+          option6.val = (uint64_t) (*((int64_t*) (arg + (40+58*sizeof(void*)))));
+          break;
+        }
+      }
+      stage_component_option_u64_t option7;
+      switch ((int32_t) *((uint8_t*) (arg + (48+58*sizeof(void*))))) {
+        case 0: {
+          option7.is_some = false;
+          break;
+        }
+        case 1: {
+          option7.is_some = true;
+          option7.val = (uint64_t) (*((int64_t*) (arg + (56+58*sizeof(void*)))));
+          break;
+        }
+      }
+      stage_component_option_u64_t option8;
+      switch ((int32_t) *((uint8_t*) (arg + (64+58*sizeof(void*))))) {
+        case 0: {
+          option8.is_some = false;
+          break;
+        }
+        case 1: {
+          option8.is_some = true;
+          option8.val = (uint64_t) (*((int64_t*) (arg + (72+58*sizeof(void*)))));
+          break;
+        }
+      }
+      wharfinger_pipeline_types_option_health_check_t option13;
+      switch ((int32_t) *((uint8_t*) (arg + (80+58*sizeof(void*))))) {
+        case 0: {
+          option13.is_some = false;
+          break;
+        }
+        case 1: {
+          option13.is_some = true;
+          wharfinger_pipeline_types_option_duration_t option9;
+          switch ((int32_t) *((uint8_t*) (arg + (80+61*sizeof(void*))))) {
+            case 0: {
+              option9.is_some = false;
+              break;
+            }
+            case 1: {
+              option9.is_some = true;
+              option9.val = (stage_component_string_t) { (uint8_t*)(*((uint8_t **) (arg + (80+62*sizeof(void*))))), (*((size_t*) (arg + (80+63*sizeof(void*))))) };
+              break;
+            }
+          }
+          wharfinger_pipeline_types_option_duration_t option10;
+          switch ((int32_t) *((uint8_t*) (arg + (80+64*sizeof(void*))))) {
+            case 0: {
+              option10.is_some = false;
+              break;
+            }
+            case 1: {
+              option10.is_some = true;
+              option10.val = (stage_component_string_t) { (uint8_t*)(*((uint8_t **) (arg + (80+65*sizeof(void*))))), (*((size_t*) (arg + (80+66*sizeof(void*))))) };
+              break;
+            }
+          }
+          wharfinger_pipeline_types_option_duration_t option11;
+          switch ((int32_t) *((uint8_t*) (arg + (80+67*sizeof(void*))))) {
+            case 0: {
+              option11.is_some = false;
+              break;
+            }
+            case 1: {
+              option11.is_some = true;
+              option11.val = (stage_component_string_t) { (uint8_t*)(*((uint8_t **) (arg + (80+68*sizeof(void*))))), (*((size_t*) (arg + (80+69*sizeof(void*))))) };
+              break;
+            }
+          }
+          stage_component_option_u32_t option12;
+          switch ((int32_t) *((uint8_t*) (arg + (80+70*sizeof(void*))))) {
+            case 0: {
+              option12.is_some = false;
+              break;
+            }
+            case 1: {
+              option12.is_some = true;
+              option12.val = (uint32_t) (*((int32_t*) (arg + (84+70*sizeof(void*)))));
+              break;
+            }
+          }
+
+          option13.val = (wharfinger_pipeline_types_health_check_t) {
+            (stage_component_list_string_t) (stage_component_list_string_t) { (stage_component_string_t*)(*((uint8_t **) (arg + (80+59*sizeof(void*))))), (*((size_t*) (arg + (80+60*sizeof(void*))))) },
+            (wharfinger_pipeline_types_option_duration_t) option9,
+            (wharfinger_pipeline_types_option_duration_t) option10,
+            (wharfinger_pipeline_types_option_duration_t) option11,
+            (stage_component_option_u32_t) option12,
+          };
+          break;
+        }
+      }
+
+      option14.val = (wharfinger_pipeline_types_setup_t) {
+        (stage_component_string_t) (stage_component_string_t) { (uint8_t*)(*((uint8_t **) (arg + (24+46*sizeof(void*))))), (*((size_t*) (arg + (24+47*sizeof(void*))))) },
+        (bool) (int32_t) *((uint8_t*) (arg + (24+48*sizeof(void*)))),
+        (stage_component_list_string_t) (stage_component_list_string_t) { (stage_component_string_t*)(*((uint8_t **) (arg + (24+49*sizeof(void*))))), (*((size_t*) (arg + (24+50*sizeof(void*))))) },
+        (stage_component_list_string_t) (stage_component_list_string_t) { (stage_component_string_t*)(*((uint8_t **) (arg + (24+51*sizeof(void*))))), (*((size_t*) (arg + (24+52*sizeof(void*))))) },
+        (bool) (int32_t) *((uint8_t*) (arg + (24+53*sizeof(void*)))),
+        (wharfinger_pipeline_types_list_mount_t) (wharfinger_pipeline_types_list_mount_t) { (wharfinger_pipeline_types_mount_t*)(*((uint8_t **) (arg + (24+54*sizeof(void*))))), (*((size_t*) (arg + (24+55*sizeof(void*))))) },
+        (wharfinger_pipeline_types_restart_policy_t) (wharfinger_pipeline_types_restart_policy_t) {
+          (stage_component_string_t) (stage_component_string_t) { (uint8_t*)(*((uint8_t **) (arg + (24+56*sizeof(void*))))), (*((size_t*) (arg + (24+57*sizeof(void*))))) },
+          (uint32_t) (uint32_t) (*((int32_t*) (arg + (24+58*sizeof(void*))))),
+        },
+        (wharfinger_pipeline_types_resource_limits_t) (wharfinger_pipeline_types_resource_limits_t) {
+          (stage_component_option_u64_t) option6,
+          (stage_component_option_u64_t) option7,
+          (stage_component_option_u64_t) option8,
+        },
+        (wharfinger_pipeline_types_option_health_check_t) option13,
+      };
+      break;
+    }
+  }
+  stage_component_option_string_t option15;
+  switch ((int32_t) *((uint8_t*) (arg + (88+74*sizeof(void*))))) {
+    case 0: {
+      option15.is_some = false;
+      break;
+    }
+    case 1: {
+      option15.is_some = true;
+      option15.val = (stage_component_string_t) { (uint8_t*)(*((uint8_t **) (arg + (88+75*sizeof(void*))))), (*((size_t*) (arg + (88+76*sizeof(void*))))) };
+      break;
+    }
+  }
+  wharfinger_pipeline_types_option_agent_facts_t option16;
+  switch ((int32_t) *((uint8_t*) (arg + (88+79*sizeof(void*))))) {
+    case 0: {
+      option16.is_some = false;
+      break;
+    }
+    case 1: {
+      option16.is_some = true;
+      option16.val = (wharfinger_pipeline_types_agent_facts_t) {
+        (stage_component_string_t) (stage_component_string_t) { (uint8_t*)(*((uint8_t **) (arg + (88+80*sizeof(void*))))), (*((size_t*) (arg + (88+81*sizeof(void*))))) },
+        (stage_component_string_t) (stage_component_string_t) { (uint8_t*)(*((uint8_t **) (arg + (88+82*sizeof(void*))))), (*((size_t*) (arg + (88+83*sizeof(void*))))) },
+        (stage_component_string_t) (stage_component_string_t) { (uint8_t*)(*((uint8_t **) (arg + (88+84*sizeof(void*))))), (*((size_t*) (arg + (88+85*sizeof(void*))))) },
+        (wharfinger_pipeline_types_list_attribute_t) (wharfinger_pipeline_types_list_attribute_t) { (wharfinger_pipeline_types_attribute_t*)(*((uint8_t **) (arg + (88+86*sizeof(void*))))), (*((size_t*) (arg + (88+87*sizeof(void*))))) },
+      };
+      break;
+    }
+  }
+  wharfinger_pipeline_types_option_engine_facts_t option17;
+  switch ((int32_t) *((uint8_t*) (arg + (88+88*sizeof(void*))))) {
+    case 0: {
+      option17.is_some = false;
+      break;
+    }
+    case 1: {
+      option17.is_some = true;
+      option17.val = (wharfinger_pipeline_types_engine_facts_t) {
+        (stage_component_string_t) (stage_component_string_t) { (uint8_t*)(*((uint8_t **) (arg + (88+89*sizeof(void*))))), (*((size_t*) (arg + (88+90*sizeof(void*))))) },
+        (stage_component_string_t) (stage_component_string_t) { (uint8_t*)(*((uint8_t **) (arg + (88+91*sizeof(void*))))), (*((size_t*) (arg + (88+92*sizeof(void*))))) },
+      };
+      break;
+    }
+  }
+  stage_component_string_t arg45 = (stage_component_string_t) { (uint8_t*)(*((uint8_t **) (arg + 0))), (*((size_t*) (arg + sizeof(void*)))) };
+  exports_wharfinger_pipeline_stage_container_t arg46 = (wharfinger_pipeline_types_container_t) {
     (stage_component_string_t) (stage_component_string_t) { (uint8_t*)(*((uint8_t **) (arg + (2*sizeof(void*))))), (*((size_t*) (arg + (3*sizeof(void*))))) },
     (stage_component_string_t) (stage_component_string_t) { (uint8_t*)(*((uint8_t **) (arg + (4*sizeof(void*))))), (*((size_t*) (arg + (5*sizeof(void*))))) },
     (stage_component_string_t) (stage_component_string_t) { (uint8_t*)(*((uint8_t **) (arg + (6*sizeof(void*))))), (*((size_t*) (arg + (7*sizeof(void*))))) },
@@ -1346,19 +2082,23 @@ uint8_t * __wasm_export_exports_wharfinger_pipeline_stage_process(uint8_t * arg)
     (wharfinger_pipeline_types_health_t) (int32_t) *((uint8_t*) (arg + (8+36*sizeof(void*)))),
     (stage_component_string_t) (stage_component_string_t) { (uint8_t*)(*((uint8_t **) (arg + (8+37*sizeof(void*))))), (*((size_t*) (arg + (8+38*sizeof(void*))))) },
     (stage_component_option_string_t) option4,
-    (wharfinger_pipeline_types_list_attribute_t) (wharfinger_pipeline_types_list_attribute_t) { (wharfinger_pipeline_types_attribute_t*)(*((uint8_t **) (arg + (8+42*sizeof(void*))))), (*((size_t*) (arg + (8+43*sizeof(void*))))) },
+    (wharfinger_pipeline_types_option_image_facts_t) option5,
+    (wharfinger_pipeline_types_option_setup_t) option14,
+    (wharfinger_pipeline_types_list_attribute_t) (wharfinger_pipeline_types_list_attribute_t) { (wharfinger_pipeline_types_attribute_t*)(*((uint8_t **) (arg + (88+70*sizeof(void*))))), (*((size_t*) (arg + (88+71*sizeof(void*))))) },
   };
-  exports_wharfinger_pipeline_stage_host_facts_t arg26 = (wharfinger_pipeline_types_host_facts_t) {
-    (stage_component_string_t) (stage_component_string_t) { (uint8_t*)(*((uint8_t **) (arg + (8+44*sizeof(void*))))), (*((size_t*) (arg + (8+45*sizeof(void*))))) },
-    (stage_component_option_string_t) option5,
-    (wharfinger_pipeline_types_list_attribute_t) (wharfinger_pipeline_types_list_attribute_t) { (wharfinger_pipeline_types_attribute_t*)(*((uint8_t **) (arg + (8+49*sizeof(void*))))), (*((size_t*) (arg + (8+50*sizeof(void*))))) },
-    (wharfinger_pipeline_types_list_attribute_t) (wharfinger_pipeline_types_list_attribute_t) { (wharfinger_pipeline_types_attribute_t*)(*((uint8_t **) (arg + (8+51*sizeof(void*))))), (*((size_t*) (arg + (8+52*sizeof(void*))))) },
+  exports_wharfinger_pipeline_stage_host_facts_t arg47 = (wharfinger_pipeline_types_host_facts_t) {
+    (stage_component_string_t) (stage_component_string_t) { (uint8_t*)(*((uint8_t **) (arg + (88+72*sizeof(void*))))), (*((size_t*) (arg + (88+73*sizeof(void*))))) },
+    (stage_component_option_string_t) option15,
+    (wharfinger_pipeline_types_list_attribute_t) (wharfinger_pipeline_types_list_attribute_t) { (wharfinger_pipeline_types_attribute_t*)(*((uint8_t **) (arg + (88+77*sizeof(void*))))), (*((size_t*) (arg + (88+78*sizeof(void*))))) },
+    (wharfinger_pipeline_types_option_agent_facts_t) option16,
+    (wharfinger_pipeline_types_option_engine_facts_t) option17,
+    (wharfinger_pipeline_types_list_attribute_t) (wharfinger_pipeline_types_list_attribute_t) { (wharfinger_pipeline_types_attribute_t*)(*((uint8_t **) (arg + (88+93*sizeof(void*))))), (*((size_t*) (arg + (88+94*sizeof(void*))))) },
   };
-  exports_wharfinger_pipeline_stage_list_service_t arg27 = (exports_wharfinger_pipeline_stage_list_service_t) { (exports_wharfinger_pipeline_stage_service_t*)(*((uint8_t **) (arg + (8+53*sizeof(void*))))), (*((size_t*) (arg + (8+54*sizeof(void*))))) };
+  exports_wharfinger_pipeline_stage_list_service_t arg48 = (exports_wharfinger_pipeline_stage_list_service_t) { (exports_wharfinger_pipeline_stage_service_t*)(*((uint8_t **) (arg + (88+95*sizeof(void*))))), (*((size_t*) (arg + (88+96*sizeof(void*))))) };
   exports_wharfinger_pipeline_stage_result_outcome_string_t ret;
   exports_wharfinger_pipeline_stage_outcome_t ok;
   stage_component_string_t err;
-  ret.is_err = !exports_wharfinger_pipeline_stage_process(&arg24, &arg25, &arg26, &arg27, &ok, &err);
+  ret.is_err = !exports_wharfinger_pipeline_stage_process(&arg45, &arg46, &arg47, &arg48, &ok, &err);
   if (ret.is_err) {
     ret.val.err = err;
   }
@@ -1368,9 +2108,9 @@ uint8_t * __wasm_export_exports_wharfinger_pipeline_stage_process(uint8_t * arg)
   free(arg);
   uint8_t *ptr = (uint8_t *) &RET_AREA;
   if ((ret).is_err) {
-    const stage_component_string_t *payload123 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
-    *((size_t*)(ptr + (2*sizeof(void*)))) = (*payload123).len;
-    *((uint8_t **)(ptr + sizeof(void*))) = (uint8_t *) (*payload123).ptr;
+    const stage_component_string_t *payload182 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
+    *((size_t*)(ptr + (2*sizeof(void*)))) = (*payload182).len;
+    *((uint8_t **)(ptr + sizeof(void*))) = (uint8_t *) (*payload182).ptr;
   } else {
     const exports_wharfinger_pipeline_stage_outcome_t *payload = &(ret).val.ok;*((int8_t*)(ptr + 0)) = 0;
     *((size_t*)(ptr + (2*sizeof(void*)))) = ((*payload).verdicts).len;

@@ -104,6 +104,58 @@ typedef uint8_t wharfinger_pipeline_types_state_t;
 #define WHARFINGER_PIPELINE_TYPES_STATE_OTHER 7
 
 typedef struct {
+  wharfinger_pipeline_types_attribute_t *ptr;
+  size_t len;
+} wharfinger_pipeline_types_list_attribute_t;
+
+// What is known of the image that a container was made of.
+typedef struct wharfinger_pipeline_types_image_facts_t {
+  // By which names and digests registries have it, such as
+  // `registry.local:5000/team/web@sha256:2bdd01bb…`, sorted. Empty for an
+  // image that never was in a registry.
+  stage_component_list_string_t   digests;
+  // The labels that the image itself has, sorted by key. The container
+  // has them among its own, unless it was given others of the same keys.
+  wharfinger_pipeline_types_list_attribute_t   labels;
+} wharfinger_pipeline_types_image_facts_t;
+
+// Something of the host or of the engine that a container sees as a part
+// of its files.
+typedef struct wharfinger_pipeline_types_mount_t {
+  // `bind`, `volume`, `tmpfs` or another word of the engine's.
+  stage_component_string_t   kind;
+  // Where it is on the host; for a volume its name. Empty for a `tmpfs`.
+  stage_component_string_t   source;
+  // Where the container has it.
+  stage_component_string_t   target;
+  // The container may write to it.
+  bool   writable;
+} wharfinger_pipeline_types_mount_t;
+
+// When the engine starts a container again by itself.
+typedef struct wharfinger_pipeline_types_restart_policy_t {
+  // `no`, `always`, `unless-stopped` or `on-failure`.
+  stage_component_string_t   name;
+  // How often after failures in a row; 0 for no limit.
+  uint32_t   retries;
+} wharfinger_pipeline_types_restart_policy_t;
+
+typedef struct {
+  bool is_some;
+  uint64_t val;
+} stage_component_option_u64_t;
+
+// What a container may use; none where it has no limit of its own.
+typedef struct wharfinger_pipeline_types_resource_limits_t {
+  // Memory in bytes.
+  stage_component_option_u64_t   memory;
+  // Processors in thousandths: 1500 are one and a half.
+  stage_component_option_u64_t   processors;
+  // Processes and threads.
+  stage_component_option_u64_t   processes;
+} wharfinger_pipeline_types_resource_limits_t;
+
+typedef struct {
   wharfinger_pipeline_types_network_t *ptr;
   size_t len;
 } wharfinger_pipeline_types_list_network_t;
@@ -128,10 +180,115 @@ typedef struct wharfinger_pipeline_types_network_peer_t {
   wharfinger_pipeline_types_list_published_port_t   published_ports;
 } wharfinger_pipeline_types_network_peer_t;
 
+// The Consul agent that services are registered with.
+typedef struct wharfinger_pipeline_types_agent_facts_t {
+  // The name of its node.
+  stage_component_string_t   node;
+  stage_component_string_t   datacenter;
+  // Its version, such as `1.20.1`.
+  stage_component_string_t   version;
+  // The metadata of its node, sorted by key.
+  wharfinger_pipeline_types_list_attribute_t   node_meta;
+} wharfinger_pipeline_types_agent_facts_t;
+
+// The container engine.
+typedef struct wharfinger_pipeline_types_engine_facts_t {
+  // `docker`, `podman` or another name in small letters.
+  stage_component_string_t   kind;
+  // Its version, such as `28.0.1`.
+  stage_component_string_t   version;
+} wharfinger_pipeline_types_engine_facts_t;
+
 typedef struct {
-  wharfinger_pipeline_types_attribute_t *ptr;
+  bool is_some;
+  wharfinger_pipeline_types_agent_facts_t val;
+} wharfinger_pipeline_types_option_agent_facts_t;
+
+typedef struct {
+  bool is_some;
+  wharfinger_pipeline_types_engine_facts_t val;
+} wharfinger_pipeline_types_option_engine_facts_t;
+
+// What is known of the host that the containers run on.
+typedef struct wharfinger_pipeline_types_host_facts_t {
+  // The name that service IDs begin with.
+  stage_component_string_t   hostname;
+  // The address that the host advertises: the run's `-ip` if it was
+  // given, else the address that the host name resolves to.
+  stage_component_option_string_t   address;
+  // The flags of the run that have a value, by their long names:
+  // `internal`, `explicit`, `tags`, `compat`, ….
+  wharfinger_pipeline_types_list_attribute_t   flags;
+  // None if the stage does not want `agent`, there is none, or its token may
+  // not ask for it (`agent:read`). It may be a minute old.
+  wharfinger_pipeline_types_option_agent_facts_t   agent;
+  // None if the stage does not want `engine`, or it is not known. It may be a
+  // minute old.
+  wharfinger_pipeline_types_option_engine_facts_t   engine;
+  // What a later host knows beyond the fields above.
+  wharfinger_pipeline_types_list_attribute_t   attributes;
+} wharfinger_pipeline_types_host_facts_t;
+
+// A duration in the syntax of Consul, which is that of Go: decimal
+// numbers with a unit each, such as `300ms`, `10s` or `1h30m`.
+typedef stage_component_string_t wharfinger_pipeline_types_duration_t;
+
+typedef struct {
+  bool is_some;
+  wharfinger_pipeline_types_duration_t val;
+} wharfinger_pipeline_types_option_duration_t;
+
+typedef struct {
+  bool is_some;
+  uint32_t val;
+} stage_component_option_u32_t;
+
+// The health check that a container was given, by its image or otherwise.
+typedef struct wharfinger_pipeline_types_health_check_t {
+  // As the engine says it: `CMD` and a program with its arguments, or
+  // `CMD-SHELL` and a line for a shell.
+  stage_component_list_string_t   test;
+  // The time between two runs; the engine's own if none.
+  wharfinger_pipeline_types_option_duration_t   interval;
+  // How long a run may take; the engine's own if none.
+  wharfinger_pipeline_types_option_duration_t   timeout;
+  // How long failures do not count after the start.
+  wharfinger_pipeline_types_option_duration_t   start_period;
+  // Failures in a row that make it unhealthy; the engine's own if none.
+  stage_component_option_u32_t   retries;
+} wharfinger_pipeline_types_health_check_t;
+
+typedef struct {
+  wharfinger_pipeline_types_mount_t *ptr;
   size_t len;
-} wharfinger_pipeline_types_list_attribute_t;
+} wharfinger_pipeline_types_list_mount_t;
+
+typedef struct {
+  bool is_some;
+  wharfinger_pipeline_types_health_check_t val;
+} wharfinger_pipeline_types_option_health_check_t;
+
+// What a container may do, and what it was made with.
+typedef struct wharfinger_pipeline_types_setup_t {
+  // The user that its processes begin as, such as `app`, `1000` or
+  // `1000:1000`; empty for root.
+  stage_component_string_t   user;
+  // It has every capability and the devices of the host.
+  bool   privileged;
+  // Capabilities beyond the engine's own choice, sorted, in capitals and
+  // without `CAP_`, such as `NET_ADMIN`; or `ALL`.
+  stage_component_list_string_t   added_capabilities;
+  // Capabilities that were taken from it, in the same form.
+  stage_component_list_string_t   dropped_capabilities;
+  // It cannot write to the files of its image.
+  bool   read_only_root;
+  // Sorted by target.
+  wharfinger_pipeline_types_list_mount_t   mounts;
+  wharfinger_pipeline_types_restart_policy_t   restart_policy;
+  wharfinger_pipeline_types_resource_limits_t   limits;
+  // None if it has no health check.
+  wharfinger_pipeline_types_option_health_check_t   health_check;
+} wharfinger_pipeline_types_setup_t;
 
 typedef struct {
   wharfinger_pipeline_types_exposed_port_t *ptr;
@@ -142,6 +299,16 @@ typedef struct {
   bool is_some;
   wharfinger_pipeline_types_network_peer_t val;
 } wharfinger_pipeline_types_option_network_peer_t;
+
+typedef struct {
+  bool is_some;
+  wharfinger_pipeline_types_image_facts_t val;
+} wharfinger_pipeline_types_option_image_facts_t;
+
+typedef struct {
+  bool is_some;
+  wharfinger_pipeline_types_setup_t val;
+} wharfinger_pipeline_types_option_setup_t;
 
 // What is known of a container.
 typedef struct wharfinger_pipeline_types_container_t {
@@ -184,29 +351,19 @@ typedef struct wharfinger_pipeline_types_container_t {
   stage_component_string_t   created_at;
   // When it was last started, RFC 3339; none if it never was.
   stage_component_option_string_t   started_at;
+  // What is known of its image; none if the stage does not want `image`, or
+  // the engine does not tell: it has removed the image, or may not be asked.
+  // Unknown is neither pinned nor not pinned: who has to decide by it returns
+  // an error.
+  wharfinger_pipeline_types_option_image_facts_t   image_facts;
+  // How it was set up; none if the stage does not want `setup`. A call for a
+  // container of which it is wanted and cannot be read is not made.
+  wharfinger_pipeline_types_option_setup_t   setup;
   // What a later host knows beyond the fields above. Keys of this
   // version: `tags`, the value of the run's `-tags` flag for this
   // container, with its template already evaluated.
   wharfinger_pipeline_types_list_attribute_t   attributes;
 } wharfinger_pipeline_types_container_t;
-
-// What is known of the host that the containers run on.
-typedef struct wharfinger_pipeline_types_host_facts_t {
-  // The name that service IDs begin with.
-  stage_component_string_t   hostname;
-  // The address that the host advertises: the run's `-ip` if it was
-  // given, else the address that the host name resolves to.
-  stage_component_option_string_t   address;
-  // The flags of the run that have a value, by their long names:
-  // `internal`, `explicit`, `tags`, `compat`, ….
-  wharfinger_pipeline_types_list_attribute_t   flags;
-  // What a later host knows beyond the fields above.
-  wharfinger_pipeline_types_list_attribute_t   attributes;
-} wharfinger_pipeline_types_host_facts_t;
-
-// A duration in the syntax of Consul, which is that of Go: decimal
-// numbers with a unit each, such as `300ms`, `10s` or `1h30m`.
-typedef stage_component_string_t wharfinger_pipeline_types_duration_t;
 
 // The state of a check until it has run for the first time.
 typedef uint8_t wharfinger_pipeline_types_check_status_t;
@@ -323,18 +480,8 @@ typedef struct wharfinger_pipeline_types_check_kind_t {
 
 typedef struct {
   bool is_some;
-  wharfinger_pipeline_types_duration_t val;
-} wharfinger_pipeline_types_option_duration_t;
-
-typedef struct {
-  bool is_some;
   wharfinger_pipeline_types_check_status_t val;
 } wharfinger_pipeline_types_option_check_status_t;
-
-typedef struct {
-  bool is_some;
-  uint32_t val;
-} stage_component_option_u32_t;
 
 // A health check of a service, as the Consul agent runs it.
 typedef struct wharfinger_pipeline_types_check_t {
@@ -391,6 +538,61 @@ typedef struct wharfinger_pipeline_types_origin_t {
   wharfinger_pipeline_types_option_published_port_t   published;
 } wharfinger_pipeline_types_origin_t;
 
+// One of several ports of a service, by its name.
+typedef struct wharfinger_pipeline_types_named_port_t {
+  // Small letters, digits and `-`, at most 63 characters.
+  stage_component_string_t   name;
+  uint16_t   port;
+  // It is the one for those who ask for none by name.
+  bool   default_;
+} wharfinger_pipeline_types_named_port_t;
+
+// Where a service runs, for those who prefer what is near.
+typedef struct wharfinger_pipeline_types_locality_t {
+  stage_component_string_t   region;
+  stage_component_option_string_t   zone;
+} wharfinger_pipeline_types_locality_t;
+
+// A service that a proxy reaches for the one that it stands before.
+typedef struct wharfinger_pipeline_types_upstream_t {
+  stage_component_string_t   destination_name;
+  // The proxy's own if none.
+  stage_component_option_string_t   datacenter;
+  // 127.0.0.1 if none.
+  stage_component_option_string_t   local_bind_address;
+  // 0 only where `definition` names a socket instead.
+  uint16_t   local_bind_port;
+  // Further fields of Consul's definition, such as `MeshGateway`, by its
+  // names, with values in JSON.
+  wharfinger_pipeline_types_list_attribute_t   definition;
+} wharfinger_pipeline_types_upstream_t;
+
+typedef struct {
+  bool is_some;
+  uint16_t val;
+} stage_component_option_u16_t;
+
+typedef struct {
+  wharfinger_pipeline_types_upstream_t *ptr;
+  size_t len;
+} wharfinger_pipeline_types_list_upstream_t;
+
+// What a proxy or gateway stands before.
+typedef struct wharfinger_pipeline_types_proxy_t {
+  // The name of the service that it is a sidecar of; empty for a gateway.
+  stage_component_string_t   destination_service_name;
+  // The ID of that service on the agent.
+  stage_component_option_string_t   destination_service_id;
+  stage_component_option_string_t   local_service_address;
+  stage_component_option_u16_t   local_service_port;
+  wharfinger_pipeline_types_list_upstream_t   upstreams;
+  // Settings of the proxy itself, with values in JSON.
+  wharfinger_pipeline_types_list_attribute_t   config;
+  // Further fields of Consul's definition, such as `Mode`, by its names,
+  // with values in JSON.
+  wharfinger_pipeline_types_list_attribute_t   definition;
+} wharfinger_pipeline_types_proxy_t;
+
 typedef struct {
   wharfinger_pipeline_types_check_t *ptr;
   size_t len;
@@ -410,6 +612,21 @@ typedef struct {
   bool is_some;
   wharfinger_pipeline_types_origin_t val;
 } wharfinger_pipeline_types_option_origin_t;
+
+typedef struct {
+  wharfinger_pipeline_types_named_port_t *ptr;
+  size_t len;
+} wharfinger_pipeline_types_list_named_port_t;
+
+typedef struct {
+  bool is_some;
+  wharfinger_pipeline_types_locality_t val;
+} wharfinger_pipeline_types_option_locality_t;
+
+typedef struct {
+  bool is_some;
+  wharfinger_pipeline_types_proxy_t val;
+} wharfinger_pipeline_types_option_proxy_t;
 
 // A service as it is to be registered.
 typedef struct wharfinger_pipeline_types_service_t {
@@ -438,27 +655,61 @@ typedef struct wharfinger_pipeline_types_service_t {
   // The container's port that the service stands for; none for a
   // service that a stage made up. A stage hands it on as it is.
   wharfinger_pipeline_types_option_origin_t   origin;
+  // Several ports by their names, one of which is the default and the
+  // same as `port`. An agent that knows none gets `port` alone.
+  wharfinger_pipeline_types_list_named_port_t   ports;
+  wharfinger_pipeline_types_option_locality_t   locality;
+  // The path of the Unix socket at which it listens.
+  stage_component_option_string_t   socket_path;
+  // Empty for an ordinary service, else `connect-proxy`, `mesh-gateway`,
+  // `terminating-gateway`, `ingress-gateway` or `api-gateway`.
+  stage_component_string_t   kind;
+  // What it stands before; of a `connect-proxy` it is needed. A sidecar is
+  // a service of its own, which later stages see and may veto.
+  wharfinger_pipeline_types_option_proxy_t   proxy;
+  // It speaks Consul's mesh protocol itself and needs no sidecar.
+  bool   connect_native;
+  // Further fields of Consul's definition that this record has none for,
+  // by its names, with values in JSON. What names the service, says where
+  // it is registered or brings another one with it is refused.
+  wharfinger_pipeline_types_list_attribute_t   definition;
   // Notes from stage to stage; they are not registered. Keys that begin
   // with `wharfinger-` are reserved.
   wharfinger_pipeline_types_list_attribute_t   attributes;
 } wharfinger_pipeline_types_service_t;
 
-// What a stage says of one proposed service.
-typedef struct wharfinger_pipeline_types_verdict_t {
+// Why a service must not be registered.
+typedef struct wharfinger_pipeline_types_veto_t {
+  // For people.
+  stage_component_string_t   reason;
+  // A short word for figures, such as `privileged`: of small letters,
+  // digits and `-`, of at most 32 characters, one of few.
+  stage_component_option_string_t   code;
+} wharfinger_pipeline_types_veto_t;
+
+// What becomes of one proposed service.
+typedef struct wharfinger_pipeline_types_decision_t {
   uint8_t tag;
   union {
     wharfinger_pipeline_types_service_t     replace;
-    stage_component_string_t     veto;
+    wharfinger_pipeline_types_veto_t     veto;
   } val;
-} wharfinger_pipeline_types_verdict_t;
+} wharfinger_pipeline_types_decision_t;
 
 // It stays as it is.
-#define WHARFINGER_PIPELINE_TYPES_VERDICT_KEEP 0
+#define WHARFINGER_PIPELINE_TYPES_DECISION_KEEP 0
 // This service takes its place.
-#define WHARFINGER_PIPELINE_TYPES_VERDICT_REPLACE 1
-// It must not be registered, for this reason. Later stages do not see
-// it.
-#define WHARFINGER_PIPELINE_TYPES_VERDICT_VETO 2
+#define WHARFINGER_PIPELINE_TYPES_DECISION_REPLACE 1
+// It must not be registered. Later stages do not see it.
+#define WHARFINGER_PIPELINE_TYPES_DECISION_VETO 2
+
+// What a stage says of one proposed service.
+typedef struct wharfinger_pipeline_types_verdict_t {
+  wharfinger_pipeline_types_decision_t   decision;
+  // For people who ask why, a sentence each; `explain` and the log of
+  // decisions show them.
+  stage_component_list_string_t   notes;
+} wharfinger_pipeline_types_verdict_t;
 
 typedef struct {
   wharfinger_pipeline_types_verdict_t *ptr;
@@ -478,6 +729,20 @@ typedef struct wharfinger_pipeline_types_outcome_t {
   wharfinger_pipeline_types_list_service_t   added;
 } wharfinger_pipeline_types_outcome_t;
 
+// Facts beyond the container itself and its services. A stage is shown those
+// that it wants; the others are none for it, whatever other stages want.
+typedef uint8_t wharfinger_pipeline_types_facts_t;
+
+// Of the container: `image-facts`. The engine is asked for the image at
+// each look at a container.
+#define WHARFINGER_PIPELINE_TYPES_FACTS_IMAGE (1 << 0)
+// Of the container: `setup`.
+#define WHARFINGER_PIPELINE_TYPES_FACTS_SETUP (1 << 1)
+// Of the host: `agent`. The agent is asked once a minute.
+#define WHARFINGER_PIPELINE_TYPES_FACTS_AGENT (1 << 2)
+// Of the host: `engine`. The engine is asked once a minute.
+#define WHARFINGER_PIPELINE_TYPES_FACTS_ENGINE (1 << 3)
+
 // What a stage says of itself.
 typedef struct wharfinger_pipeline_types_description_t {
   // A short name, such as `naming`.
@@ -488,6 +753,9 @@ typedef struct wharfinger_pipeline_types_description_t {
   stage_component_string_t   summary;
   // A JSON schema of the settings, if the stage has one.
   stage_component_option_string_t   settings_schema;
+  // What it has to be shown. A container of which something that a stage
+  // wants cannot be asked for keeps what it has.
+  wharfinger_pipeline_types_facts_t   wants;
   // Further facts, such as `author`, `license` or `url`.
   wharfinger_pipeline_types_list_attribute_t   attributes;
 } wharfinger_pipeline_types_description_t;
@@ -522,11 +790,11 @@ typedef struct {
   } val;
 } exports_wharfinger_pipeline_stage_result_outcome_string_t;
 
-// Imported Functions from `wharfinger:pipeline/logging@0.1.0`
+// Imported Functions from `wharfinger:pipeline/logging@0.2.0`
 // Write one message.
 extern void wharfinger_pipeline_logging_log(wharfinger_pipeline_logging_level_t level, stage_component_string_t *message);
 
-// Exported Functions from `wharfinger:pipeline/stage@0.1.0`
+// Exported Functions from `wharfinger:pipeline/stage@0.2.0`
 void exports_wharfinger_pipeline_stage_describe(exports_wharfinger_pipeline_stage_description_t *ret);
 bool exports_wharfinger_pipeline_stage_validate_settings(stage_component_string_t *settings, stage_component_list_string_t *err);
 bool exports_wharfinger_pipeline_stage_process(stage_component_string_t *settings, exports_wharfinger_pipeline_stage_container_t *container, exports_wharfinger_pipeline_stage_host_facts_t *host, exports_wharfinger_pipeline_stage_list_service_t *services, exports_wharfinger_pipeline_stage_outcome_t *ret, stage_component_string_t *err);
@@ -543,23 +811,57 @@ void stage_component_list_string_free(stage_component_list_string_t *ptr);
 
 void wharfinger_pipeline_types_network_free(wharfinger_pipeline_types_network_t *ptr);
 
+void wharfinger_pipeline_types_list_attribute_free(wharfinger_pipeline_types_list_attribute_t *ptr);
+
+void wharfinger_pipeline_types_image_facts_free(wharfinger_pipeline_types_image_facts_t *ptr);
+
+void wharfinger_pipeline_types_mount_free(wharfinger_pipeline_types_mount_t *ptr);
+
+void wharfinger_pipeline_types_restart_policy_free(wharfinger_pipeline_types_restart_policy_t *ptr);
+
+void stage_component_option_u64_free(stage_component_option_u64_t *ptr);
+
+void wharfinger_pipeline_types_resource_limits_free(wharfinger_pipeline_types_resource_limits_t *ptr);
+
 void wharfinger_pipeline_types_list_network_free(wharfinger_pipeline_types_list_network_t *ptr);
 
 void wharfinger_pipeline_types_list_published_port_free(wharfinger_pipeline_types_list_published_port_t *ptr);
 
 void wharfinger_pipeline_types_network_peer_free(wharfinger_pipeline_types_network_peer_t *ptr);
 
-void wharfinger_pipeline_types_list_attribute_free(wharfinger_pipeline_types_list_attribute_t *ptr);
+void wharfinger_pipeline_types_agent_facts_free(wharfinger_pipeline_types_agent_facts_t *ptr);
+
+void wharfinger_pipeline_types_engine_facts_free(wharfinger_pipeline_types_engine_facts_t *ptr);
+
+void wharfinger_pipeline_types_option_agent_facts_free(wharfinger_pipeline_types_option_agent_facts_t *ptr);
+
+void wharfinger_pipeline_types_option_engine_facts_free(wharfinger_pipeline_types_option_engine_facts_t *ptr);
+
+void wharfinger_pipeline_types_host_facts_free(wharfinger_pipeline_types_host_facts_t *ptr);
+
+void wharfinger_pipeline_types_duration_free(wharfinger_pipeline_types_duration_t *ptr);
+
+void wharfinger_pipeline_types_option_duration_free(wharfinger_pipeline_types_option_duration_t *ptr);
+
+void stage_component_option_u32_free(stage_component_option_u32_t *ptr);
+
+void wharfinger_pipeline_types_health_check_free(wharfinger_pipeline_types_health_check_t *ptr);
+
+void wharfinger_pipeline_types_list_mount_free(wharfinger_pipeline_types_list_mount_t *ptr);
+
+void wharfinger_pipeline_types_option_health_check_free(wharfinger_pipeline_types_option_health_check_t *ptr);
+
+void wharfinger_pipeline_types_setup_free(wharfinger_pipeline_types_setup_t *ptr);
 
 void wharfinger_pipeline_types_list_exposed_port_free(wharfinger_pipeline_types_list_exposed_port_t *ptr);
 
 void wharfinger_pipeline_types_option_network_peer_free(wharfinger_pipeline_types_option_network_peer_t *ptr);
 
+void wharfinger_pipeline_types_option_image_facts_free(wharfinger_pipeline_types_option_image_facts_t *ptr);
+
+void wharfinger_pipeline_types_option_setup_free(wharfinger_pipeline_types_option_setup_t *ptr);
+
 void wharfinger_pipeline_types_container_free(wharfinger_pipeline_types_container_t *ptr);
-
-void wharfinger_pipeline_types_host_facts_free(wharfinger_pipeline_types_host_facts_t *ptr);
-
-void wharfinger_pipeline_types_duration_free(wharfinger_pipeline_types_duration_t *ptr);
 
 void wharfinger_pipeline_types_http_check_free(wharfinger_pipeline_types_http_check_t *ptr);
 
@@ -581,11 +883,7 @@ void wharfinger_pipeline_types_alias_check_free(wharfinger_pipeline_types_alias_
 
 void wharfinger_pipeline_types_check_kind_free(wharfinger_pipeline_types_check_kind_t *ptr);
 
-void wharfinger_pipeline_types_option_duration_free(wharfinger_pipeline_types_option_duration_t *ptr);
-
 void wharfinger_pipeline_types_option_check_status_free(wharfinger_pipeline_types_option_check_status_t *ptr);
-
-void stage_component_option_u32_free(stage_component_option_u32_t *ptr);
 
 void wharfinger_pipeline_types_check_free(wharfinger_pipeline_types_check_t *ptr);
 
@@ -595,6 +893,18 @@ void wharfinger_pipeline_types_option_published_port_free(wharfinger_pipeline_ty
 
 void wharfinger_pipeline_types_origin_free(wharfinger_pipeline_types_origin_t *ptr);
 
+void wharfinger_pipeline_types_named_port_free(wharfinger_pipeline_types_named_port_t *ptr);
+
+void wharfinger_pipeline_types_locality_free(wharfinger_pipeline_types_locality_t *ptr);
+
+void wharfinger_pipeline_types_upstream_free(wharfinger_pipeline_types_upstream_t *ptr);
+
+void stage_component_option_u16_free(stage_component_option_u16_t *ptr);
+
+void wharfinger_pipeline_types_list_upstream_free(wharfinger_pipeline_types_list_upstream_t *ptr);
+
+void wharfinger_pipeline_types_proxy_free(wharfinger_pipeline_types_proxy_t *ptr);
+
 void wharfinger_pipeline_types_list_check_free(wharfinger_pipeline_types_list_check_t *ptr);
 
 void wharfinger_pipeline_types_option_weights_free(wharfinger_pipeline_types_option_weights_t *ptr);
@@ -603,7 +913,17 @@ void wharfinger_pipeline_types_list_tagged_address_free(wharfinger_pipeline_type
 
 void wharfinger_pipeline_types_option_origin_free(wharfinger_pipeline_types_option_origin_t *ptr);
 
+void wharfinger_pipeline_types_list_named_port_free(wharfinger_pipeline_types_list_named_port_t *ptr);
+
+void wharfinger_pipeline_types_option_locality_free(wharfinger_pipeline_types_option_locality_t *ptr);
+
+void wharfinger_pipeline_types_option_proxy_free(wharfinger_pipeline_types_option_proxy_t *ptr);
+
 void wharfinger_pipeline_types_service_free(wharfinger_pipeline_types_service_t *ptr);
+
+void wharfinger_pipeline_types_veto_free(wharfinger_pipeline_types_veto_t *ptr);
+
+void wharfinger_pipeline_types_decision_free(wharfinger_pipeline_types_decision_t *ptr);
 
 void wharfinger_pipeline_types_verdict_free(wharfinger_pipeline_types_verdict_t *ptr);
 

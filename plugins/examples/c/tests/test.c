@@ -6,6 +6,7 @@
 
 #include "../settings.h"
 #include "../text.h"
+#include "../verdict.h"
 
 static int failed = 0;
 static text warned;
@@ -31,15 +32,15 @@ static text process(const char *settings, const char *key, const char *value, co
     wharfinger_pipeline_types_attribute_t label = {text_copy(key), text_copy(value)};
     wharfinger_pipeline_types_container_t container = {.labels = {&label, 1}};
     wharfinger_pipeline_types_host_facts_t host = {0};
-    wharfinger_pipeline_types_service_t service = {.name = text_copy(name)};
-    exports_wharfinger_pipeline_stage_list_service_t services = {&service, 1};
+    service proposed = {.name = text_copy(name)};
+    exports_wharfinger_pipeline_stage_list_service_t services = {&proposed, 1};
     exports_wharfinger_pipeline_stage_outcome_t outcome;
     warned = (text){0};
     exports_wharfinger_pipeline_stage_process(&given, &container, &host, &services, &outcome, &error);
-    wharfinger_pipeline_types_verdict_t *verdict = outcome.verdicts.ptr;
-    switch (verdict->tag) {
-    case WHARFINGER_PIPELINE_TYPES_VERDICT_REPLACE: return verdict->val.replace.name;
-    case WHARFINGER_PIPELINE_TYPES_VERDICT_VETO: return verdict->val.veto;
+    wharfinger_pipeline_types_decision_t *decision = &outcome.verdicts.ptr->decision;
+    switch (decision->tag) {
+    case WHARFINGER_PIPELINE_TYPES_DECISION_REPLACE: return decision->val.replace.name;
+    case WHARFINGER_PIPELINE_TYPES_DECISION_VETO: return decision->val.veto.reason;
     default: return text_copy("keep");
     }
 }
@@ -54,6 +55,10 @@ static text faults(const char *settings) {
 }
 
 int main(void) {
+    verdict coded = note(note(veto_coded(text_copy("r"), "c"), text_copy("one")), text_copy("two"));
+    expect("a veto's code", coded.decision.val.veto.code.val, "c");
+    expect("the last of two notes", coded.notes.ptr[coded.notes.len - 1], "two");
+    expect("the first of two notes", coded.notes.ptr[0], "one");
     expect("a name gets the team", process("{}", "team", "shop", "web"), "shop-web");
     expect("space around the team", process("{}", "team", " shop\t", "web"), "shop-web");
     expect("a name that is right", process("{}", "team", "shop", "shop-web"), "keep");
