@@ -16,6 +16,7 @@ use wharfinger::model::{
     container::{Container, PublishedPort},
     service::Service,
 };
+use wharfinger::stages::plugin::Limits;
 
 use crate::hosted::{facts, proposed};
 use bindings::{
@@ -52,6 +53,10 @@ impl Alone {
         // What an operator who knows the engine would say of small guests.
         pool.linear_memory_keep_resident(256 << 10)
             .table_keep_resident(16 << 10)
+            .table_elements(Limits::DEFAULT.table_elements as usize)
+            .max_memories_per_component(4)
+            .max_tables_per_component(Limits::DEFAULT.instances)
+            .max_core_instances_per_component(Limits::DEFAULT.instances)
             .pagemap_scan(Enabled::Auto);
         let mut config = Config::new();
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));

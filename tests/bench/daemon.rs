@@ -44,10 +44,17 @@ pub(crate) struct Memory {
     pub(crate) peak: u64,
 }
 
-/// The file of a component that `plugins/build.sh` has built.
+/// The languages of the examples, which `plugins/examples/build.sh` builds.
+pub(crate) const LANGUAGES: [&str; 6] = ["rust", "c", "go", "javascript", "typescript", "python"];
+
+/// The file of a component of the library, which `plugins/build.sh` has built.
 pub(crate) fn component(name: &str) -> PathBuf {
-    let file = format!("plugins/dist/wharfinger_{}.wasm", name.replace('-', "_"));
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
+    component_file(&format!("wharfinger_{}.wasm", name.replace('-', "_")))
+}
+
+/// The file of a component that is built.
+pub(crate) fn component_file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins/dist").join(name)
 }
 
 impl Program {

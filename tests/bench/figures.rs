@@ -27,7 +27,7 @@ use std::{
 use bare::Bare;
 use calls::Alone;
 use consul::Consul;
-use daemon::{Program, STAGES, component};
+use daemon::{LANGUAGES, Program, STAGES, component, component_file};
 use docker::Docker;
 use hosted::Hosted;
 use report::{Figure, Growth, Spread};
@@ -172,30 +172,50 @@ fn stage_calls(
 ) -> Result<f64, Box<dyn std::error::Error>> {
     let mut sum = 0.0;
     for (name, _, settings) in STAGES {
-        let file = component(name);
-        let alone = Alone::load(&file, settings)?;
-        let hosted = runtime.block_on(Hosted::load(&file, settings));
-        alone.times(100);
-        runtime.block_on(hosted.times(100));
-        let (mut single, mut bulk) = (Vec::new(), Vec::new());
-        for _ in 0..plan.repeats {
-            let limit = median(alone.times(plan.calls));
-            single
-                .push((micros(median(runtime.block_on(hosted.times(plan.calls)))), micros(limit)));
-            let began = daemon::own_processor();
-            runtime.block_on(hosted.bulk(plan.calls));
-            let each = (daemon::own_processor() - began) / u32::try_from(plan.calls / 8 * 8)?;
-            bulk.push((micros(each), micros(limit)));
+        sum += calls_of(plan, plan.calls, runtime, figures, (name, &component(name), settings))?;
+    }
+    for language in LANGUAGES {
+        let file = component_file(&format!("example_{language}.wasm"));
+        if !file.exists() {
+            eprintln!("The example in {language} is not built, and not measured: make plugins");
+            continue;
         }
-        let beside = "the engine alone";
-        figures.push(Figure::paired(format!("a call of {name}, p50"), "µs", &single, beside));
-        let bulk =
-            Figure::paired(format!("a call of {name} in bulk, processor"), "µs", &bulk, beside);
-        sum += bulk.limit.map_or(0.0, |limit| limit.median) / 1e6;
-        figures.push(bulk);
-        eprintln!("{}", report::table(&figures[figures.len() - 2..]));
+        // Those that bring an interpreter are a hundred times slower.
+        let name = format!("the example in {language}");
+        calls_of(plan, plan.calls / 10, runtime, figures, (&name, &file, "{}"))?;
     }
     Ok(sum / STAGES.len() as f64)
+}
+
+/// So many calls of a component, by its name, file and settings; the time that the engine alone needs for
+/// one, in seconds.
+fn calls_of(
+    plan: &Plan,
+    calls: usize,
+    runtime: &tokio::runtime::Runtime,
+    figures: &mut Vec<Figure>,
+    (name, file, settings): (&str, &Path, &str),
+) -> Result<f64, Box<dyn std::error::Error>> {
+    let alone = Alone::load(file, settings)?;
+    let hosted = runtime.block_on(Hosted::load(file, settings));
+    alone.times(calls / 20);
+    runtime.block_on(hosted.times(calls / 20));
+    let (mut single, mut bulk) = (Vec::new(), Vec::new());
+    for _ in 0..plan.repeats {
+        let limit = median(alone.times(calls));
+        single.push((micros(median(runtime.block_on(hosted.times(calls)))), micros(limit)));
+        let began = daemon::own_processor();
+        runtime.block_on(hosted.bulk(calls));
+        let each = (daemon::own_processor() - began) / u32::try_from(calls / 8 * 8)?;
+        bulk.push((micros(each), micros(limit)));
+    }
+    let beside = "the engine alone";
+    figures.push(Figure::paired(format!("a call of {name}, p50"), "µs", &single, beside));
+    let bulk = Figure::paired(format!("a call of {name} in bulk, processor"), "µs", &bulk, beside);
+    let limit = bulk.limit.map_or(0.0, |limit| limit.median) / 1e6;
+    figures.push(bulk);
+    eprintln!("{}", report::table(&figures[figures.len() - 2..]));
+    Ok(limit)
 }
 
 /// From the start of the daemon until all containers are registered; wall and processor time in seconds.
