@@ -27,6 +27,8 @@ RUN set -eu; \
     umask 022; \
     mkdir -p /rootfs/bin /rootfs/etc/ssl/certs /rootfs/tmp; \
     chmod 1777 /rootfs/tmp; \
+    # A volume there is the user's own, so that compiled policies outlast a container.
+    mkdir -p -m 700 /own/.cache; \
     mkdir -p /rootfs/usr/share/wharfinger; \
     if [ -d dist/plugins ]; then cp -r dist/plugins /rootfs/usr/share/wharfinger/plugins; fi; \
     cp dist/wharfinger /rootfs/bin/wharfinger; \
@@ -54,6 +56,7 @@ LABEL org.opencontainers.image.title="Wharfinger" \
       org.opencontainers.image.description="Keeps Consul's catalog true to the containers of a host, through a chain of WebAssembly component plugins" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /rootfs /
+COPY --from=build --chown=65532:65532 /own /
 USER 65532:65532
 # Whether the loop answers. An orchestrator ends what is unhealthy, and a Consul that is away or a plugin that fails is no
 # reason for that; `wharfinger health` tells of these.

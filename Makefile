@@ -75,9 +75,11 @@ image: ## Build the Docker image (IMAGE=wharfinger, DOCKER=docker, IMAGE_ARGS); 
 	$(DOCKER) build -t $(IMAGE) $(IMAGE_ARGS) .
 
 deb: package-contents packagers ## Build the Debian package, dist/wharfinger_*.deb
+	rm -f dist/wharfinger_*.deb
 	PATH="$(abspath $(PACKAGERS)):$$PATH" $(CARGO) deb --no-build --no-strip --locked --output dist/
 
 rpm: package-contents packagers ## Build the RPM package, dist/wharfinger-*.rpm
+	rm -f dist/wharfinger-*.rpm
 	PATH="$(abspath $(PACKAGERS)):$$PATH" $(CARGO) generate-rpm --output dist/
 
 packages-check: deb rpm ## Install the packages into roots of their own, and look at them

@@ -77,9 +77,7 @@ pub enum ReplayOutput {
 /// configuration cannot be used.
 pub async fn replay(args: &ReplayArgs) -> anyhow::Result<u8> {
     let mut config = Config::read(&args.pipeline).map_err(|error| BadConfig(error.into()))?;
-    if let Some(folder) = &args.cache_dir {
-        config.cache.dir = Some(folder.clone());
-    }
+    config.cache = config.cache.or_flag(args.cache_dir.as_deref());
     let pipeline = Stages::default().compiled_by_children().load(&config).await?.forgetful();
     let at_once = config.limits.concurrency.max(2) * 2;
     let file =

@@ -1,6 +1,6 @@
 //! The keys of `[cache]`: where compiled components are kept.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,14 @@ impl Default for CacheConfig {
 impl CacheConfig {
     const LEAST: ByteSize = ByteSize::mib(1);
     const MOST: ByteSize = ByteSize::gib(64);
+
+    /// The same with the folder that a flag names, if one does.
+    pub fn or_flag(mut self, folder: Option<&Path>) -> Self {
+        if let Some(folder) = folder {
+            self.dir = Some(folder.into());
+        }
+        self
+    }
 
     /// The folder: the one that is said, else `wharfinger` in the user's folder
     /// for caches. None if none is wanted, or the user has none.

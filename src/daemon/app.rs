@@ -62,6 +62,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let mut watched = Watched::default();
     args.offer.config.iter().for_each(|file| watched.add(file));
     let config = config(&args.offer)?;
+    let cache_dir = args.offer.cache_dir.clone();
     let args = settled(args, &config)?;
     let listen = listen_at(&args, &config)?;
     let collector = collector(&args, &config)?;
@@ -176,6 +177,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     });
     let reload = args.offer.config.map(|path| Reload {
         path,
+        cache_dir,
         config,
         hosting,
         takes,
@@ -343,9 +345,7 @@ pub fn config(args: &OfferArgs) -> anyhow::Result<Config> {
         Some(path) => Config::read(path).map_err(|error: ConfigError| BadConfig(error.into()))?,
         None => Config::default(),
     };
-    if let Some(folder) = &args.cache_dir {
-        config.cache.dir = Some(folder.clone());
-    }
+    config.cache = config.cache.or_flag(args.cache_dir.as_deref());
     Ok(config)
 }
 

@@ -63,6 +63,8 @@ const MAX_RESTLESS: u32 = 20;
 pub struct Reload {
     /// The configuration file.
     pub path: PathBuf,
+    /// The folder for compiled code that a flag names, whatever the file says.
+    pub cache_dir: Option<PathBuf>,
     /// What it said at the start; for all but the pipeline it still counts.
     pub config: Config,
     /// What stands above it.
@@ -207,13 +209,14 @@ impl Reload {
         // seen at the next look.
         let mut watched = Watched::default();
         watched.add(&self.path);
-        let config = match Config::read(&self.path) {
+        let mut config = match Config::read(&self.path) {
             Ok(config) => config,
             Err(error) => {
                 self.watched.take_over(watched);
                 return Err(error_chain(&error));
             }
         };
+        config.cache = config.cache.or_flag(self.cache_dir.as_deref());
         let (hosting, former) = (self.hosting.clone(), self.hosting.over(&self.config));
         let layered = hosting.over(&config);
         watched.add_plugins(&layered.config);

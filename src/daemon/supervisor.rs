@@ -13,6 +13,8 @@ use crate::reconcile::Handle;
 
 /// The time between two looks at how the daemon is.
 const PERIOD: Duration = Duration::from_secs(5);
+/// The same while it is not ready.
+const SOON: Duration = Duration::from_millis(500);
 
 /// Whether somebody wants to be told.
 #[must_use]
@@ -45,7 +47,8 @@ pub async fn report(handle: Handle, stop: CancellationToken) {
             }
             tell(&states);
             said = Some(words);
-            sleep(period).await;
+            // Whoever has just started it looks.
+            sleep(if overview.not_ready().is_some() { period.min(SOON) } else { period }).await;
         }
     };
     tokio::select! {

@@ -2,6 +2,7 @@
 //! whatever is fed to the loader, it answers with an error.
 
 use std::{
+    collections::BTreeMap,
     fs,
     os::unix::fs::PermissionsExt as _,
     path::Path,
@@ -14,6 +15,7 @@ use crate::common::{
     daemon::Daemon,
     fake_docker::FakeDocker,
     http::Activity,
+    root,
     stages::{AMPLE, container, process, spec},
 };
 use bytesize::ByteSize;
@@ -137,6 +139,72 @@ fn configuration(folder: &Path, head: &str) -> String {
     let path = folder.join("wharfinger.toml");
     fs::write(&path, text).expect("it is written");
     path.display().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_keeps_code_where_a_flag_says() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let docker = FakeDocker::start(Activity::default());
+    let config = configuration(folder.path(), "");
+    let code = folder.path().join("by-flag");
+    let entries = || {
+        let all = fs::read_dir(&code).expect("the folder").map(|one| one.expect("an entry").path());
+        all.map(|path| (path.clone(), fs::read(path).expect("code"))).collect::<BTreeMap<_, _>>()
+    };
+    let kept = code.display().to_string();
+    let mut daemon = Daemon::start(
+        &["run", "--config", &config, "--cache-dir", &kept, "-ip", "192.0.2.1", "memory://"],
+        &[("DOCKER_HOST", &docker.host())],
+    );
+    daemon.wait_for_log("Listening for Docker events", SOON).await;
+    let first = entries();
+    assert_eq!(first.len(), 5);
+    // The same file, and one with a component more: what was compiled is not compiled again.
+    daemon.signal("HUP");
+    daemon.wait_for_log("read again; the pipeline is the same", SOON).await;
+    let (bytes, more) =
+        (fs::read(crate::common::plugin("minimal")), folder.path().join("more.wasm"));
+    fs::write(&more, bytes.expect("a component")).expect("it is written");
+    let text = fs::read_to_string(&config).expect("the file");
+    let text = format!("{text}[[pipeline]]\nname = 'more'\nfile = {more:?}\ntimeout = '5s'\n");
+    fs::write(&config, text).expect("it is written");
+    daemon.wait_for_log("reloaded; the new pipeline is in force", SOON).await;
+    let now = entries();
+    assert_eq!(now.len(), 6);
+    assert!(first.iter().all(|(path, bytes)| now.get(path) == Some(bytes)));
+    let log = daemon.log();
+    assert!(!log.contains("are not kept"), "{log}");
+    daemon.terminate().await;
+}
+
+/// systemd makes the folder of a unit with a user of its own a symbolic link, which the daemon takes for none.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_unit_of_the_packages_keeps_code_where_systemd_makes_a_link() {
+    let unit = root().join("packaging/systemd/wharfinger.service");
+    let unit = fs::read_to_string(unit).expect("the unit");
+    let of = |key: &str| {
+        let line = unit.lines().find_map(|line| line.strip_prefix(key));
+        line.unwrap_or_else(|| panic!("{key} is not in the unit"))
+    };
+    let (name, mode) = (of("CacheDirectory="), of("CacheDirectoryMode="));
+    let folder = of("Environment=WHARFINGER_CACHE_DIR=").strip_prefix("/var/cache/");
+    let machine = tempfile::tempdir().expect("a folder");
+    let private = machine.path().join("private").join(name);
+    fs::create_dir_all(&private).expect("a folder");
+    let mode = u32::from_str_radix(mode, 8).expect("a mode");
+    fs::set_permissions(&private, fs::Permissions::from_mode(mode)).expect("it is ours");
+    std::os::unix::fs::symlink(&private, machine.path().join(name)).expect("a link");
+
+    let docker = FakeDocker::start(Activity::default());
+    let config = configuration(machine.path(), "");
+    let kept = machine.path().join(folder.expect("below /var/cache")).display().to_string();
+    let daemon = Daemon::start(
+        &["run", "--config", &config, "-ip", "192.0.2.1", "memory://"],
+        &[("DOCKER_HOST", &docker.host()), ("WHARFINGER_CACHE_DIR", &kept)],
+    );
+    daemon.wait_for_log("Listening for Docker events", SOON).await;
+    assert_eq!(fs::read_dir(&kept).expect("the folder").count(), 5, "{}", daemon.log());
+    assert!(!daemon.log().contains("are not kept"), "{}", daemon.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,16 +3,20 @@
 
 use std::{
     fs,
+    net::SocketAddr,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::Path,
     process::Command,
-    time::Duration,
+    time::{Duration, Instant},
 };
+
+use tokio::net::TcpStream;
 
 use crate::common::{
     consul::{self, Consul},
     daemon,
     dockerd::Dockerd,
+    looker::ask,
     plugin, ports, root,
     wait::until,
 };
@@ -80,6 +84,7 @@ async fn the_image_takes_the_place_of_registrators() {
         .parse()
         .expect("a number");
     assert!(size < 60 << 20, "{size}");
+    eprintln!("the image has {size} bytes");
 
     let socket = format!("{}:/tmp/docker.sock", docker.socket().display());
     let uri = format!("consul://{bridge}:{}", consul.port());
@@ -157,7 +162,8 @@ async fn the_image_takes_the_place_of_registrators() {
     // own policy in force.
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("wharfinger.toml");
-    let policy = "[[pipeline]]\nname = 'registrator'\nbuiltin = 'registrator'\n\
+    let policy = "[listen]\naddress = '0.0.0.0:8700'\nopen = true\nhosts = ['it']\n\
+                  [[pipeline]]\nname = 'registrator'\nbuiltin = 'registrator'\n\
                   [[pipeline]]\nname = 'owner'\n\
                   file = '/usr/share/wharfinger/plugins/wharfinger_require.wasm'\n\
                   settings = { labels = { owner = {} } }\n";
@@ -170,7 +176,7 @@ async fn the_image_takes_the_place_of_registrators() {
     let group = fs::metadata(docker.socket()).expect("a socket").gid().to_string();
     let configuration = format!("{}:/etc/wharfinger:ro", folder.path().display());
     docker.run(&["rm", "registrator"]);
-    docker.run(&[
+    let arguments = [
         "run",
         "-d",
         "--name",
@@ -180,8 +186,8 @@ async fn the_image_takes_the_place_of_registrators() {
         "--read-only",
         "--tmpfs",
         "/run/wharfinger:uid=65532,mode=0700",
-        "--tmpfs",
-        "/.cache:uid=65532,mode=0700",
+        "-v",
+        "cache:/.cache",
         "--cap-drop",
         "ALL",
         "--security-opt",
@@ -198,7 +204,38 @@ async fn the_image_takes_the_place_of_registrators() {
         "-ip",
         EXTERNAL,
         &uri,
-    ]);
+    ];
+    // Its policy is compiled at the first start alone, since the cache outlasts the container.
+    for start in ["the first", "a later"] {
+        let began = Instant::now();
+        docker.run(&arguments);
+        let up = began.elapsed();
+        until(SOON, "its first line", async || {
+            let logs = docker.docker(&["logs", "registrator"]).output();
+            let logs = logs.map_err(|error| error.to_string())?;
+            let said = [logs.stdout, logs.stderr].concat();
+            if said.contains(&b'\n') { Ok(()) } else { Err(String::new()) }
+        })
+        .await;
+        let spoke = began.elapsed();
+        let place = "{{.NetworkSettings.IPAddress}}";
+        let address = docker.run(&["inspect", "-f", place, "registrator"]);
+        let at: SocketAddr = format!("{}:8700", address.trim()).parse().expect("an address");
+        let ready = until(SOON, "it is ready", async || {
+            TcpStream::connect(at).await.map_err(|error| error.to_string())?;
+            let seen = ask(at, "GET /readyz HTTP/1.1\r\nHost: it\r\n\r\n").await;
+            if seen.status == 200 { Ok(began.elapsed()) } else { Err(format!("{seen:?}")) }
+        })
+        .await;
+        // For whoever wants to know.
+        eprintln!("{start} start: docker run {up:?}, the first line {spoke:?}, ready {ready:?}");
+        let compiled = docker.docker(&["logs", "registrator"]).output().expect("its log");
+        let words = String::from_utf8_lossy(&compiled.stderr).into_owned();
+        assert!(!words.contains("compiled plugins are not kept"), "{words}");
+        if start == "the first" {
+            docker.run(&["rm", "-f", "registrator"]);
+        }
+    }
     docker.run(&["run", "-d", "--name", "nobodys", "-p", &other, image]);
     docker.run(&["run", "-d", "--name", "anns", "-l", "owner=ann", "-p", &publish, image]);
     until(SOON, "only what has an owner", async || {
