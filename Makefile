@@ -20,7 +20,7 @@ LIBRARY := allow checks connect dns_safe environment expire hardened naming requ
 # What makes packages of it, in a private place.
 PACKAGERS := $(or $(WHARFINGER_CACHE),target/test-env)/cargo/bin
 
-SH_SCRIPTS := plugins/build.sh packaging/check.sh packaging/contents.sh $(wildcard plugins/examples/*.sh plugins/examples/*/*.sh tests/env/*.sh tests/common/*.sh)
+SH_SCRIPTS := plugins/build.sh packaging/check.sh packaging/contents.sh packaging/deb/postrm $(wildcard plugins/examples/*.sh plugins/examples/*/*.sh tests/env/*.sh tests/common/*.sh)
 BASH_SCRIPTS := .ci/run $(wildcard tests/demo/*.sh)
 
 # Cargo uses all processors by itself.

@@ -84,7 +84,12 @@ say "lintian"
 # What is built without Debian's own tools has no list of bugs to close, and manuals of many words.
 lintian --fail-on error --suppress-tags initial-upload-closes-no-bugs "$deb" || fail "lintian finds errors"
 
-say "removed again"
+say "removed again, with what the unit would have kept"
+for place in lib cache; do
+    mkdir -p "$work/root/var/$place/private/wharfinger"
+    : >"$work/root/var/$place/private/wharfinger/kept"
+    ln -s private/wharfinger "$work/root/var/$place/wharfinger"
+done
 within dpkg -P wharfinger >"$work/dpkg.log" 2>&1 || fail "dpkg: $(cat "$work/dpkg.log")"
 left=$(find "$work/root" -xdev \( -path '*/var/lib/dpkg' -o -path '*/var/log' \) -prune -o -name '*wharfinger*' ! -name wharfinger.deb -print)
 [ -z "$left" ] || fail "it leaves behind: $left"
