@@ -320,6 +320,23 @@ async fn whom_a_rollout_waits_for_is_named_with_the_reason() {
     }
     desk.pretend(&second[0], "passing", json!({"source": "oci://registry/policy:v"})).await;
     assert_eq!(why(&status(), &second[0]), "follows oci://registry/policy:v");
+
+    // Those of a wave that was begun by hand are waited for, too; in one that is aborted nobody is.
+    desk.pretend(&last, "passing", json!({"monitored": "true"})).await;
+    assert_eq!(why(&status(), &last), Value::Null);
+    desk.good(&desk.rollout("promote", &["--to", "2"]));
+    assert_eq!(why(&status(), &last), "only monitors it");
+    for n in 0..30 {
+        desk.pretend(&format!("more-{n:02}"), "passing", json!({})).await;
+    }
+    let (_, text) = desk.run(&desk.rollout("status", &[]));
+    let named = text.matches("has not taken it yet").count();
+    assert!((10..=25).contains(&named), "{named}: {text}");
+    assert!(text.contains("more that have not taken it"), "{text}");
+    desk.good(&desk.rollout("abort", &[]));
+    let all = status();
+    let hosts = all["hosts"].as_array().expect("hosts");
+    assert!(hosts.len() == 34 && hosts.iter().all(|one| one["why"].is_null()), "{all}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

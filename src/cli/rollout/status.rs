@@ -19,6 +19,9 @@ use crate::{
     text,
 };
 
+/// Of how many hosts of a wave it is shown why they have not taken the bundle yet.
+const SHOWN: usize = 20;
+
 /// The flags of `rollout status`.
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "\
@@ -42,7 +45,7 @@ pub(super) async fn status(args: &StatusArgs) -> anyhow::Result<Printed> {
     let daemons = members::daemons(&consul, args.place.consul.service()).await;
     let seen = daemons.map_err(|error| error_chain(&error)).map(|daemons| {
         let progress = Progress::of(&document, &members::fleet(&daemons));
-        let late = late(&progress, &daemons, &format!("{SCHEME}{key}"));
+        let late = late(&document.rollout, &progress, &daemons, &format!("{SCHEME}{key}"));
         Seen { progress, late }
     });
     let wanting = seen.as_ref().map_or(true, |seen| seen.wants_a_look(&document));
@@ -74,12 +77,20 @@ impl Seen {
     }
 }
 
-/// The hosts that keep the rollout waiting, by what they tell: those of the wave that is under way and
-/// of those before, and those of any wave that follow another source.
-fn late(progress: &Progress, daemons: &[Instance], source: &str) -> BTreeMap<String, Late> {
+/// The hosts that keep the rollout waiting, by what they tell: those of waves that have begun, and those
+/// of any wave that follow another source. Nobody waits for anybody in one that is aborted.
+fn late(
+    rollout: &Rollout,
+    progress: &Progress,
+    daemons: &[Instance],
+    source: &str,
+) -> BTreeMap<String, Late> {
+    if rollout.state == State::Aborted {
+        return BTreeMap::new();
+    }
     let undone = |stand: &Stand| matches!(stand, Stand::Waiting | Stand::Lost);
     let waits = progress.hosts.iter().filter(|(_, _, stand)| undone(stand));
-    let under_way = waits.map(|(_, wave, _)| *wave).min().unwrap_or_default();
+    let under_way = waits.map(|(_, wave, _)| *wave).min().unwrap_or_default().max(rollout.wave);
     let waiting = progress.hosts.iter().filter(|(_, _, stand)| *stand == Stand::Waiting);
     let told = waiting.filter_map(|(host, wave, _)| {
         let daemon = daemons.iter().find(|one| one.host() == Some(host))?;
@@ -97,6 +108,7 @@ fn late(progress: &Progress, daemons: &[Instance], source: &str) -> BTreeMap<Str
                 let words = match (failing, text("waits")) {
                     (Some(reason), _) => format!("cannot read its policy's source: {reason}"),
                     (None, Some(waits)) => format!("waits: {waits}"),
+                    (None, None) if text("monitored").is_some() => "only monitors it".into(),
                     (None, None) => "has not taken it yet".into(),
                 };
                 Some(Late { words, elsewhere: false })
@@ -171,6 +183,7 @@ fn fleet_tree(Seen { progress, late }: &Seen, promoted: usize) -> Tree {
         let WaveProgress { wave, hosts, done, .. } = one;
         let promoted = if promoted > 0 && *wave <= promoted { ", promoted" } else { "" };
         let mut tree = Tree::new(format!("wave {wave}: {done} of {hosts}{promoted}"));
+        let mut waiting = 0;
         for (host, _, stand) in progress.hosts.iter().filter(|(_, of, _)| of == wave) {
             match stand {
                 Stand::Refused => {
@@ -183,10 +196,19 @@ fn fleet_tree(Seen { progress, late }: &Seen, promoted: usize) -> Tree {
                         let words = Text::of(Tone::Warning, host).then(&late.words);
                         tree.push(words.and(Tone::Plain, ", and so will never take it"));
                     }
-                    Some(late) => tree.push(Text::of(Tone::Plain, host).then(&late.words)),
+                    Some(late) => {
+                        waiting += 1;
+                        if waiting <= SHOWN {
+                            tree.push(Text::of(Tone::Plain, host).then(&late.words));
+                        }
+                    }
                     None => {}
                 },
             }
+        }
+        if waiting > SHOWN {
+            let more = format!("and {} more that have not taken it", waiting - SHOWN);
+            tree.push(Text::of(Tone::Faint, more));
         }
         tree
     });
