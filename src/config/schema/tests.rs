@@ -1,9 +1,6 @@
 //! The committed schema is that of the types, and says of a file what the daemon says of it.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 use boon::{Compiler, SchemaIndex, Schemas};
 use serde_json::{Map, Value};
@@ -13,6 +10,7 @@ use crate::config::Config;
 use documented::documented;
 
 #[path = "../../../tests/common/documented.rs"]
+#[allow(unreachable_pub)] // Other programs of tests have it in a module that all share.
 mod documented;
 
 fn root() -> &'static Path {
