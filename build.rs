@@ -11,12 +11,20 @@ use std::{
 };
 
 /// Folders of which every file is embedded.
-const FOLDERS: [&str; 3] = ["plugins/examples", "plugins/sdk", "wit"];
+const FOLDERS: [&str; 4] = ["plugins/blank", "plugins/examples", "plugins/sdk", "wit"];
 /// Single files.
-const FILES: [&str; 1] = ["plugins/Cargo.toml"];
+const FILES: [&str; 2] = ["plugins/Cargo.toml", "plugins/earlier.txt"];
 /// What a build leaves behind.
-const PRODUCTS: [&str; 7] =
-    ["target", "build", "dist", "node_modules", ".venv", "__pycache__", ".pytest_cache"];
+const PRODUCTS: [&str; 8] = [
+    "target",
+    "build",
+    "dist",
+    "node_modules",
+    ".venv",
+    "__pycache__",
+    ".pytest_cache",
+    ".mypy_cache",
+];
 
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");

@@ -21,7 +21,7 @@ digest() {
     [ "$1" != rust ] || folders="$folders $plugins/sdk $plugins/Cargo.toml"
     # shellcheck disable=SC2086 # a list of paths
     find $folders "$plugins/../wit" \
-        \( -name target -o -name dist -o -name node_modules -o -name .venv -o -name __pycache__ -o -name cases \) -prune \
+        \( -name target -o -name dist -o -name build -o -name node_modules -o -name .venv -o -name __pycache__ -o -name cases \) -prune \
         -o -type f -exec sha256sum {} + | sort | sha256sum
 }
 

@@ -25,6 +25,7 @@ mod run;
 mod template;
 mod test;
 mod trial;
+mod upgrade;
 mod workbench;
 
 use std::{ffi::OsString, io::Write as _, path::PathBuf};
@@ -52,6 +53,7 @@ pub struct PluginArgs {
 #[derive(Debug, Clone, Subcommand)]
 enum Command {
     New(new::NewArgs),
+    Upgrade(upgrade::UpgradeArgs),
     Build(build::BuildArgs),
     Inspect(inspect::InspectArgs),
     Check(check::CheckArgs),
@@ -102,6 +104,7 @@ pub async fn plugin(args: &PluginArgs) -> Done {
     let cache = args.cache_dir.as_deref();
     let result = match &args.command {
         Command::New(args) => new::new(args),
+        Command::Upgrade(args) => upgrade::upgrade(args),
         Command::Build(own) => build::build(own, args.json, cache).await,
         Command::Inspect(args) => inspect::inspect(args, cache).await,
         Command::Check(args) => check::check(args, cache).await,

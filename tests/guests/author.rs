@@ -403,6 +403,52 @@ fn build_runs_the_projects_script_and_takes_only_a_stage() {
     assert_eq!(fs::read(&made).expect("it is there"), fs::read(&convention).expect("a file"));
 }
 
+#[test]
+fn watch_builds_again_what_was_changed_and_keeps_the_last_good_one() {
+    let folder = folder();
+    let root = folder.path().join("watched");
+    fs::create_dir(&root).expect("a folder");
+    let good = guest::stage("", guest::KEEP);
+    fs::write(root.join("stage.bin"), &good).expect("a source");
+    fs::write(root.join("build.sh"), "cp stage.bin \"$1\"\n").expect("the script");
+    let errors = folder.path().join("errors");
+    let output = |path: &Path| fs::File::create(path).expect("a file");
+    let out = folder.path().join("out");
+    let mut child = crate::common::author::command(&root)
+        .args(["plugin", "build", "--watch"])
+        .stdout(output(&out))
+        .stderr(output(&errors))
+        .spawn()
+        .expect("the program can be run");
+    let wait = |file: &Path, part: &str, times: usize| {
+        let began = std::time::Instant::now();
+        loop {
+            let text = fs::read_to_string(file).expect("a file");
+            if text.matches(part).count() >= times {
+                return text;
+            }
+            assert!(began.elapsed() < std::time::Duration::from_secs(60), "{part}: {text}");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    };
+    let made = root.join("dist/watched.wasm");
+    wait(&out, "waiting for a source to change", 1);
+    assert_eq!(fs::read(&made).expect("it was made"), good);
+    // One that is none: it is told of, and the good one stays.
+    fs::write(root.join("stage.bin"), "nothing").expect("a source");
+    wait(&errors, "made a file that cannot be used", 1);
+    wait(&out, "waiting for a source to change", 2);
+    assert_eq!(fs::read(&made).expect("it is there"), good);
+    let other = guest::stage_of("0.2.0", "", guest::KEEP);
+    fs::write(root.join("stage.bin"), &other).expect("a source");
+    wait(&out, "waiting for a source to change", 3);
+    assert_eq!(fs::read(&made).expect("it is there"), other);
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+    let args = ["plugin", "build", "--watch", "--json"];
+    assert!(wharfinger(&root, &args).error().contains("--watch goes on and on"));
+}
+
 /// The folders with an example.
 fn languages() -> Vec<String> {
     let examples =
@@ -487,7 +533,7 @@ fn a_wrong_command_line_is_told_in_the_form_that_was_asked_for() {
     }
     for args in [["plugin", "--help"], ["help", "plugin"]] {
         let said = wharfinger(Path::new("/"), &args);
-        for command in ["new", "build", "inspect", "check", "run", "test", "bench"] {
+        for command in ["new", "upgrade", "build", "inspect", "check", "run", "test", "bench"] {
             assert!(said.good().stdout.contains(&format!("  {command} ")), "{}", said.stdout);
         }
     }

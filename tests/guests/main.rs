@@ -12,4 +12,5 @@ mod examples;
 mod languages;
 mod mistakes;
 mod page;
+mod projects;
 mod tutorial;

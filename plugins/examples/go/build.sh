@@ -16,8 +16,9 @@ case ${1:-} in
 esac
 cd "$project"
 
+say() { printf 'build.sh: %s\n' "$*" >&2; }
 fail() {
-    printf 'build.sh: %s\n' "$*" >&2
+    say "$*"
     exit 1
 }
 
@@ -37,9 +38,14 @@ if ! cat $wanted | cmp -s - "$installed"; then
     rm -rf .venv
     python3 -m venv .venv >&2 ||
         fail "python3 cannot make a virtual environment (on Debian: apt-get install -y python3-venv)"
+    # Said before, and not tried for minutes, so that who has no network knows at once what is lacking.
+    # shellcheck disable=SC2086 # a list of files
+    packages=$(sed 's/ *#.*//' $wanted | xargs)
+    say "installing $packages into .venv, once"
     for file in $wanted; do
-        .venv/bin/python -m pip --disable-pip-version-check --quiet install --requirement "$file" >&2 ||
-            fail "pip could not install what $file names; Go itself can be installed otherwise: 1.24 or newer"
+        .venv/bin/python -m pip --disable-pip-version-check --quiet --retries 1 --timeout 15 \
+            install --requirement "$file" >&2 ||
+            fail "pip could not install $packages; without a network, have their wheels in a folder and set PIP_NO_INDEX=1 and PIP_FIND_LINKS to it; Go itself can be installed otherwise: 1.24 or newer"
     done
     cat $wanted >"$installed"
 fi
@@ -49,12 +55,17 @@ if [ "${1:-}" = --test ]; then
     exec go test ./...
 fi
 
+# What a build that fails has begun is not left behind.
+work=$(mktemp -d)
+trap 'rm -rf "$work" "$output.new"' EXIT
+trap 'exit 130' INT TERM
+
 # What the module and what stands in for the system are made of, without paths of this machine.
-mkdir -p dist/wit/deps
+mkdir -p "$work/wit/deps"
 GOOS=wasip1 GOARCH=wasm CGO_ENABLED=0 go build -trimpath -buildvcs=false -buildmode=c-shared -ldflags='-s -w' \
-    -o dist/core.wasm . >&2 || fail "the plugin could not be compiled"
-cp wit/*.wit dist/wit/deps/
-cat >dist/wit/system.wit <<'WIT'
+    -o "$work/core.wasm" . >&2 || fail "the plugin could not be compiled"
+cp wit/*.wit "$work/wit/deps/"
+cat >"$work/wit/system.wit" <<'WIT'
 package wharfinger:go-plugin;
 world system {
     import wharfinger:pipeline/logging@0.2.0;
@@ -64,9 +75,8 @@ WIT
 # The types of the contract are written into both, which are then wrapped as a component; put into
 # place when whole.
 mkdir -p "$(dirname "$output")"
-wasm-tools component embed dist/wit wasi.wat --world system -o dist/system.wasm &&
-    wasm-tools component embed wit dist/core.wasm --world stage-component -o dist/typed.wasm &&
-    wasm-tools component new dist/typed.wasm --adapt wasi_snapshot_preview1=dist/system.wasm -o "$output.new" ||
-    fail "dist/core.wasm could not be made a component"
-rm -r dist/core.wasm dist/system.wasm dist/typed.wasm dist/wit
+wasm-tools component embed "$work/wit" wasi.wat --world system -o "$work/system.wasm" &&
+    wasm-tools component embed wit "$work/core.wasm" --world stage-component -o "$work/typed.wasm" &&
+    wasm-tools component new "$work/typed.wasm" --adapt wasi_snapshot_preview1="$work/system.wasm" -o "$output.new" ||
+    fail "the module could not be made a component"
 mv "$output.new" "$output"

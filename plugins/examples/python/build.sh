@@ -2,20 +2,22 @@
 # Builds the plugin to a component.
 #
 #   ./build.sh [FILE]     dist/team_naming.wasm if no file is named
+#   ./build.sh --types    writes the modules of the contract to build/contract, for editors and type checkers
 #
 # Its tool comes from PyPI, into .venv, in the version of requirements.txt.
 set -eu
 
 project=$(cd "$(dirname "$0")" && pwd)
 case ${1:-} in
-"") output=$project/dist/team_naming.wasm ;;
+"" | --types) output=$project/dist/team_naming.wasm ;;
 /*) output=$1 ;;
 *) output=$PWD/$1 ;;
 esac
 cd "$project"
 
+say() { printf 'build.sh: %s\n' "$*" >&2; }
 fail() {
-    printf 'build.sh: %s\n' "$*" >&2
+    say "$*"
     exit 1
 }
 
@@ -26,10 +28,23 @@ if ! cmp -s requirements.txt "$installed"; then
     rm -rf .venv
     python3 -m venv .venv >&2 ||
         fail "python3 cannot make a virtual environment (on Debian: apt-get install -y python3-venv)"
-    .venv/bin/python -m pip --disable-pip-version-check --quiet install --requirement requirements.txt >&2 ||
-        fail "pip could not install what requirements.txt names"
+    # Said before, and not tried for minutes, so that who has no network knows at once what is lacking.
+    wanted=$(sed 's/ *#.*//' requirements.txt | xargs)
+    say "installing $wanted into .venv, once"
+    .venv/bin/python -m pip --disable-pip-version-check --quiet --retries 1 --timeout 15 \
+        install --requirement requirements.txt >&2 ||
+        fail "pip could not install $wanted; without a network, have their wheels in a folder and set PIP_NO_INDEX=1 and PIP_FIND_LINKS to it"
     cp requirements.txt "$installed"
 fi
+
+if [ "${1:-}" = --types ]; then
+    rm -rf build/contract
+    exec .venv/bin/componentize-py --quiet --wit-path wit --world stage-component bindings build/contract
+fi
+
+# What a build that fails has begun is not left behind.
+trap 'rm -f "$output.new"' EXIT
+trap 'exit 130' INT TERM
 
 # Without WASI, since a stage needs nothing of it; put into place when whole.
 mkdir -p "$(dirname "$output")"

@@ -20,7 +20,7 @@ fail() {
 }
 
 messages=$(mktemp)
-trap 'rm -f "$messages"' EXIT
+trap 'rm -f "$messages" "$output.new"' EXIT
 trap 'exit 130' INT TERM
 
 # Cargo itself tells what it has built and where.

@@ -17,6 +17,8 @@ fail() {
 
 # What rustup lacks is to be said, not fetched.
 export RUSTUP_AUTO_INSTALL=0
+# Nor is a registry tried for long that cannot be reached.
+export CARGO_NET_RETRY="${CARGO_NET_RETRY:-1}"
 
 command -v rustc >/dev/null || fail "rustc is missing: install Rust 1.95 or newer with rustup"
 host=$(rustc -vV | sed -n 's/^host: //p')

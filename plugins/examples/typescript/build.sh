@@ -14,8 +14,9 @@ case ${1:-} in
 esac
 cd "$project"
 
+say() { printf 'build.sh: %s\n' "$*" >&2; }
 fail() {
-    printf 'build.sh: %s\n' "$*" >&2
+    say "$*"
     exit 1
 }
 
@@ -25,10 +26,17 @@ command -v npm >/dev/null 2>&1 ||
 # npm notes in this file what it has installed.
 installed=node_modules/.package-lock.json
 if [ ! -e "$installed" ] || [ -n "$(find package-lock.json -newer "$installed")" ]; then
-    npm ci --no-audit --no-fund --loglevel=error >&2 ||
-        fail "npm could not install what package-lock.json names"
+    # Said before, and not tried for minutes, so that who has no network knows at once what is lacking.
+    wanted=$(node -p 'const p = require("./package.json"); Object.entries({ ...p.dependencies, ...p.devDependencies }).map((one) => one.join("@")).join(" ")')
+    say "installing $wanted into node_modules, once"
+    npm ci --no-audit --no-fund --loglevel=error --fetch-retries=1 --fetch-retry-mintimeout=500 --fetch-retry-maxtimeout=2000 >&2 ||
+        fail "npm could not install $wanted; without a network, bring node_modules from a machine that has one (the same system and processor)"
     touch "$installed"
 fi
+
+# What a build that fails has begun is not left behind.
+trap 'rm -f "$output.new"' EXIT
+trap 'exit 130' INT TERM
 
 node_modules/.bin/tsc >&2 || fail "the types do not fit"
 node lines.js >&2 || fail "lines.js cannot read what tsc has made"

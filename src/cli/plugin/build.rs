@@ -7,6 +7,7 @@ use std::{
     os::fd::AsFd as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use clap::Args;
@@ -19,6 +20,13 @@ use super::{
     project::{Project, SCRIPT},
     render,
 };
+use crate::text;
+
+/// How often `--watch` looks at the sources.
+const LOOK: Duration = Duration::from_millis(300);
+
+/// How often in a row it builds what was changed during a build.
+const MOST_AGAIN: u32 = 2;
 
 /// How much of what the script says last is part of the error.
 const LAST_LINES: usize = 20;
@@ -36,6 +44,10 @@ pub(super) struct BuildArgs {
     /// The project's folder.
     #[arg(value_name = "FOLDER", default_value = ".")]
     folder: PathBuf,
+
+    /// Build it again whenever a source changes, until it is ended.
+    #[arg(long)]
+    watch: bool,
 }
 
 pub(super) async fn build(
@@ -44,6 +56,46 @@ pub(super) async fn build(
     cache: Option<&Path>,
 ) -> Result<Report, Failure> {
     let project = Project::open(&args.folder)?;
+    match (args.watch, json) {
+        (false, _) => once(&project, json, cache).await,
+        (true, false) => watch(&project, cache).await,
+        (true, true) => Err(Failure::new("--watch goes on and on, and --json is one object")
+            .hint("leave one of them out")),
+    }
+}
+
+/// Build whenever a source has changed. A build that fails is told of, and the component of the
+/// last good one stays.
+async fn watch(project: &Project, cache: Option<&Path>) -> Result<Report, Failure> {
+    let mut again = 0;
+    loop {
+        let Some(sources) = project.sources() else {
+            return Err(Failure::new(format!("{} has too many files", project.folder.display())));
+        };
+        match once(project, false, cache).await {
+            Ok(report) => {
+                let _ = io::stdout().write_all(text::lines(&report.text).as_bytes());
+            }
+            Err(failure) => {
+                let _ = io::stderr().write_all(failure.to_string().as_bytes());
+            }
+        }
+        // What was changed while it was built is built after it; but a script may itself write sources,
+        // and must not be run for ever.
+        let known = project.sources();
+        again = if known.as_ref() == Some(&sources) { 0 } else { again + 1 };
+        if (1..=MOST_AGAIN).contains(&again) {
+            continue;
+        }
+        again = 0;
+        let _ = writeln!(io::stdout(), "waiting for a source to change");
+        while project.sources() == known {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+async fn once(project: &Project, json: bool, cache: Option<&Path>) -> Result<Report, Failure> {
     let script = project.script()?;
     let file = project.component();
     let unwritable =
@@ -52,7 +104,7 @@ pub(super) async fn build(
     let beside = file.with_extension(format!("{}.build", std::process::id()));
     fs::create_dir_all(&beside).map_err(unwritable)?;
     let made = beside.join(file.file_name().unwrap_or_default());
-    let looked = match run(&script, &project, &made, json) {
+    let looked = match run(&script, project, &made, json) {
         Ok(()) => look(&made, cache).await,
         Err(failure) => Err(failure),
     };

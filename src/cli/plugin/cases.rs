@@ -48,10 +48,23 @@ pub(super) struct Case {
 struct Conditions {
     settings: Option<toml::Table>,
     start: Start,
+    /// Whether the stage's own result has to stay as it is when the stage is handed it.
+    settles: Settles,
     host: HostArgs,
     grant: Grant,
     agent: Option<AgentConditions>,
     engine: Option<EngineConditions>,
+}
+
+/// Whether a stage has to be content with what it has made; it has, unless a case says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(transparent)]
+struct Settles(bool);
+
+impl Default for Settles {
+    fn default() -> Self {
+        Self(true)
+    }
 }
 
 /// The agent that a stage is shown that wants it.
@@ -109,6 +122,8 @@ pub(super) enum Verdict {
     Updated,
     /// Something is otherwise.
     Differs(Vec<Difference>),
+    /// The stage changes its own work when it is asked again, a sentence for each change.
+    Unsettled(Vec<String>),
     /// Nothing is expected yet.
     Unrecorded,
     /// It cannot be tried.
@@ -149,7 +164,11 @@ impl Case {
     pub(super) async fn run(&self, bench: &Workbench, component: &Path, update: bool) -> Tried {
         let (mut time, mut memory) = (None, ByteSize(0));
         let verdict = match self.outcome(bench, component, &mut time, &mut memory).await {
-            Ok(found) => self.judge(&found, update),
+            Ok((found, unsettled)) => self.judge(&found, update).map(|verdict| {
+                // What is not even as expected is said first.
+                let settled = unsettled.is_empty() || !verdict.is_good();
+                if settled { verdict } else { Verdict::Unsettled(unsettled) }
+            }),
             Err(failure) => Err(failure),
         };
         let verdict = verdict.unwrap_or_else(|failure| Verdict::Broken(failure.message));
@@ -162,7 +181,7 @@ impl Case {
         component: &Path,
         time: &mut Option<Duration>,
         memory: &mut ByteSize,
-    ) -> Result<Value, Failure> {
+    ) -> Result<(Value, Vec<String>), Failure> {
         let conditions = self.conditions()?;
         let container = conditions.host.container(&self.folder.join(CONTAINER))?;
         let settings = self.settings(&conditions)?;
@@ -171,7 +190,7 @@ impl Case {
             // That settings are refused can be what a case is about.
             Err(Unusable::Component(LoadError::Settings { faults, .. })) => {
                 let error = format!("refuses its settings: {}", faults.join("; "));
-                return Ok(trial::error_record(&error));
+                return Ok((trial::error_record(&error), Vec::new()));
             }
             Err(unusable) => return Err(unusable.into()),
         };
@@ -181,7 +200,9 @@ impl Case {
         let stats = stage.stats();
         *time = (stats.calls > 0).then_some(stats.time.max);
         *memory = stats.peak_memory;
-        Ok(trial.record())
+        let record = trial.record();
+        let unsettled = if conditions.settles.0 { trial.unsettled } else { Vec::new() };
+        Ok((record, unsettled))
     }
 
     fn conditions(&self) -> Result<Conditions, Failure> {

@@ -14,6 +14,9 @@ include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
 /// Where the examples are, a folder for each language.
 const EXAMPLES: &str = "plugins/examples/";
 
+/// Where those of blank projects are.
+const BLANK: &str = "plugins/blank/";
+
 /// The languages, sorted: the folders with a build script.
 pub(super) fn languages() -> Vec<&'static str> {
     let language = |file: &File| file.path.strip_prefix(EXAMPLES)?.strip_suffix("/build.sh");
@@ -32,6 +35,21 @@ pub(super) fn ending(language: &str) -> Option<&'static str> {
 /// The files of a language's example, by their paths within it.
 pub(super) fn example(language: &str) -> Vec<File> {
     below(&format!("{EXAMPLES}{language}/"))
+}
+
+/// What a blank project has of its own in a language, by its paths within the project. All have the
+/// same case.
+pub(super) fn blank(language: &str) -> Vec<File> {
+    let mut files = below(&format!("{BLANK}{language}/"));
+    files.extend(below(&format!("{BLANK}all/")));
+    files
+}
+
+/// The digests of what programs wrote that left no stamp in a project.
+pub(super) fn earlier() -> &'static str {
+    let found = FILES.iter().find(|file| file.path == "plugins/earlier.txt");
+    let found = found.expect("the build script embeds it");
+    std::str::from_utf8(found.content).expect("it is a list of digests")
 }
 
 /// The files of the SDK for Rust, by their paths within it.

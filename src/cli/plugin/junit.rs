@@ -56,6 +56,10 @@ fn test_case(out: &mut EventWriter<&mut Vec<u8>>, plugin: &str, tried: &Tried) -
             let message = format!("{} not as expected", differences[0].path);
             ("failure", "differs", message, texts.join("\n"))
         }
+        Verdict::Unsettled(changes) => {
+            let message = "the stage changes its own work when it is asked again".into();
+            ("failure", "unsettled", message, changes.join("\n"))
+        }
         Verdict::Unrecorded => {
             ("failure", "unrecorded", "there is no expected.json".into(), String::new())
         }
@@ -109,6 +113,7 @@ mod tests {
                 tried("new", Verdict::Updated),
                 tried("other", Verdict::Differs(vec![difference])),
                 tried("none", Verdict::Unrecorded),
+                tried("again", Verdict::Unsettled(vec!["name differs each time".into()])),
                 tried("bad\u{0}", Verdict::Broken("no container".into())),
             ],
         );
@@ -126,18 +131,20 @@ mod tests {
         assert_eq!(
             seen,
             [
-                "testsuites team-naming 2",
-                "testsuite team-naming 2",
+                "testsuites team-naming 3",
+                "testsuite team-naming 3",
                 "testcase good ",
                 "testcase new ",
                 "testcase other ",
                 "failure differs ",
                 "testcase none ",
                 "failure unrecorded ",
+                "testcase again ",
+                "failure unsettled ",
                 "testcase bad\u{fffd} ",
                 "error broken ",
             ]
         );
-        assert!(xml.contains("errors=\"1\"") && xml.contains("time=\"0.007500\""), "{xml}");
+        assert!(xml.contains("errors=\"1\"") && xml.contains("time=\"0.009000\""), "{xml}");
     }
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{
     Report, embedded,
     failure::Failure,
-    template::{self, Name, Written},
+    template::{self, Name, Purpose, Wanted, Written},
 };
 
 /// Make a new plugin: a whole project that builds and passes its own tests.
@@ -20,13 +20,22 @@ use super::{
 /// Nothing that is there already is overwritten.
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "\
-Keys of --json: name, lang, dir, files (paths within dir), next (commands).")]
+Keys of --json: name, lang, purpose (none if it is the example's), blank, dir, files (paths within dir), next (commands).")]
 pub(super) struct NewArgs {
     /// The plugin's name: lowercase letters, digits and hyphens.
     name: String,
 
     #[arg(long, value_name = "LANGUAGE", help = languages())]
     lang: String,
+
+    /// What the plugin is for, in a sentence: it stands in its description, its manifest and its
+    /// README.
+    #[arg(long, value_name = "TEXT")]
+    purpose: Option<String>,
+
+    /// Make one that keeps every service as it is, without the example's rule, settings and cases.
+    #[arg(long)]
+    blank: bool,
 
     /// The folder for the project [default: the plugin's name].
     #[arg(long, value_name = "FOLDER")]
@@ -41,14 +50,17 @@ pub(super) fn new(args: &NewArgs) -> Result<Report, Failure> {
         return Err(Failure::new(format!("{} is there already, and not empty", folder.display()))
             .hint("choose another folder with --dir; nothing was written"));
     }
-    let files = template::project(language, &name);
+    let purpose = args.purpose.as_deref().map(Purpose::parse).transpose().map_err(Failure::new)?;
+    let wanted = Wanted { language, name: &name, purpose: purpose.as_ref(), blank: args.blank };
+    let files = template::project(&wanted);
     write(&folder, &files).map_err(|(path, error)| {
         Failure::new(format!("cannot write {}: {error}", path.display()))
     })?;
     let shown = folder.display().to_string();
     let steps = template::next_steps(&shown, &name);
-    let mut text =
-        format!("{}: a plugin in {language}, {} files in {shown}\n\n", name.kebab(), files.len());
+    let kind = if args.blank { "a blank plugin" } else { "a plugin" };
+    let (named, count) = (name.kebab(), files.len());
+    let mut text = format!("{named}: {kind} in {language}, {count} files in {shown}\n\n");
     let width = steps.iter().map(|(command, _)| command.len()).max().unwrap_or_default();
     for (command, why) in &steps {
         text += &format!("  {command:width$}  # {why}\n");
@@ -57,6 +69,8 @@ pub(super) fn new(args: &NewArgs) -> Result<Report, Failure> {
     let json = json!({
         "name": name.kebab(),
         "lang": language,
+        "purpose": purpose.as_ref().map(Purpose::sentence),
+        "blank": args.blank,
         "dir": shown,
         "files": paths,
         "next": template::steps_json(&steps),

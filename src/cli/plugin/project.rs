@@ -1,13 +1,15 @@
 //! A plugin's project: its name, and where its component is.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use serde_json::Value;
 
-use super::failure::Failure;
+use super::{failure::Failure, template::stamp::Stamp};
 use crate::files;
 
 /// The script by which a project says how it is built.
@@ -67,7 +69,14 @@ impl Project {
     /// written.
     pub(super) fn newer_source(&self, component: &Path) -> Option<PathBuf> {
         let built = fs::metadata(component).and_then(|file| file.modified()).ok()?;
+        self.sources()?.into_iter().find(|(_, changed, _)| *changed > built).map(|(path, ..)| path)
+    }
+
+    /// The sources, with when they were changed and how large they are; none if there are too many to
+    /// look at.
+    pub(super) fn sources(&self) -> Option<BTreeSet<(PathBuf, SystemTime, u64)>> {
         let (mut folders, mut looked) = (vec![self.folder.clone()], 0);
+        let mut found = BTreeSet::new();
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
                 looked += 1;
@@ -81,12 +90,12 @@ impl Project {
                     folders.push(entry.path());
                 }
                 let is_source = !name.starts_with('.') && !name.ends_with(".md");
-                if metadata.is_file() && is_source && metadata.modified().ok()? > built {
-                    return Some(entry.path());
+                if metadata.is_file() && is_source {
+                    found.insert((entry.path(), metadata.modified().ok()?, metadata.len()));
                 }
             }
         }
-        None
+        Some(found)
     }
 
     /// The script that builds it.
@@ -122,6 +131,8 @@ fn manifest_name(folder: &Path) -> Option<String> {
         .or_else(|| json("package.json"))
         .or_else(|| toml("pyproject.toml", "project"))
         .or_else(|| module_name(&read("go.mod")?))
+        // In C there is no manifest.
+        .or_else(|| Stamp::read(folder).map(|stamp| stamp.name))
 }
 
 /// The last part of a Go module's path.

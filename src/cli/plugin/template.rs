@@ -1,9 +1,13 @@
 //! From an example to a project of another name, which stands on its own: a
 //! pure function from files to files.
 
+pub(super) mod part;
+pub(super) mod stamp;
+
 use serde_json::Value;
 
 use super::embedded::{self, File};
+use part::Part;
 
 /// The name of every example.
 const EXAMPLE: &str = "team-naming";
@@ -11,6 +15,14 @@ const EXAMPLE: &str = "team-naming";
 const VENDORED: &str = "vendor/wharfinger-plugin";
 /// The longest name.
 const MAX_NAME: usize = 40;
+/// The longest purpose.
+const MAX_PURPOSE: usize = 120;
+/// What the examples are for, as they say it.
+const EXAMPLE_PURPOSE: &str = "Names services <team>-<app>.";
+/// What a plugin does that is nothing yet.
+const BLANK_PURPOSE: &str = "Keeps every service as it is.";
+/// How the README of an example begins.
+const EXAMPLE_BEGINNING: &str = "A stage for Wharfinger in ";
 
 /// Words that one of the languages, or one of their tools, keeps to itself.
 const RESERVED: &str = "abstract alloc and as assert async await become box break case catch chan char class \
@@ -76,6 +88,14 @@ impl Name {
         pascal[..1].to_ascii_lowercase() + &pascal[1..]
     }
 
+    /// A text of this plugin without its name, as of every other plugin made from the same example; for
+    /// comparing. A name that is a word of the example's own makes another text of it.
+    pub(super) fn without(&self, text: &str) -> String {
+        [self.kebab(), &self.snake(), &self.pascal(), &self.camel()]
+            .iter()
+            .fold(text.to_string(), |text, form| text.replace(*form, "\0"))
+    }
+
     /// A text of the example as one of this plugin.
     fn replace(&self, text: &str) -> String {
         let example = Self(EXAMPLE.into());
@@ -83,6 +103,84 @@ impl Name {
             .replace(&example.snake(), &self.snake())
             .replace(&example.pascal(), &self.pascal())
             .replace(&example.camel(), &self.camel())
+    }
+}
+
+/// What a plugin is for, in a line that can stand in a text of each language as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Purpose(String);
+
+impl Purpose {
+    /// Read a purpose: a sentence.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let fault = match text {
+            "" => "it is empty",
+            _ if text.chars().count() > MAX_PURPOSE => "it has more than 120 characters",
+            _ if text.chars().any(char::is_control) => "it has more than one line",
+            _ if text.contains(['"', '\\']) || text.contains("??") => {
+                "it has a \", a \\ or ??, which languages read as something else"
+            }
+            _ if text.contains(EXAMPLE_BEGINNING.trim_end()) => "it is how an example begins",
+            _ => return Ok(Self(text.trim_end_matches('.').to_string())),
+        };
+        Err(format!("{text:?} cannot be a plugin's purpose: {fault}"))
+    }
+
+    /// As a sentence.
+    pub(super) fn sentence(&self) -> String {
+        format!("{}.", self.0)
+    }
+}
+
+/// What a project is made of.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted<'a> {
+    /// One of the examples' languages.
+    pub(super) language: &'a str,
+    pub(super) name: &'a Name,
+    /// What the plugin is for; what the example says of itself if it is not told.
+    pub(super) purpose: Option<&'a Purpose>,
+    /// Without the example's rule.
+    pub(super) blank: bool,
+}
+
+impl Wanted<'_> {
+    /// A file of the example in the new project. What is no text stays as it is.
+    fn renamed(&self, file: &File) -> Written {
+        let path = self.name.replace(file.path);
+        let Ok(text) = std::str::from_utf8(file.content) else {
+            return Written { path, content: file.content.to_vec() };
+        };
+        let mut text = self.told(&at_home(&self.name.replace(text)));
+        match file.path {
+            "Cargo.toml" if !text.contains("[workspace]") => {
+                text.push_str("\n# It is built by itself, wherever it lies.\n[workspace]\n");
+            }
+            "Cargo.lock" => text = sorted_lock(&text),
+            _ => {}
+        }
+        Written { path, content: text.into_bytes() }
+    }
+
+    /// A text with the purpose of this plugin in the place of the example's. Manifests have it
+    /// without a full stop.
+    fn told(&self, text: &str) -> String {
+        let purpose = match (self.purpose, self.blank) {
+            (Some(purpose), _) => purpose.0.as_str(),
+            (None, true) => BLANK_PURPOSE.trim_end_matches('.'),
+            (None, false) => return text.to_string(),
+        };
+        let mut text = text.to_string();
+        for known in [EXAMPLE_PURPOSE, BLANK_PURPOSE] {
+            text = text.replace(known.trim_end_matches('.'), purpose);
+        }
+        if self.purpose.is_some() && text.starts_with("# ") {
+            let own = format!("{purpose}.\n\nIt began as this: a stage for Wharfinger in ");
+            let own = if self.blank { format!("{purpose}.\n\n{EXAMPLE_BEGINNING}") } else { own };
+            text = text.replacen(EXAMPLE_BEGINNING, &own, 1);
+        }
+        text
     }
 }
 
@@ -102,13 +200,25 @@ impl Written {
 }
 
 /// The files of a new project: the example under its own name, with the contract
-/// and, for Rust, the SDK in it.
-pub(super) fn project(language: &str, name: &Name) -> Vec<Written> {
-    let example = embedded::example(language);
+/// and, for Rust, the SDK in it; and last the stamp by which it is brought up to date later.
+pub(super) fn project(wanted: &Wanted<'_>) -> Vec<Written> {
+    let mut files = unstamped(wanted);
+    let stamp = stamp::Stamp::of(wanted, &files);
+    files.push(stamp.written());
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    files
+}
+
+fn unstamped(wanted: &Wanted<'_>) -> Vec<Written> {
+    let mut example = embedded::example(wanted.language);
+    if wanted.blank {
+        example.retain(|file| Part::of(file.path) != Part::Author);
+        example.extend(embedded::blank(wanted.language));
+    }
     let needs_sdk = example.iter().any(|file| {
         file.path == "Cargo.toml" && String::from_utf8_lossy(file.content).contains("../../sdk")
     });
-    let mut files: Vec<_> = example.iter().map(|file| renamed(file, name)).collect();
+    let mut files: Vec<_> = example.iter().map(|file| wanted.renamed(file)).collect();
     let has_contract = example.iter().any(|file| file.path.starts_with("wit/"));
     if needs_sdk || !has_contract {
         files.extend(embedded::contract().iter().map(|file| copied("wit", file)));
@@ -122,29 +232,11 @@ pub(super) fn project(language: &str, name: &Name) -> Vec<Written> {
             _ => copied(VENDORED, file),
         }));
     }
-    files.sort_by(|a, b| a.path.cmp(&b.path));
     files
 }
 
 fn copied(folder: &str, file: &File) -> Written {
     Written { path: format!("{folder}/{}", file.path), content: file.content.to_vec() }
-}
-
-/// A file of the example in the new project. What is no text stays as it is.
-fn renamed(file: &File, name: &Name) -> Written {
-    let path = name.replace(file.path);
-    let Ok(text) = std::str::from_utf8(file.content) else {
-        return Written { path, content: file.content.to_vec() };
-    };
-    let mut text = at_home(&name.replace(text));
-    match file.path {
-        "Cargo.toml" if !text.contains("[workspace]") => {
-            text.push_str("\n# It is built by itself, wherever it lies.\n[workspace]\n");
-        }
-        "Cargo.lock" => text = sorted_lock(&text),
-        _ => {}
-    }
-    Written { path, content: text.into_bytes() }
 }
 
 /// A text whose paths lead to what the project has in itself now, and not to
@@ -162,7 +254,7 @@ fn at_home(text: &str) -> String {
 
 /// Cargo's lock file with its packages in the order that Cargo wants, since the
 /// new name may have another place in it.
-fn sorted_lock(text: &str) -> String {
+pub(super) fn sorted_lock(text: &str) -> String {
     let mut parts = text.split("\n[[package]]\n");
     let head = parts.next().unwrap_or_default().to_string();
     let mut packages: Vec<_> = parts.map(str::trim_end).collect();

@@ -33,14 +33,17 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// settings.toml beside cases/.
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "\
-Keys of case.toml: settings (a table), start (registrator or candidates), [host] with hostname, ip,
+A stage is also asked about its own work, which has to stay as it is: a name that has its prefix
+does not get it again. settles = false in case.toml says that this is not so of a case.
+
+Keys of case.toml: settings (a table), start (registrator or candidates), settles, [host] with hostname, ip,
 internal, explicit and tags, [grant] as in a stage of the configuration file, and for a plugin that
 wants them [agent] with node, datacenter, version and node-meta, and [engine] with kind and version.
 
 Exit code: 0 if every case is as expected, 1 if one is not, 2 for a fault of the command line.
 
 Keys of --json: component, newer_source (a file that was changed after it was built), passed, updated, failed, cases (name, result: passed, updated, differs,
-unrecorded or broken, differences (path, expected, found), error, time_us, memory).")]
+unrecorded, unsettled or broken, differences (path, expected, found), error, time_us, memory).")]
 pub(super) struct TestArgs {
     /// The project's folder, which has the folder cases/.
     #[arg(value_name = "FOLDER", default_value = ".")]
@@ -141,6 +144,10 @@ fn lines(tried: &Tried) -> String {
         Verdict::Updated => head("new"),
         Verdict::Unrecorded => head("FAIL") + "      it has no expected.json\n",
         Verdict::Broken(fault) => head("FAIL") + &render::indented("      ", fault),
+        Verdict::Unsettled(changes) => changes.iter().fold(
+            head("FAIL") + "      asked about its own work, the stage changes it again:\n",
+            |text, one| text + &render::indented("      ", one),
+        ),
         Verdict::Differs(differences) => differences
             .iter()
             .fold(head("FAIL"), |text, one| text + &render::indented("      ", &one.to_string())),
@@ -152,7 +159,8 @@ fn one(tried: &Tried) -> Value {
         Verdict::Passed => ("passed", Vec::new(), None),
         Verdict::Updated => ("updated", Vec::new(), None),
         Verdict::Unrecorded => ("unrecorded", Vec::new(), None),
-        Verdict::Broken(fault) => ("broken", Vec::new(), Some(fault)),
+        Verdict::Broken(fault) => ("broken", Vec::new(), Some(fault.clone())),
+        Verdict::Unsettled(changes) => ("unsettled", Vec::new(), Some(changes.join("; "))),
         Verdict::Differs(all) => ("differs", all.iter().map(|one| one.json()).collect(), None),
     };
     json!({

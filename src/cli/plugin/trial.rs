@@ -66,6 +66,8 @@ pub(super) struct Trial {
     pub(super) result: Result<Judged, StageError>,
     /// What the stage wrote to the log.
     pub(super) messages: Vec<Message>,
+    /// What does not stay as it is when the stage is handed its own result, a sentence each.
+    pub(super) unsettled: Vec<String>,
 }
 
 /// What a stage that answered has made of the services.
@@ -90,15 +92,19 @@ impl Trial {
         let (proposed, notes) = start.propose(container, host).await?;
         let mut stages = start.stages()?;
         stages.push(stage);
-        match Pipeline::new(stages).evaluate(container, host).await {
+        let pipeline = Pipeline::new(stages);
+        match pipeline.evaluate(container, host).await {
             Ok(outcome) => {
+                let unsettled = pipeline.run_again(container, host, &outcome).await;
+                let unsettled = unsettled.iter().map(ToString::to_string).collect();
                 let (judged, messages) = judged(outcome);
-                Ok(Self { proposed, notes, result: Ok(judged), messages })
+                Ok(Self { proposed, notes, result: Ok(judged), messages, unsettled })
             }
             Err(error) if error.stage == STAGE => {
                 let ours = error.messages().filter(|(stage, _)| *stage == STAGE);
                 let messages = ours.map(|(_, message)| message.clone()).collect();
-                Ok(Self { proposed, notes, result: Err(error.source), messages })
+                let result = Err(error.source);
+                Ok(Self { proposed, notes, result, messages, unsettled: Vec::new() })
             }
             Err(error) => Err(Failure::new(error_chain(&error))),
         }

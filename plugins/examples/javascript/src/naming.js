@@ -2,14 +2,18 @@
 
 import { keep, replace, veto } from "./verdict.js";
 
+/** @typedef {import("wharfinger:pipeline/types@0.2.0").Container} Container */
+/** @typedef {import("wharfinger:pipeline/types@0.2.0").Service} Service */
+/** @typedef {import("wharfinger:pipeline/types@0.2.0").Verdict} Verdict */
+
 /**
  * Decide on the services of one container.
  *
  * @param {{label: string, separator: string, required: boolean}} settings
- * @param {{labels: {key: string, value: string}[]}} container
- * @param {{name: string}[]} services what is proposed so far
+ * @param {Container} container
+ * @param {Service[]} services what is proposed so far
  * @param {(message: string) => void} warn writes to the daemon's log
- * @returns {{decision: {tag: string, val?: any}, notes: string[]}[]} a verdict for each service, in their order
+ * @returns {Verdict[]} a verdict for each service, in their order
  */
 export function decide(settings, container, services, warn) {
   const label = container.labels.find(({ key }) => key === settings.label);
@@ -21,7 +25,12 @@ export function decide(settings, container, services, warn) {
   return services.map(() => verdict);
 }
 
-// `<team>-<app>`; a name that already is of that form stays.
+/**
+ * `<team>-<app>`; a name that already is of that form stays.
+ *
+ * @param {string} prefix
+ * @param {Service} service
+ */
 function rename(prefix, service) {
   if (service.name.startsWith(prefix)) return keep();
   return replace({ ...service, name: prefix + service.name });

@@ -7,7 +7,8 @@ import { guard } from "./guard.js";
 import { decide } from "./naming.js";
 import { readSettings, schema } from "./settings.js";
 
-export const stage = guard({
+/** @type {typeof import("wharfinger:pipeline/stage@0.2.0")} */
+const teamNaming = {
   describe() {
     return {
       name: "team-naming",
@@ -28,4 +29,6 @@ export const stage = guard({
     const warn = (message) => log("warn", message);
     return { verdicts: decide(settings, container, services, warn), added: [] };
   },
-});
+};
+
+export const stage = guard(teamNaming);

@@ -31,7 +31,7 @@ export const schema = {
  * Read the settings.
  *
  * @param {string} text the settings in JSON
- * @returns {{settings: object, faults: string[]}} the settings with their
+ * @returns {{settings: any, faults: string[]}} the settings with their
  *   defaults, and all that is wrong with them
  */
 export function readSettings(text) {

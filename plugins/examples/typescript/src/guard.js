@@ -1,3 +1,4 @@
+// @ts-nocheck: it looks at values of any type.
 // What stands between the daemon and the stage: a mistake in the stage's code says
 // what it is and where. Without it, an error that is thrown or a value of a wrong
 // shape ends the component where nobody can see why.

@@ -73,9 +73,107 @@ fn a_manifest_stands_without_its_workspace() {
 }
 
 #[test]
+fn a_purpose_is_a_line_that_each_language_reads_as_it_is() {
+    let told = |text: &str| Purpose::parse(text).map(|purpose| purpose.sentence());
+    assert_eq!(told(" Says where a service runs. ").as_deref(), Ok("Says where a service runs."));
+    assert_eq!(told("käse & <b>").as_deref(), Ok("käse & <b>."));
+    for (bad, part) in [
+        (" ", "empty"),
+        ("a\nb", "more than one line"),
+        ("say \"hello\"", "languages read"),
+        ("a\\b", "languages read"),
+        ("what??/", "languages read"),
+        (&"x".repeat(121), "more than 120"),
+        ("A stage for Wharfinger in Go", "how an example begins"),
+    ] {
+        let fault = told(bad).expect_err(bad);
+        assert!(fault.contains(part), "{bad}: {fault}");
+    }
+}
+
+/// The files of a project, by their paths.
+fn texts(language: &str, purpose: Option<&str>, blank: bool) -> Vec<(String, String)> {
+    let (name, purpose) =
+        (name("dns-safe"), purpose.map(|text| Purpose::parse(text).expect("one")));
+    let wanted = Wanted { language, name: &name, purpose: purpose.as_ref(), blank };
+    let text = |file: Written| (file.path, String::from_utf8_lossy(&file.content).into_owned());
+    project(&wanted).into_iter().map(text).collect()
+}
+
+#[test]
+fn name_and_purpose_are_in_description_manifest_and_readme() {
+    for language in embedded::languages() {
+        for blank in [false, true] {
+            let own = "Says where a service runs";
+            let files = texts(language, Some(own), blank);
+            let having: Vec<_> =
+                files.iter().filter(|(_, text)| text.contains(own)).map(|(path, _)| path).collect();
+            let has = |part: &str| having.iter().any(|path| path.contains(part));
+            assert!(has("README.md") && has(stamp::FILE), "{language}: {having:?}");
+            assert!(has("plugin.") || has("src/lib.rs"), "{language}: {having:?}");
+            for manifest in ["Cargo.toml", "package.json", "pyproject.toml"] {
+                let there = files.iter().any(|(path, _)| path == manifest);
+                assert!(!there || has(manifest), "{language} {manifest}: {having:?}");
+            }
+            for known in [EXAMPLE_PURPOSE, BLANK_PURPOSE] {
+                let known = known.trim_end_matches('.');
+                // The SDK's own words have an example, too.
+                let own = files.iter().filter(|(path, _)| !path.starts_with("vendor/"));
+                let left: Vec<_> =
+                    own.filter(|(_, text)| text.contains(known)).map(|(path, _)| path).collect();
+                assert!(left.is_empty(), "{language}: {known} in {left:?}");
+            }
+            let readme = files.iter().find(|(path, _)| path == "README.md").expect("it has one");
+            assert!(readme.1.starts_with(&format!("# dns-safe\n\n{own}.\n\n")), "{}", readme.1);
+        }
+        let blank = texts(language, None, true);
+        assert!(blank.iter().any(|(_, text)| text.contains(BLANK_PURPOSE)), "{language}");
+        let rule = blank.iter().find(|(_, text)| text.contains("<team>"));
+        assert!(rule.is_none(), "{language}: {rule:?}");
+    }
+}
+
+#[test]
+fn a_blank_project_has_what_the_example_has_but_for_its_rule() {
+    for language in embedded::languages() {
+        let paths = |blank| {
+            let files = texts(language, None, blank).into_iter();
+            files.map(|(path, _)| path).collect::<std::collections::BTreeSet<_>>()
+        };
+        let (whole, blank) = (paths(false), paths(true));
+        let kept = whole.iter().filter(|path| Part::of(path) != Part::Author);
+        for path in kept
+            .chain(["README.md", "cases/everything-stays/expected.json"].map(String::from).iter())
+        {
+            assert!(blank.contains(path), "{language} lacks {path}");
+        }
+        assert!(
+            blank.iter().any(|path| path.contains("test") || path == "src/lib.rs"),
+            "{language}"
+        );
+        assert!(blank.iter().filter(|path| path.starts_with("cases/")).count() == 3, "{language}");
+        assert!(!blank.contains("cases/label/container.json"), "{language}");
+    }
+}
+
+#[test]
+fn the_stamp_has_each_file_that_was_written() {
+    let files = texts("go", None, false);
+    let (_, stamp) = files.iter().find(|(path, _)| path == stamp::FILE).expect("a stamp");
+    let stamp: stamp::Stamp = serde_json::from_str(stamp).expect("it is one");
+    assert_eq!((stamp.contract.as_str(), stamp.blank), (embedded::CONTRACT, false));
+    for (path, text) in files.iter().filter(|(path, _)| path != stamp::FILE) {
+        assert_eq!(stamp.files[path], stamp::digest(text.as_bytes()), "{path}");
+    }
+    assert_eq!(stamp.files.len() + 1, files.len());
+}
+
+#[test]
 fn every_example_becomes_a_project_of_its_own() {
     for language in embedded::languages() {
-        let files = project(language, &name("dns-safe"));
+        let named = name("dns-safe");
+        let wanted = Wanted { language, name: &named, purpose: None, blank: false };
+        let files = project(&wanted);
         let text = |path: &str| {
             let file = files.iter().find(|file| file.path == path);
             String::from_utf8_lossy(&file.unwrap_or_else(|| panic!("{path}")).content).into_owned()

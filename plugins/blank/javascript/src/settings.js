@@ -1,0 +1,15 @@
+// What the operator can set: nothing yet.
+
+/**
+ * All that is wrong with the settings.
+ *
+ * @param {string} text the settings in JSON
+ * @returns {string[]}
+ */
+export function settingsFaults(text) {
+  const given = JSON.parse(text);
+  if (typeof given !== "object" || given === null || Array.isArray(given)) {
+    return ["the settings must be a table"];
+  }
+  return Object.keys(given).map((key) => `${key}: there is no such setting`);
+}
