@@ -267,11 +267,13 @@ async fn a_trap_or_a_loop_before_the_call_is_an_error_of_loading() {
     ] {
         let parts = format!("(func $init {start}) (start $init)");
         let limits = Limits { timeout: Duration::from_millis(100), ..AMPLE };
-        let error = load_bytes(&guest::stage(&parts, KEEP), limits).await.err();
-        let error = error.expect("it fails in its beginning");
-        assert!(matches!(error, LoadError::Call { function: "describe", .. }), "{error}");
-        let text = error_chain(&error);
-        assert!(text.contains("guest.wasm failed in describe") && text.contains(fault), "{text}");
+        for version in guest::VERSIONS {
+            let error = load_bytes(&guest::stage_of(version, &parts, KEEP), limits).await.err();
+            let error = error.expect("it fails in its beginning");
+            assert!(matches!(error, LoadError::Call { function: "describe", .. }), "{error}");
+            let text = error_chain(&error);
+            assert!(text.contains("guest.wasm failed in describe") && text.contains(fault), "{text}");
+        }
     }
 }
 
