@@ -47,7 +47,7 @@ pub struct Bundle {
     pub document: String,
     /// The components by digest.
     pub components: BTreeMap<Digest, Arc<[u8]>>,
-    /// What has been signed of it, by whomever.
+    /// Its signatures, by whomever.
     pub signatures: Vec<Signature>,
 }
 

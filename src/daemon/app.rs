@@ -224,7 +224,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How the loop is run, by the flags and the file.
+/// The loop's options, by the flags and the file.
 fn options(args: &RunArgs, config: &Config) -> Options {
     let seconds =
         |seconds: Option<u64>| seconds.filter(|seconds| *seconds > 0).map(Duration::from_secs);
@@ -245,7 +245,7 @@ fn options(args: &RunArgs, config: &Config) -> Options {
     }
 }
 
-/// What comes of a task, if there is one.
+/// The outcome of a task, if there is one.
 async fn unless_none<T>(task: Option<JoinHandle<T>>) -> Option<Result<T, tokio::task::JoinError>> {
     Some(task?.await)
 }
@@ -256,7 +256,7 @@ async fn unless_none<T>(task: Option<JoinHandle<T>>) -> Option<Result<T, tokio::
 ///
 /// It cannot be used ([`BadConfig`]).
 fn listen_at(args: &RunArgs, config: &Config) -> anyhow::Result<Option<Listen>> {
-    // What the file says is said with the file's name.
+    // Faults of the file are told with its name.
     let flag = args.listen.as_deref();
     let flag = flag.filter(|flag| config.listen.address.as_deref() != Some(*flag));
     let faults = match config.listen.settled(flag) {
@@ -273,7 +273,7 @@ fn listen_at(args: &RunArgs, config: &Config) -> anyhow::Result<Option<Listen>> 
 ///
 /// It cannot be used ([`BadConfig`]).
 fn collector(args: &RunArgs, config: &Config) -> anyhow::Result<Option<Endpoint>> {
-    // What the file says was judged with the file.
+    // The file's value was judged with the file.
     let flag = args.otlp.as_deref();
     let flag = flag.filter(|flag| config.telemetry.otlp.as_deref() != Some(*flag));
     let url = config.telemetry.settled(flag).map_err(|fault| BadConfig(anyhow!(fault)))?;
@@ -400,7 +400,7 @@ pub async fn host(args: &OfferArgs) -> anyhow::Result<Host> {
     }
     let mut flags = args.flags(compat);
     for (flag, variable) in [("namespace", "CONSUL_NAMESPACE"), ("partition", "CONSUL_PARTITION")] {
-        // What a container says of its own is held against the daemon's.
+        // A container's own values are held against the daemon's.
         let own = std::env::var(variable).ok().filter(|own| !own.is_empty());
         flags.extend(own.map(|own| (flag.to_string(), own)));
     }
@@ -430,7 +430,7 @@ pub async fn pipeline(config: &Config) -> anyhow::Result<Pipeline> {
     Ok(pipeline)
 }
 
-/// What comes of this, unless it is to stop before.
+/// The result of this work; none if it is to stop before.
 async fn unless<T, E>(
     stop: &CancellationToken,
     work: impl Future<Output = Result<T, E>>,

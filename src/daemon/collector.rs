@@ -1,8 +1,8 @@
 //! A collector that takes OTLP over HTTP, as JSON: where it is, what goes with each request, and how it
 //! is sent something.
 //!
-//! Nothing waits for it. What it does not take now it is sent again after pauses; what it refuses is
-//! lost, and whoever sends counts that.
+//! Nothing waits for it. A request that fails is sent again after pauses; a refused one is lost, and
+//! its sender counts that.
 
 use std::{fmt, path::Path, time::Duration};
 
@@ -42,7 +42,7 @@ const ANSWER: usize = 64 << 10;
 /// The most bytes of the file with fields, and of the variable.
 const FIELDS: u64 = 64 << 10;
 
-/// Where a collector is, and the fields that go with each request. What is in them is in no log.
+/// Where a collector is, and the fields that go with each request. Their values are in no log.
 #[derive(Clone)]
 pub struct Endpoint {
     url: Url,
@@ -55,7 +55,7 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// What is sent.
+/// The kind of telemetry that is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Signal {
     Traces,
@@ -92,7 +92,7 @@ impl Endpoint {
     }
 }
 
-/// The fields of a file: a line each, as in HTTP. What begins with `#` is for people.
+/// The fields of a file: a line each, as in HTTP. Lines that begin with `#` are comments.
 fn of_file(text: &str, fields: &mut HeaderMap) -> Result<(), String> {
     for (number, line) in text.lines().enumerate() {
         let (line, number) = (line.trim(), number + 1);
@@ -150,7 +150,7 @@ pub(super) struct Collector {
     fails: Option<bool>,
 }
 
-/// What is new of a collector.
+/// A change in how a collector fares.
 pub(super) enum News<'a> {
     /// It takes what it is sent, for the first time or again.
     Sent,
@@ -167,7 +167,7 @@ enum Fault {
 }
 
 impl Collector {
-    /// What sends there until `stop`; once more after it.
+    /// A client that sends there until `stop`, and once more after it.
     ///
     /// # Errors
     ///
@@ -208,7 +208,7 @@ impl Collector {
                     let stop = self.stop.clone();
                     tokio::select! {
                         biased;
-                        // What is under way is cut short, and begun anew for the last time.
+                        // A request under way is cut short, and begun anew for the last time.
                         () = stop.cancelled() => continue,
                         sent = self.send(body.clone()) => Ok(sent),
                     }
@@ -245,7 +245,7 @@ impl Collector {
         }
     }
 
-    /// How many of what it was sent the collector did not take.
+    /// Send this, and give the number of items that the collector did not take.
     async fn send(&self, body: Vec<u8>) -> Result<u64, Fault> {
         let request = self.client.post(self.url.clone()).headers(self.fields.clone());
         let request = request.header(CONTENT_TYPE, "application/json").body(body);
@@ -276,13 +276,13 @@ impl Collector {
     }
 }
 
-/// What sends things of one kind.
+/// A sender of things of one kind.
 pub(super) trait Sends<T> {
     /// Send these.
     fn send(&mut self, some: &[T]) -> impl Future<Output = ()> + Send;
 }
 
-/// Send what comes until `stop`, or until nothing comes any more, and what is left then.
+/// Send the queue's content until `stop` or until the queue is closed, and the rest of it then.
 pub(super) async fn run<T: Send + Sync>(
     mut queue: Receiver<T>,
     mut sender: impl Sends<T>,
@@ -309,7 +309,7 @@ pub(super) async fn run<T: Send + Sync>(
     }
 }
 
-/// What comes within a moment; nothing if nothing comes any more.
+/// The items that come within a moment; none if the queue is closed.
 async fn gathered<T>(queue: &mut Receiver<T>) -> Vec<T> {
     let mut some = Vec::new();
     if queue.recv_many(&mut some, AT_ONCE).await == 0 {
@@ -326,7 +326,7 @@ async fn gathered<T>(queue: &mut Receiver<T>) -> Vec<T> {
     some
 }
 
-/// How many an answer says were not taken: a number of 64 bits, which may be a text.
+/// The number of items not taken, as an answer tells: 64 bits, which may be a text.
 fn rejected(answer: &[u8], signal: Signal) -> u64 {
     let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
     let key = match signal {

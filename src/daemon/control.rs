@@ -41,27 +41,27 @@ pub use places::ask;
 use places::is_trusted;
 use socket::{bind, exposed, folder_of, identity, is_allowed};
 
-/// What is asked of a daemon.
+/// A request to a daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Request {
-    /// What the bulk guard holds.
+    /// The services that the bulk guard holds.
     Held,
-    /// Carry out what the bulk guard holds.
+    /// Carry out the removals that the bulk guard holds.
     Confirm,
-    /// How the daemon fares.
+    /// The daemon's status.
     Status,
     /// Why the services of a container are what they are, by any of its names.
     Explain(String),
-    /// What has happened since then, if a time is given, to what goes by this word, if one is.
+    /// The changes since a time, if one is given, of the container or service that a word names, if one is.
     History {
         /// A container's name, or the beginning of its identifier; a service's ID.
         what: Option<String>,
-        /// What is older is left out.
+        /// Older changes are left out.
         #[serde(with = "humantime_serde::option")]
         since: Option<SystemTime>,
     },
-    /// What the daemon would do now.
+    /// The plan that the daemon would carry out now.
     Plan {
         /// The registry that is meant; any if none.
         uri: Option<String>,
@@ -70,29 +70,29 @@ pub enum Request {
         /// The columns of the text.
         width: usize,
     },
-    /// What is held, as a tree of so many columns.
+    /// The held services, as a tree of so many columns.
     ShowHeld(usize),
-    /// What monitored stages would do, as a tree of so many columns.
+    /// The effects that monitored stages would have, as a tree of so many columns.
     ShowMonitored(usize),
 }
 
-/// What the daemon says.
+/// A daemon's answer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Answer {
-    /// What the bulk guard holds, or held until it was confirmed.
+    /// The services that the bulk guard holds, or held until it was confirmed.
     Held(Option<Held>),
-    /// How the daemon fares.
+    /// The daemon's status.
     Status(Status),
     /// An explanation for each container that the word stands for.
     Explained(Vec<Explanation>),
-    /// What the word may stand for that was to be explained.
+    /// The names that the word to explain may stand for.
     Several(Vec<String>),
-    /// What has happened, the oldest first.
+    /// The changes, the oldest first.
     History(Vec<Change>),
     /// Text for people, with styles.
     Shown(String),
-    /// What the daemon would do now.
+    /// The plan that the daemon would carry out now.
     Planned {
         /// For programs.
         json: Value,
@@ -107,7 +107,7 @@ pub enum Answer {
     Error(String),
 }
 
-/// How a daemon fares.
+/// A daemon's status.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// The daemon's version.
@@ -116,12 +116,12 @@ pub struct Status {
     pub pid: u32,
     /// The stages of the pipeline in force, in their order.
     pub stages: Vec<StageHealth>,
-    /// What the bulk guard holds.
+    /// The services that the bulk guard holds.
     pub held: Option<Held>,
-    /// How the host stands to its policy, if it is to have one.
+    /// The host's standing towards its policy, if it is to have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<Box<Standing>>,
-    /// How the loop fares.
+    /// The loop's state in numbers.
     #[serde(flatten)]
     pub overview: Overview,
 }
@@ -147,14 +147,14 @@ pub struct Facts {
     pub uri: String,
     /// The host's name.
     pub host: String,
-    /// How it stands to its policy, if it is to have one.
+    /// Its standing towards its policy, if it is to have one.
     pub policy: Option<watch::Receiver<Standing>>,
     /// The file of its decision log, if there is one.
     pub decisions: Option<PathBuf>,
 }
 
 impl Facts {
-    /// How the host stands to its policy now, if it is to have one.
+    /// The host's standing towards its policy now, if it is to have one.
     pub fn standing(&self) -> Option<Standing> {
         Some(self.policy.as_ref()?.borrow().clone())
     }
@@ -236,7 +236,7 @@ fn line(value: &impl Serialize) -> Vec<u8> {
 pub struct Control {
     listener: UnixListener,
     path: PathBuf,
-    /// What tells the socket from another one at its path.
+    /// The socket's device and inode, which tell it from another one at its path.
     file: Option<(u64, u64)>,
 }
 
@@ -267,7 +267,7 @@ impl Control {
         Err(last.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
     }
 
-    /// How a container with a read-only root gets a folder that only its user writes to.
+    /// The flag by which a container with a read-only root gets a folder that only its user writes to.
     pub fn mount(folder: &Path) -> String {
         format!("--tmpfs {}:uid={},mode=0700", folder.display(), own_user())
     }

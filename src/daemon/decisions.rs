@@ -2,8 +2,8 @@
 //! a collector of logs (`collected`).
 //!
 //! A thread of its own writes, so that a full disk, a slow one or a pipe that nobody reads hold up
-//! nothing but it. What does not find its way to the file is counted and said, and the next line that
-//! does is whole.
+//! nothing but it. A line that does not find its way to the file is counted and said, and the next
+//! one that does is whole.
 
 mod collected;
 
@@ -196,7 +196,7 @@ struct Writer {
     decisions: Arc<Decisions>,
     /// The last line could not be written.
     fails: bool,
-    /// How many dropped decisions were spoken of.
+    /// The number of dropped decisions that were spoken of.
     said: u64,
 }
 

@@ -1,4 +1,4 @@
-//! What a host's file becomes below its policy, and the pipeline of that.
+//! The configuration that a host's file becomes below its policy, and its pipeline.
 //!
 //! There is one place that puts the two together, for the start, for a changed file, for a changed
 //! policy and for commands that only look. A host that has to have a policy and has none yet holds
@@ -26,7 +26,7 @@ pub(super) fn awaits(stage: &StageHealth) -> bool {
     stage.stage == AWAITED && stage.unloaded.as_deref() == Some(NONE_YET)
 }
 
-/// What stands above a host's file.
+/// The policy that stands above a host's file, if any.
 #[derive(Debug, Clone)]
 pub enum Hosting {
     /// Nothing: the host has its own word.

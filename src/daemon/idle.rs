@@ -1,4 +1,4 @@
-//! What the loop asks of a registry while nothing changes, over an hour of simulated time.
+//! The loop's requests to a registry while nothing changes, over an hour of simulated time.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

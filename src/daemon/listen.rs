@@ -1,6 +1,6 @@
 //! The HTTP listener: metrics, health, the state as JSON, and a page for people.
 //!
-//! Whoever asks sees and changes nothing: requests are GET and HEAD, and what is shown is a copy.
+//! Clients see and change nothing: requests are GET and HEAD, and the state that is shown is a copy.
 //! It has bounds of its own on connections, sizes and times, so that nobody who asks can hold up
 //! the loop, and a listener that cannot be had keeps no service from being registered. There is no TLS
 //! in it: beyond loopback it wants a token, and a proxy in front of it for the rest.
@@ -90,7 +90,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 #[derive(Debug, Clone, Copy)]
 struct Streams;
 
-/// What all connections share.
+/// The state that all connections share.
 struct Inner {
     handle: Handle,
     facts: Facts,
@@ -98,7 +98,7 @@ struct Inner {
     view: View,
     /// The last plan; whoever holds the lock works one out.
     plan: Mutex<Option<(Instant, Bytes)>>,
-    /// What tells of policies, if this host takes any, and the last that it told.
+    /// The foreteller of policies, if this host takes any, and its last answer.
     foreteller: Option<Foreteller>,
     foretold: Mutex<Option<(Instant, Digest, Bytes)>>,
     explanations: Semaphore,
@@ -122,13 +122,13 @@ impl Inner {
     }
 }
 
-/// What is told of beside the loop.
+/// The sources beside the loop of which the listener tells.
 pub struct Told {
     /// The decisions.
     pub decisions: Option<Arc<Decisions>>,
     /// The ways of containers.
     pub ways: Option<Arc<Ways>>,
-    /// What would become of a policy.
+    /// The foreteller of policies, if this host takes any.
     pub foreteller: Option<Foreteller>,
 }
 

@@ -1,5 +1,5 @@
-//! What the configuration says of how a policy is come by: from where, whom it trusts, where bundles
-//! are kept, and how registries of images are reached.
+//! The configured means to a policy: its source, the trusted keys, where bundles are kept, and how
+//! registries of images are reached.
 
 use std::{
     path::{Path, PathBuf},
@@ -17,14 +17,14 @@ use crate::{
     },
 };
 
-/// How a policy is come by. All of it can be changed while the daemon runs.
+/// The means to a policy. All of them can be changed while the daemon runs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Means {
     /// From where.
     pub source: PolicySource,
     /// Whose bundles are taken.
     pub trust: Trust,
-    /// How registries of images are reached.
+    /// The access to registries of images.
     pub registry: oci::Options,
     /// The time between two looks at a file or a registry of images.
     pub poll: Duration,
@@ -62,7 +62,7 @@ pub fn folder(config: &Config) -> anyhow::Result<PathBuf> {
     folder.ok_or_else(|| anyhow!("policy.store: it is missing, and the user has no folder for it"))
 }
 
-/// How registries of images are reached.
+/// The configured access to registries of images.
 ///
 /// # Errors
 ///

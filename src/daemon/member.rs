@@ -1,7 +1,7 @@
 //! The daemon as a service of its own in Consul, by which the fleet and its rollouts see it: it
 //! is there, its loop answers, and how it stands to its policy.
 //!
-//! It is a task beside the loop that nothing waits for. What it tells is written when it changes;
+//! It is a task beside the loop that nothing waits for. Its facts are written when they change;
 //! that all is well stays with the agent. A daemon that hangs tells nothing, and Consul shows it as
 //! critical; one that was told to end takes itself out, so that a host which is switched off is
 //! not waited for.
@@ -64,7 +64,7 @@ pub struct Member {
     standing: watch::Receiver<Standing>,
     instance: String,
     id: String,
-    /// What was written last, and when; none if the agent may not have it.
+    /// The membership that was written last, and when; none if the agent may not have it.
     written: Option<(Membership, Instant)>,
     looked: Option<Instant>,
     /// Whether it was ever registered under this ID.
@@ -122,7 +122,7 @@ impl Member {
             () = stop.cancelled() => {}
             () = be_there => {}
         }
-        // What is left is critical before long, and Consul takes it out in the end.
+        // A service that stays is critical before long, and Consul takes it out in the end.
         if let Err(reason) = self.leave().await {
             let (service, id) = (&self.service, &self.id);
             warn!(
@@ -259,7 +259,7 @@ impl Member {
     }
 }
 
-/// What the loop tells of itself.
+/// The facts that the loop tells of itself.
 fn told(seen: &Seen) -> Told {
     let unhealthy = seen.stages.iter().filter(|stage| !stage.healthy && !awaits(stage));
     let awaiting = seen.stages.iter().find(|stage| awaits(stage));

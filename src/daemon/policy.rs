@@ -1,8 +1,8 @@
-//! Follows this host's policy: from its source to what is in force.
+//! Follows this host's policy: from its source to the bundle in force.
 //!
-//! What is in force changes only when a bundle was verified, may follow the one before, has loaded,
-//! was foretold on this host's containers and would pass the guard. Whatever fails is told, and
-//! changes nothing. What is in force is on disk before it is, so that a start needs nobody.
+//! The bundle in force changes only when another one was verified, may follow the one before, has
+//! loaded, was foretold on this host's containers and would pass the guard. A failure is told, and
+//! changes nothing. A bundle is on disk before it is in force, so that a start needs nobody.
 
 mod at_hand;
 mod call;
@@ -64,22 +64,22 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
 /// The policy of a host, as far as it is known before the loop runs.
 pub struct Policy {
-    /// How it is come by, which a changed file changes.
+    /// The means to it, which a changed file changes.
     means: watch::Sender<Arc<Means>>,
     store: Store,
     folder: PathBuf,
     compat: Compat,
     kept: Option<Kept>,
-    /// The components of what is in force.
+    /// The components of the bundle in force.
     components: BTreeSet<Digest>,
     kv: Option<ConsulReader>,
     standing: Standing,
 }
 
-/// What follows a policy while the loop runs.
+/// Follows a policy while the loop runs.
 struct Follower {
     policy: Policy,
-    /// How the policy is come by.
+    /// The means to the policy.
     means: Arc<Means>,
     /// Tells of other means.
     changes: watch::Receiver<Arc<Means>>,
@@ -144,12 +144,12 @@ impl Policy {
         Ok(Some((policy, hosting)))
     }
 
-    /// How the host stands to its policy before anything is asked.
+    /// The host's standing towards its policy before anything is asked.
     pub fn standing(&self) -> Standing {
         self.standing.clone()
     }
 
-    /// What changes how the policy is come by.
+    /// The sender that changes the means to the policy.
     pub fn means(&self) -> watch::Sender<Arc<Means>> {
         self.means.clone()
     }
@@ -276,7 +276,7 @@ impl Follower {
         hosted::prune(&components(&self.policy.folder), &self.policy.components);
     }
 
-    /// What is asked for is in force.
+    /// Note that the wanted bundle is in force.
     async fn settled(&mut self) {
         self.change(|standing| (standing.refused, standing.monitored) = (None, false)).await;
         self.again = None;
@@ -327,7 +327,7 @@ impl Follower {
         self.again = Some((digest, Instant::now() + pause, pause));
     }
 
-    /// What is asked for is not taken.
+    /// Note that the wanted bundle is refused, and why.
     async fn refuse(&mut self, digest: Digest, reason: String) {
         self.put_off(digest);
         let refused = Refused { digest, reason: reason.clone() };
@@ -402,7 +402,7 @@ fn say_in_force(hosted: &Hosted) {
     );
 }
 
-/// What was in force last cannot be used.
+/// Log that the bundle that was in force last cannot be used.
 fn lost(folder: &Path, reason: &str) {
     let file = folder.display().to_string();
     error!(

@@ -9,8 +9,8 @@
 //! one in force does not: that is foretold before it counts. A stage that could not be loaded at the start, and so is not
 //! part of what is in force, is tried again then, and now and then.
 //!
-//! Only the pipeline and its limits can be taken over, and how a policy is come by. What else differs is
-//! said to need a restart.
+//! Only the pipeline, its limits and the means to a policy can be taken over. Other differences are said
+//! to need a restart.
 //!
 //! A bundle of a policy is taken over by the same steps ([`Take`]), with less indulgence: all of it
 //! has to load, what it does has to be foretold, and the guard must not hold it. Somebody may ask what
@@ -59,25 +59,25 @@ const REST: Duration = Duration::from_millis(250);
 /// Files that do not come to rest are read as they are.
 const MAX_RESTLESS: u32 = 20;
 
-/// What is in force, and how it is replaced.
+/// The pipeline in force, and the means of replacing it.
 pub struct Reload {
     /// The configuration file.
     pub path: PathBuf,
     /// The folder for compiled code that a flag names, whatever the file says.
     pub cache_dir: Option<PathBuf>,
-    /// What it said at the start; for all but the pipeline it still counts.
+    /// The configuration at the start; for all but the pipeline it still counts.
     pub config: Config,
-    /// What stands above it.
+    /// The policy above it.
     pub hosting: Hosting,
     /// The policies that are to be taken over; the sender is gone where there is none.
     pub takes: mpsc::Receiver<Take>,
     /// The policies of which somebody asks what they would do.
     pub asks: mpsc::Receiver<Ask>,
-    /// How the policy is come by, if there is to be one, and whether there is a store of keys.
+    /// The means to the policy, if there is to be one, and whether there is a store of keys.
     pub means: Option<(watch::Sender<Arc<Means>>, bool)>,
     /// The pipeline of that.
     pub pipeline: Pipeline,
-    /// What loaded it.
+    /// The loader of its stages.
     pub stages: Stages,
     /// The files as they were before they were read.
     pub watched: Watched,
@@ -93,10 +93,10 @@ pub struct Take {
     pub store: Store,
     /// It is only tried out.
     pub trial: bool,
-    /// What is done when all of it is right, before it comes into force, so that the next start
-    /// has it, too. If that fails nothing comes into force.
+    /// Keeps it for the next start, when all of it is right and before it comes into force. If that
+    /// fails nothing comes into force.
     pub keep: Box<dyn FnOnce() -> Result<(), String> + Send>,
-    /// What became of it.
+    /// Takes the outcome: the reason if it was refused.
     pub answer: oneshot::Sender<Result<(), String>>,
 }
 
@@ -188,7 +188,7 @@ impl Reload {
         let whole = words.is_none();
         // A loop that has ended has no trouble.
         let news = self.handle.note_trouble(TroubleKind::Reload, words).await.unwrap_or_default();
-        // Who has changed something is answered; that it still fails by itself is no news.
+        // An operator who has changed something is answered; that it still fails by itself is no news.
         if let Some(reason) = refused.filter(|_| by_hand || news) {
             error!(
                 event = event::NOT_RELOADED,
@@ -252,7 +252,7 @@ impl Reload {
         Ok(Reloaded::Ok)
     }
 
-    /// How a policy is come by by another file, if it still is. The files with keys are read again.
+    /// The means to the policy by another file, if it still names one. The files with keys are read again.
     fn means_of(&self, config: &Config) -> anyhow::Result<Option<Means>> {
         match &self.means {
             Some((_, kv)) => Means::of(config, *kv),
@@ -260,7 +260,7 @@ impl Reload {
         }
     }
 
-    /// From now on the policy is come by so.
+    /// Fetch the policy by these means from now on.
     fn move_to(&self, means: Option<Means>) {
         let Some((sender, means)) = self.means.as_ref().zip(means) else { return };
         sender.0.send_if_modified(|now| {
@@ -276,7 +276,7 @@ impl Reload {
     async fn loaded(&mut self, hosting: &Hosting, layered: &Layered) -> Result<Loaded, String> {
         let loaded = hosting.load(&mut self.stages, layered).await;
         let Loaded { pipeline, broken } = loaded.map_err(|error| format!("{error:#}"))?;
-        // What is wrong with a stage of the host's own keeps no policy from it.
+        // A fault in a stage of the host's own keeps no policy from it.
         let of_bundle = |stage: &str| layered.stages.get(stage) == Some(&Layer::Bundle);
         let ours = broken.iter().filter(|fault| of_bundle(&fault.stage));
         let ours: Vec<_> = ours.map(ToString::to_string).collect();

@@ -1,5 +1,5 @@
-//! What systemd is told where it has started the daemon as a unit of the type `notify`: that it
-//! runs, how it is, and, where the unit has a watchdog, that the loop still answers. Source:
+//! Notifies systemd where it has started the daemon as a unit of the type `notify`: that it runs,
+//! how it is, and, where the unit has a watchdog, that the loop still answers. Source:
 //! sd_notify(3) and sd_watchdog_enabled(3).
 
 use std::time::Duration;

@@ -1,7 +1,8 @@
 //! Sends the ways of containers to a collector of traces, by OTLP over HTTP.
 //!
-//! A task beside the loop, which nothing waits for: it takes ways out of a bounded queue, and a collector that is away,
-//! hangs or refuses holds up nothing but it. What it cannot send it keeps for a while and then counts, and says so once.
+//! A task beside the loop, which nothing waits for: it takes ways out of a bounded queue, and a collector
+//! that is away, hangs or refuses holds up nothing but it. It keeps unsent ways for a while, then counts
+//! them, and says so once.
 
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ use crate::{
 /// Ways that wait to be sent.
 const WAITING: usize = 2048;
 
-/// What sends traces.
+/// The task that sends traces.
 pub struct Traces {
     ways: Arc<Ways>,
     stop: CancellationToken,
@@ -59,7 +60,7 @@ struct Sending {
     collector: Collector,
     host: String,
     ways: Arc<Ways>,
-    /// How many dropped spans were spoken of.
+    /// The number of dropped spans that were spoken of.
     said: u64,
 }
 

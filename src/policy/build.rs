@@ -26,7 +26,7 @@ pub enum BuildError {
     Invalid {
         /// The file.
         file: String,
-        /// What is wrong.
+        /// The faults, a text each.
         faults: Vec<String>,
     },
 }
@@ -46,7 +46,7 @@ pub struct Wanted {
     index: usize,
     /// The stage's name.
     pub stage: String,
-    /// What it names: a path, `oci://…`, or `https://…`.
+    /// Its place: a path, `oci://…`, or `https://…`.
     pub source: String,
     /// The digest that the file has to have, by the key `sha256`.
     pub digest: Option<Digest>,
@@ -128,7 +128,7 @@ impl Draft {
     }
 }
 
-/// What the file says of one host, each with a hint.
+/// The file's settings that belong to one host, each with a hint.
 fn of_one_host(document: &Table) -> Vec<String> {
     let others = document.keys().filter(|key| !OURS.contains(&key.as_str()));
     let mut faults: Vec<String> = others
@@ -150,7 +150,7 @@ fn of_one_host(document: &Table) -> Vec<String> {
     faults
 }
 
-/// What a stage names, without the key that is for the builder alone.
+/// The component that a stage names; its key `sha256`, which is for the builder alone, is removed.
 fn wanted(stage: &mut Table, index: usize, name: &str) -> Result<Option<Wanted>, String> {
     let digest = match stage.remove("sha256") {
         None => None,

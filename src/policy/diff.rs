@@ -1,4 +1,4 @@
-//! How one version of a policy differs from another: stages that are added, removed or moved,
+//! The differences between two versions of a policy: stages that are added, removed or moved,
 //! and the keys that have another value. Pure.
 
 use serde::Serialize;
@@ -10,7 +10,7 @@ use super::{Bundle, build};
 /// One difference.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Change {
-    /// What differs: `sequence`, `limits`, `stage "naming"`.
+    /// The part that differs: `sequence`, `limits`, `stage "naming"`.
     pub place: String,
     /// The key within it by its path; none where all of it is meant.
     pub key: Option<String>,
@@ -131,7 +131,7 @@ fn values(all: &mut Vec<Change>, place: &str, key: &str, old: Option<&Value>, ne
             values(all, place, &path, before, now);
         }
     } else if old != new {
-        // What TOML can say JSON can, too, but for numbers that are none.
+        // JSON can say all that TOML can, but for numbers that are none.
         let json = |value: &Value| serde_json::to_value(value).unwrap_or_default();
         let (old, new) = (old.map(json), new.map(json));
         let key = (!key.is_empty()).then(|| key.to_string());

@@ -85,8 +85,8 @@ pub struct HaltWhen {
 }
 
 impl HaltWhen {
-    /// Whether the rollout goes no further. What cannot be told, such as a share of no hosts,
-    /// counts as yes.
+    /// Whether the rollout goes no further. A condition that has no value, such as a share of no
+    /// hosts, counts as yes.
     #[must_use]
     pub fn halts(&self, figures: Figures) -> bool {
         !matches!(self.value(figures), Ok(Value::Bool(false)))
@@ -115,7 +115,7 @@ impl FromStr for HaltWhen {
         check(&expression, 0)?;
         let halt = Self { text: text.into(), expression: Arc::new(expression) };
         let ones = Figures { hosts: 1, done: 1, refused: 1, held: 1, unhealthy: 1, lost: 1 };
-        // What fails on one fleet need not fail on another: a division may be by none.
+        // A condition that fails on one fleet need not fail on another: a division may be by none.
         let mut values =
             [halt.value(ones), halt.value(Figures { hosts: 7, ..Figures::default() })].into_iter();
         match values.find_map(|value| match value {
@@ -202,7 +202,7 @@ mod tests {
             ("!(done == hosts)", true),
             ("held > (hosts > 50 ? 1 : 0)", true),
             ("true", true),
-            // What cannot be told counts as yes.
+            // A condition without a value counts as yes.
             ("hosts / refused > 5", true),
             ("hosts % lost > 5", true),
         ] {

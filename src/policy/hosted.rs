@@ -84,7 +84,7 @@ impl Hosted {
         &self.in_force
     }
 
-    /// What it makes of a host's file.
+    /// The configuration it makes of a host's file.
     #[must_use]
     pub fn over(&self, host: &Config) -> Layered {
         self.document.over(host)
@@ -147,7 +147,7 @@ fn put(bundle: &Bundle, folder: &Path) -> Result<(), HostedError> {
     Ok(())
 }
 
-/// Remove the files of components that are none of these. What cannot be removed stays.
+/// Remove the files of components that are none of these. Files that cannot be removed stay.
 pub fn prune(folder: &Path, keep: &BTreeSet<Digest>) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {

@@ -1,5 +1,5 @@
-//! What a host remembers of its policy beyond its own end: which bundle it has in force, and which
-//! one it had before. A small file beside the bundles, there as a whole or not at all.
+//! A host's memory of its policy beyond its own end: the bundle it has in force, and the one it
+//! had before. A small file beside the bundles, there as a whole or not at all.
 
 use std::{
     fs, io,
@@ -16,7 +16,7 @@ use crate::files;
 const FILE: &str = "in-force.json";
 const MOST: u64 = 64 << 10;
 
-/// What a host remembers.
+/// A host's memory of its policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
     /// The digest of the bundle in force.
@@ -54,8 +54,8 @@ pub enum KeptError {
 }
 
 impl Kept {
-    /// What follows from a bundle that comes into force. The one before is forgotten on the way
-    /// back, so that nobody is led back further step by step.
+    /// The memory once this bundle comes into force. The one before is forgotten on the way back, so
+    /// that nobody is led back further step by step.
     #[must_use]
     pub fn of(now: &InForce, former: Option<&Self>, back: bool) -> Self {
         let before = match former {
@@ -74,7 +74,7 @@ impl Kept {
         InForce { digest, name, sequence, key }
     }
 
-    /// What is remembered in this folder; none if nothing is.
+    /// Read the memory in this folder; none if there is none.
     ///
     /// # Errors
     ///

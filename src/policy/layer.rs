@@ -21,7 +21,7 @@ use crate::{
 
 pub use crate::model::layer::Layer;
 
-/// What a bundle's document may say: all else belongs to one host.
+/// The keys that a bundle's document may have: all others belong to one host.
 const KEYS: [&str; 5] = ["address", "compat", "containers", "limits", "pipeline"];
 
 /// Why a bundle's document cannot be used; the same on every host.
@@ -41,14 +41,14 @@ pub enum DocumentError {
     Component {
         /// The stage's name.
         stage: String,
-        /// What it names.
+        /// The file that it names.
         file: String,
         /// Why that is none.
         reason: String,
     },
 }
 
-/// What a bundle says, read.
+/// A bundle's document, parsed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
     config: Config,
@@ -61,12 +61,12 @@ pub struct Document {
 /// A host's configuration below a bundle.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Layered {
-    /// What holds.
+    /// The configuration that holds.
     pub config: Config,
     /// Of each stage that is used, whose it is.
     pub stages: BTreeMap<String, Layer>,
-    /// What the host's file says that does not hold, a text each that names it. `check` refuses
-    /// the file for it; a daemon does without these and says so.
+    /// The settings of the host's file that do not hold, a text each that names one. `check`
+    /// refuses the file for them; a daemon does without them and says so.
     pub overruled: Vec<String>,
 }
 
@@ -137,7 +137,7 @@ impl Document {
         }
         let fresh = Config::default();
         let mut address = self.config.address.clone();
-        // What is true of one host a bundle cannot say. Without a family it has no meaning.
+        // A bundle cannot have addresses, which are true of one host. Without a family they have no meaning.
         if address.family.is_some() {
             (address.host_ipv4, address.host_ipv6) =
                 (host.address.host_ipv4, host.address.host_ipv6);
@@ -182,7 +182,7 @@ impl Document {
         if self.config.pipeline.iter().any(|other| other.name == stage.name) {
             return Some("a stage of the bundle has this name".into());
         }
-        // What one of the bundle's stages has let pass, or vetoed, nobody may change behind its back.
+        // Services that one of the bundle's stages has let pass, or vetoed, nobody may change behind its back.
         let before = self.config.pipeline.iter().take(slot);
         let judges = |one: &StageConfig| {
             one.mode == Mode::Enforce && one.builtin.as_deref() != Some(REGISTRATOR)
@@ -207,7 +207,7 @@ fn own_stages(host: &Config) -> &[StageConfig] {
     }
 }
 
-/// What a host says of addresses that a bundle could say, too.
+/// A host's settings of addresses that a bundle could have, too.
 fn shared(address: &Address) -> Address {
     Address { host_ipv4: None, host_ipv6: None, ..address.clone() }
 }

@@ -1,7 +1,7 @@
 //! The manifests of a bundle and of its signatures: from a bundle to the blobs that an archive
 //! or a registry holds, and back, everything verified.
 //!
-//! There is one way to write a bundle down. What decodes to a bundle whose own manifest would be
+//! There is one way to write a bundle down. A manifest that decodes to a bundle whose own would be
 //! another one is refused, so that a digest stands for all that a bundle says and for nothing else.
 
 use std::{
@@ -18,15 +18,15 @@ use super::{Bundle, Digest, Signature};
 pub(super) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// The media type of indices.
 pub(super) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-/// What a bundle is.
+/// The artifact type of a bundle.
 pub(super) const BUNDLE: &str = "application/vnd.wharfinger.policy.v1";
 const CONFIG: &str = "application/vnd.wharfinger.policy.config.v1+json";
 const DOCUMENT: &str = "application/vnd.wharfinger.policy.document.v1+toml";
 /// The media type of a component.
 pub(super) const COMPONENT: &str = "application/wasm";
-/// The media type of what cosign signs.
+/// The media type of the payload that cosign signs.
 const SIGNED: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
-/// What a manifest of signatures is when it refers to what is signed.
+/// The artifact type of a manifest of signatures that refers to its subject.
 pub(super) const SIGNATURES: &str = "application/vnd.dev.cosign.artifact.sig.v1+json";
 /// The media type of an image's config.
 pub(super) const IMAGE_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
@@ -52,7 +52,7 @@ const MOST_SIGNATURES: usize = 64;
 /// The most that what is signed may have.
 const SIGNED_SIZE: u64 = 64 << 10;
 
-/// What a manifest or an index says of a blob.
+/// The description of a blob in a manifest or an index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Descriptor {
@@ -144,7 +144,7 @@ pub enum BundleError {
     CutShort {
         /// The file.
         file: String,
-        /// What is not whole.
+        /// The part that is not whole.
         part: String,
     },
     /// An entry that no bundle has.
@@ -164,9 +164,9 @@ pub enum BundleError {
         file: String,
         /// Which part.
         part: String,
-        /// How large it says that it is.
+        /// The size that it states, in bytes.
         size: u64,
-        /// How large it may be.
+        /// The most bytes that it may have.
         most: u64,
     },
     /// A part is not there.
@@ -184,9 +184,9 @@ pub enum BundleError {
         file: String,
         /// Which part.
         part: String,
-        /// What was named.
+        /// The digest that was named.
         wanted: String,
-        /// What is there.
+        /// The digest that is there.
         found: String,
     },
     /// A part says something that cannot be understood.
@@ -322,7 +322,7 @@ impl Reader<'_> {
         })
     }
 
-    /// What a bundle's manifest lists, judged by what it says alone: kinds, numbers and sizes.
+    /// A bundle's manifest, judged by its own text alone: kinds, numbers and sizes.
     pub(super) fn manifest(&self, bytes: &[u8]) -> Result<Manifest, BundleError> {
         let manifest: Manifest = self.json("the manifest", bytes)?;
         if manifest.artifact_type.as_deref() != Some(BUNDLE) {
@@ -398,8 +398,8 @@ impl Reader<'_> {
         Ok(bundle)
     }
 
-    /// The signatures of a manifest, if it is one of signatures. What else is in it is passed
-    /// over: a signature that cannot be read is none.
+    /// The signatures of a manifest, if it is one of signatures. Other layers are passed over: a
+    /// signature that cannot be read is none.
     pub(super) fn signatures(
         &self,
         manifest: &Manifest,

@@ -1,5 +1,5 @@
-//! What a daemon tells the fleet of itself: the metadata of its service in Consul, within what
-//! Consul takes. Values without I/O.
+//! The facts a daemon tells the fleet of itself: the metadata of its service in Consul, within
+//! Consul's bounds. Values without I/O.
 
 use std::collections::BTreeMap;
 
@@ -17,26 +17,26 @@ pub struct Told {
     pub bundle: Option<(Digest, String, u64)>,
     /// The bundle that was refused, and why.
     pub refused: Option<(Digest, String)>,
-    /// How many changes the guard holds.
+    /// The number of changes that the guard holds.
     pub held: u32,
     /// The stages that are unhealthy.
     pub unhealthy: Vec<String>,
-    /// Why the bundle that is asked for is not taken yet.
+    /// The reason why the wanted bundle is not taken yet.
     pub waits: Option<String>,
     /// Whether the bundle's stages are monitored only.
     pub monitored: bool,
     /// Where the host looks for its policy; none if it takes none.
     pub source: Option<String>,
-    /// What keeps the policy's source from being read.
+    /// The error that keeps the policy's source from being read.
     pub source_failing: Option<String>,
-    /// How many containers and services there are; none as long as nothing was read.
+    /// The numbers of containers and services; none as long as nothing was read.
     pub counts: Option<(usize, usize)>,
 }
 
-/// The keys of what changes all the time on a busy host.
+/// The keys whose values change all the time on a busy host.
 const COUNTS: [&str; 2] = ["containers", "services"];
 
-/// Whether two states differ in no more than how many containers and services there are, which
+/// Whether two states differ in no more than the numbers of containers and services, which
 /// both of them tell or neither.
 #[must_use]
 pub fn differ_in_counts(one: &BTreeMap<String, String>, other: &BTreeMap<String, String>) -> bool {
@@ -65,8 +65,8 @@ impl Told {
         }
     }
 
-    /// As a service's metadata. What is not there is left out, so that equal states are equal
-    /// texts and nothing is written for them.
+    /// As a service's metadata. Absent values are left out, so that equal states are equal texts
+    /// and nothing is written for them.
     #[must_use]
     pub fn meta(&self) -> BTreeMap<String, String> {
         let mut meta = BTreeMap::new();
@@ -102,8 +102,8 @@ impl Told {
 }
 
 impl Member {
-    /// What a service's metadata say. Others can write there, too: a bundle that is no digest is
-    /// none, and a number that is none is as large as can be, so that nonsense rather stops a
+    /// The member by a service's metadata. Others can write there, too: a bundle that is no digest
+    /// is none, and a number that is none is as large as can be, so that nonsense rather stops a
     /// rollout than lets it go on.
     #[must_use]
     pub fn of(meta: &BTreeMap<String, String>, lost: bool) -> Self {

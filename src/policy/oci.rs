@@ -32,7 +32,7 @@ use client::Client;
 pub use component::Component;
 pub use reference::{BadReference, Reference, Target};
 
-/// How a registry is reached.
+/// The access to a registry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
     /// Speak HTTP without TLS.
@@ -58,7 +58,7 @@ impl Options {
     }
 }
 
-/// How much is taken.
+/// The bounds of a download.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// The most bytes that all parts of a bundle, or a component, may have.
@@ -91,7 +91,7 @@ pub enum OciError {
     Silent {
         /// The URL that was asked.
         url: String,
-        /// How long.
+        /// The time without an answer.
         silence: std::time::Duration,
     },
     /// The registry refuses.
@@ -133,9 +133,9 @@ pub enum OciError {
     Damaged {
         /// The URL that was asked.
         url: String,
-        /// What was named.
+        /// The digest that was named.
         wanted: Digest,
-        /// What came.
+        /// The digest of the bytes that came.
         found: Digest,
     },
     /// There is no such thing.
@@ -152,12 +152,12 @@ pub enum OciError {
         /// The digest of what is pushed.
         found: Digest,
     },
-    /// What is there is nothing that can be used.
+    /// The content there cannot be used.
     #[error(transparent)]
     Bundle(#[from] BundleError),
 }
 
-/// The digest of what is at a place now, by its manifest alone.
+/// The digest of the content at a place now, by its manifest alone.
 ///
 /// # Errors
 ///

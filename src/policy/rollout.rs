@@ -5,8 +5,8 @@
 //! the others, whether it is its turn; so it takes no more than the operator's word to begin
 //! one, and no host's word to stop it.
 //!
-//! Whoever can write to the key can ask for a bundle, and no more: what is asked for still has to be
-//! signed and to be one that may follow what the host has.
+//! A writer of the key can ask for a bundle, and no more: the bundle still has to be signed and to be
+//! one that may follow the host's own.
 
 pub mod operate;
 pub mod progress;
@@ -28,7 +28,7 @@ pub const VERSION: u32 = 1;
 /// The longest document in bytes: a key's value has at most 512 kB in Consul.
 const MAX_LENGTH: usize = 64 << 10;
 
-/// What the key holds.
+/// The content of the key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Document {
@@ -39,7 +39,7 @@ pub struct Document {
     /// The one before it, for hosts whose turn has not come and for the way back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Named>,
-    /// How the hosts come to have it.
+    /// The way by which the hosts come to have it.
     pub rollout: Rollout,
 }
 
@@ -47,13 +47,13 @@ pub struct Document {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Named {
-    /// Its digest; what has another one is not it, wherever it comes from.
+    /// Its digest; a bundle of another digest is not it, wherever it comes from.
     pub digest: Digest,
     /// Where it can be fetched: `oci://…`, `file:///…` or `consul-kv://…`.
     pub from: String,
 }
 
-/// How the hosts come to have a bundle.
+/// The way by which the hosts come to have a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Rollout {
@@ -69,7 +69,7 @@ pub struct Rollout {
     /// Whether stages are monitored only, as a first pass.
     #[serde(default)]
     pub monitor: bool,
-    /// What the operator wants of it.
+    /// The state that the operator wants it in.
     pub state: State,
     /// The waves up to this one, counted from 0, begin without waiting for those before them, by
     /// the operator's word.
@@ -79,12 +79,12 @@ pub struct Rollout {
     pub started: String,
     /// By whom, for people.
     pub by: String,
-    /// What was done to it last, since it was started.
+    /// The last deed to it, since it was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<Deed>,
 }
 
-/// What the operator wants of a rollout.
+/// The state that the operator wants a rollout in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
@@ -106,7 +106,7 @@ impl fmt::Display for State {
     }
 }
 
-/// Why a document cannot be used. Whatever is in force stays so.
+/// The reason why a document cannot be used. The bundle in force stays so.
 #[derive(Debug, thiserror::Error)]
 pub enum BadDocument {
     /// It is too long to be one.
@@ -153,14 +153,14 @@ impl Document {
     }
 }
 
-/// What is seen of a host of the fleet.
+/// The facts that are seen of a host of the fleet.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Member {
     /// The bundle that it has in force.
     pub bundle: Option<Digest>,
     /// The one that it has refused, as long as it is still asked for.
     pub refused: Option<Digest>,
-    /// How many changes its guard holds.
+    /// The number of changes that its guard holds.
     pub held: u32,
     /// Whether a stage is unhealthy there.
     pub unhealthy: bool,
@@ -187,18 +187,18 @@ pub fn figures(fleet: &Fleet, bundle: &Digest) -> Figures {
     }
 }
 
-/// What a host is to do about a document.
+/// A host's turn by a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Turn {
     /// Have the bundle.
     Take,
-    /// Have the bundle before. What is in force stays so if it is none that may follow it.
+    /// Have the bundle before. The one in force stays so if that may not follow it.
     Before,
-    /// Leave what is in force, for this reason.
+    /// Leave the bundle in force, for this reason.
     Stay(Waits),
 }
 
-/// Why it is not a host's turn.
+/// The reason why it is not a host's turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "kebab-case")]
 pub enum Waits {
@@ -219,8 +219,8 @@ pub enum Waits {
     NoneBefore,
 }
 
-/// What one host remembers of a rollout: since when, by its own clock, it has seen the waves
-/// before its own done. No host's idea of the date matters.
+/// One host's memory of a rollout: since when, by its own clock, it has seen the waves before
+/// its own done. No host's idea of the date matters.
 #[derive(Debug, Clone, Default)]
 pub struct Observer {
     rollout: Option<String>,
@@ -228,8 +228,8 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// What this host is to do. `in_force` is its own bundle, and `fleet` what Consul tells of
-    /// all hosts, which must have been read whole.
+    /// This host's turn. `in_force` is its own bundle, and `fleet` all hosts by Consul, which must
+    /// have been read whole.
     pub fn turn(
         &mut self,
         document: &Document,

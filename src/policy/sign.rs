@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Bundle, Digest, Signature, manifest};
 
-/// What cosign calls what it signs; another type of document says something else.
+/// Cosign's name for the type of its payload; another type of document has another one.
 const KIND: &str = "cosign container image signature";
 /// The beginning of a SubjectPublicKeyInfo (RFC 5480) with an uncompressed point of P-256.
 const P256: [u8; 26] = [
@@ -35,11 +35,11 @@ pub enum KeyError {
     /// It is PEM of another kind.
     #[error("it is {found:?}, not {wanted:?}; {hint}")]
     OtherKind {
-        /// What the PEM says that it is.
+        /// The label that the PEM has.
         found: String,
-        /// What is wanted.
+        /// The label that is wanted.
         wanted: &'static str,
-        /// What to do.
+        /// A hint for the operator.
         hint: &'static str,
     },
     /// Its algorithm is none that is used.

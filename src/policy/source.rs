@@ -1,5 +1,5 @@
-//! Where bundles come from: a file, a key of Consul's KV, or an OCI registry. What comes is whole
-//! or an error; whether it is wanted and trusted is judged by whoever asked.
+//! The sources of bundles: a file, a key of Consul's KV, or an OCI registry. A bundle comes whole or
+//! not at all; whether it is wanted and trusted the caller judges.
 
 use std::path::{Path, PathBuf};
 
@@ -26,7 +26,7 @@ pub enum SourceError {
     /// It cannot be read now; it may be later.
     #[error("{0}")]
     Away(String),
-    /// What is there is no bundle.
+    /// The content there is no bundle.
     #[error(transparent)]
     Bundle(BundleError),
 }

@@ -1,5 +1,5 @@
-//! How a host stands to its policy: what it has in force, what it has refused, and what it waits
-//! for. A value without I/O; whoever follows the policy changes it, and others watch it.
+//! A host's standing towards its policy: the bundles in force and refused, and why it
+//! waits. A value without I/O; the policy's follower changes it, and others watch it.
 
 use serde::{Deserialize, Serialize};
 
@@ -27,19 +27,19 @@ pub struct Refused {
     pub reason: String,
 }
 
-/// How a host stands to its policy.
+/// A host's standing towards its policy.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
     /// The bundle that is in force.
     pub in_force: Option<InForce>,
     /// The bundle that is asked for and was refused; gone when another one is asked for.
     pub refused: Option<Refused>,
-    /// Why the bundle that is asked for is not taken yet.
+    /// The reason why the wanted bundle is not taken yet.
     pub waits: Option<Waits>,
     /// Whether its stages are monitored only, by a rollout's first pass.
     pub monitored: bool,
     /// Where the host looks for its policy, as its configuration says.
     pub source: Option<String>,
-    /// What keeps the source from being read, as one line.
+    /// The error that keeps the source from being read, as one line.
     pub source_failing: Option<String>,
 }

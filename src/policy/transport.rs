@@ -1,5 +1,5 @@
-//! Where a policy's components come from: a registry of images by tag or digest, or a URL with a
-//! digest. Whatever was fetched once is taken from disk from then on.
+//! The sources of a policy's components: a registry of images by tag or digest, or a URL with a
+//! digest. Content that was fetched once is taken from disk from then on.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -47,9 +47,9 @@ pub enum TransportError {
     Other {
         /// The place.
         place: String,
-        /// What is there.
+        /// The digest that is there.
         found: Digest,
-        /// What is wanted.
+        /// The digest that is wanted.
         wanted: Digest,
     },
     /// Nothing may be asked that is not pinned.
@@ -63,11 +63,11 @@ pub enum TransportError {
 /// Fetches components.
 #[derive(Debug, Default)]
 pub struct Transport {
-    /// How registries and servers are reached.
+    /// The access to registries and servers.
     pub options: Options,
-    /// Where what was fetched is kept.
+    /// The store of fetched content, if there is one.
     pub contents: Option<Contents>,
-    /// The tags that are pinned. What is asked is pinned from then on.
+    /// The tags that are pinned. A tag that is asked for is pinned from then on.
     pub lock: Lock,
     /// Which tags are asked for.
     pub tags: Tags,

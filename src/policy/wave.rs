@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 /// The most waves that a rollout can have.
 const MOST: usize = 50;
 
-/// How much of the fleet has had its turn once a wave is over.
+/// The share of the fleet that has had its turn once a wave is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Share {
     /// So many hosts.
@@ -45,7 +45,7 @@ pub enum BadWaves {
 }
 
 impl Waves {
-    /// How many there are; at least one.
+    /// The number of waves; at least one.
     #[must_use]
     pub fn count(&self) -> usize {
         self.0.len()

@@ -1,7 +1,7 @@
-//! What the flags and the file ask of a registry that cannot do it.
+//! The requirements of the flags and the file that a registry cannot meet.
 //!
-//! What would treat services otherwise than is wanted is a fault, and nothing starts; what only
-//! stays without effect is said.
+//! A requirement without which services would be treated otherwise than is wanted is a fault, and
+//! nothing starts; one that only stays without effect is said.
 
 use anyhow::anyhow;
 use tracing::warn;
@@ -15,7 +15,7 @@ use crate::{
     telemetry::event,
 };
 
-/// What is asked of a registry.
+/// The requirements on a registry.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
     /// How a container's life is to show in its services.
@@ -33,7 +33,7 @@ pub struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    /// What these options and this file ask.
+    /// The requirements of these options and this file.
     pub fn of(options: &'a Options, config: &'a Config, compat: Compat) -> Self {
         let Options { lifecycle, provenance, deregister, .. } = options;
         let reads = config.pipeline.iter().find(|stage| stage.grant.kv.is_some());
@@ -47,7 +47,7 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// What the registry behind this adapter cannot do as it is wanted: the key, and why.
+    /// The requirements that the registry behind this adapter cannot meet: the key, and why.
     pub fn faults(&self, adapter: &str, can: Capabilities) -> Vec<String> {
         let Lifecycle { drain, drain_by, on_exit, rename, .. } = self.lifecycle;
         let mut faults = Vec::new();
@@ -79,7 +79,7 @@ impl<'a> Asked<'a> {
         faults
     }
 
-    /// What stays without effect there: the key, and why.
+    /// The keys that stay without effect there, and why.
     pub fn remarks(&self, adapter: &str, can: Capabilities) -> Vec<String> {
         let Lifecycle { healthcheck, heartbeat, .. } = self.lifecycle;
         let mut remarks = Vec::new();

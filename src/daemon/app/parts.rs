@@ -19,7 +19,7 @@ use crate::{
     registry::Registry,
 };
 
-/// What a daemon is made of.
+/// The parts of a daemon.
 pub struct Parts {
     /// The configuration.
     pub config: Config,
@@ -33,9 +33,9 @@ pub struct Parts {
     pub uri: Option<String>,
     /// The pipeline of the configuration.
     pub pipeline: Pipeline,
-    /// What makes further pipelines.
+    /// The loader of the stages of further pipelines.
     pub stages: Stages,
-    /// How the loop is run.
+    /// The loop's options.
     pub options: Options,
 }
 
@@ -56,7 +56,7 @@ impl Parts {
         let of_file = config.registry.uri.clone().filter(|_| !recorded);
         let uri = args.uri.clone().or(of_file);
         let options = options(args, &config);
-        // What a daemon would not start with is refused, also where nothing is compared with it.
+        // A registry that a daemon would not start with is refused, also where nothing is compared with it.
         if let Some(uri) = uri.as_ref().or(config.registry.uri.as_ref()) {
             let (place, registry) = registry(uri, &host)?;
             let asked = Asked::of(&options, &config, host.compat);

@@ -17,8 +17,8 @@ pub(super) async fn resolve(name: &str) -> Vec<String> {
     addresses.iter().map(ToString::to_string).collect()
 }
 
-/// Of the addresses of the host's name the one that others can find it at. What
-/// speaks against it is said, unless `-ip` has decided (`forced`).
+/// Of the addresses of the host's name the one that others can find it at. Doubts
+/// about it are said, unless `-ip` has decided (`forced`).
 pub(super) fn of_host(name: &str, addresses: Vec<String>, forced: bool) -> Option<String> {
     let judged = judge(addresses);
     if forced {
@@ -54,8 +54,8 @@ pub(super) fn of_host(name: &str, addresses: Vec<String>, forced: bool) -> Optio
     judged.ok()
 }
 
-/// The first address that others may reach; else the first, and what it is. What is
-/// no IP address is a name that somebody gave.
+/// The first address that others may reach; else the first, and what it is. A text
+/// that is no IP address is a name that somebody gave.
 fn judge(addresses: Vec<String>) -> Result<String, Option<(String, &'static str)>> {
     let mut first = None;
     for address in addresses {

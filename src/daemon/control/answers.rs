@@ -1,4 +1,4 @@
-//! What is answered to each request.
+//! The answer to each request.
 
 use std::time::SystemTime;
 
@@ -56,7 +56,7 @@ pub(in crate::daemon) async fn explained(what: &str, handle: &Handle) -> Result<
     if !all.is_empty() {
         return Ok(Meant::These(all));
     }
-    // What is gone by now is meant rather than what begins like it.
+    // A container that is gone by now is meant rather than one that begins like it.
     let history = handle.history().await.unwrap_or_default();
     let is_it = |change: &Change| {
         let names = [&change.name, &change.container.0];
@@ -68,7 +68,7 @@ pub(in crate::daemon) async fn explained(what: &str, handle: &Handle) -> Result<
     explainer.beginning(what).await
 }
 
-/// What the daemon would do now.
+/// The plan that the daemon would carry out now.
 async fn planned(handle: &Handle, facts: &Facts, all: bool, width: usize) -> Answer {
     let shown = foretold(handle, facts, |plan, forecast| {
         let json = plan.json(forecast).map_err(|error| error.to_string())?;
@@ -105,7 +105,7 @@ async fn foretold<T>(
     show(&plan, &forecast)
 }
 
-/// What is shown of what the loop would do from now on.
+/// The text that `show` makes of the loop's forecast from now on.
 async fn foreseen(handle: &Handle, show: impl Fn(&Forecast) -> String) -> Answer {
     let rehearsal = match handle.rehearsal().await {
         Ok(rehearsal) => rehearsal,

@@ -1,8 +1,8 @@
 //! Sends decisions to a collector of logs, by OTLP over HTTP: the same records as a file has, each as the
 //! body of one.
 //!
-//! What writes decisions down hands them over and never waits. What finds no place in the queue, and what
-//! the collector refuses, is counted with what is missing in the decision log.
+//! The decision log's writer hands them over and never waits. Records that find no place in the queue, or
+//! that the collector refuses, are counted with those missing in the decision log.
 
 use std::sync::{
     Arc,
@@ -31,7 +31,7 @@ use crate::{
 const WAITING: usize = 2048;
 const MOST_WAITING: usize = 8 << 20;
 
-/// What sends decisions.
+/// The task that sends decisions.
 pub(super) struct Collected {
     stop: CancellationToken,
     task: JoinHandle<()>,

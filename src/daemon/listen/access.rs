@@ -1,8 +1,8 @@
-//! Who may look: a request has to be for a name of this listener, and to carry the token where
-//! one is asked for.
+//! The check of who may look: a request has to be for a name of this listener, and to carry the
+//! token where one is asked for.
 //!
-//! A page of a stranger's in an operator's browser must not read this one. What it asks for under
-//! a name of its own that leads here is refused by that name; and the cookie is of a kind that no
+//! A page of a stranger's in an operator's browser must not read this one. Its requests under a
+//! name of its own that leads here are refused by that name; and the cookie is of a kind that no
 //! other site's request carries.
 
 use std::{
@@ -23,10 +23,10 @@ use crate::config::Listen;
 
 /// The cookie's name.
 const NAME: &str = "wharfinger";
-/// How long a login lasts.
+/// The time for which a login lasts.
 const LASTS: Duration = Duration::from_secs(12 * 3600);
 
-/// Who may look.
+/// The rules of who may look.
 pub(super) struct Access {
     token: Option<[u8; 32]>,
     hosts: Vec<String>,
@@ -116,7 +116,7 @@ impl Access {
         })
     }
 
-    /// What only this process can make of a time: a digest keyed twice, as in HMAC.
+    /// The seal of a time, which only this process can make: a digest keyed twice, as in HMAC.
     fn seal(&self, until: u64) -> Option<String> {
         let inner = digest(&[&self.key, &until.to_be_bytes(), &self.token?]);
         let seal = digest(&[&self.key, &inner]);

@@ -1,4 +1,4 @@
-//! What is answered to which path.
+//! The answer to each path.
 
 use std::{
     collections::BTreeMap,
@@ -197,7 +197,7 @@ async fn plan(State(inner): State<Arc<Inner>>) -> Response {
     }
 }
 
-/// What would become of a policy, one at a time; it is named by its digest alone.
+/// Foretell a policy, one at a time; it is named by its digest alone.
 async fn foretell(State(inner): State<Arc<Inner>>, RawQuery(query): RawQuery) -> Response {
     let digest = match named(&query.unwrap_or_default()) {
         Ok(digest) => digest,

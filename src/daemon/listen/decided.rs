@@ -1,7 +1,7 @@
 //! The end of the decision log's file, for who asks over HTTP.
 //!
-//! What was written is what is shown: the file has no secrets in it, and a line that is no decision,
-//! as a torn one, is left out.
+//! The lines are shown as they were written: the file has no secrets in it, and a line that is no
+//! decision, as a torn one, is left out.
 
 use std::{
     io::{self, Read as _, Seek as _, SeekFrom},
@@ -25,7 +25,7 @@ pub(super) struct Decided {
     complete: bool,
 }
 
-/// What was written to a file since then, or all of its end.
+/// The decisions written to a file since then, or all of its end.
 ///
 /// # Errors
 ///

@@ -61,7 +61,7 @@ impl Listening {
     }
 }
 
-/// What tells one state from another.
+/// A text that is equal as long as the state is.
 fn news(seen: &Seen, facts: &Facts) -> String {
     let overview = &seen.overview;
     // Words may change where no number does; a digest tells of it without saying them.

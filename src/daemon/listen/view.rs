@@ -1,5 +1,5 @@
-//! What is shown of the loop: a copy that all who ask within a moment share, so that the loop is
-//! asked seldom, however many ask.
+//! A copy of the loop's state, which all who ask within a moment share, so that the loop is asked
+//! seldom, however many ask.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -24,7 +24,7 @@ const FRESH: Duration = Duration::from_millis(200);
 /// The time in which a loop that works answers.
 const ANSWERS: Duration = Duration::from_secs(3);
 
-/// What the loop knew at one moment.
+/// The loop's knowledge at one moment.
 pub(super) struct Shot {
     at: Instant,
     pub(super) seen: Seen,
@@ -66,13 +66,13 @@ impl View {
 }
 
 impl Shot {
-    /// What `wharfinger status --json` prints.
+    /// The status, as `wharfinger status --json` prints it.
     pub(super) fn status(&self, facts: &Facts) -> Bytes {
         let status = || printed(&Status::of(&self.seen, facts));
         self.status.get_or_init(status).clone()
     }
 
-    /// The containers, and what became of each.
+    /// The containers, and the outcome of each.
     pub(super) fn containers(&self, host: &str) -> Bytes {
         let rows = || {
             let rows: Vec<_> = self.seen.containers.iter().map(|row| &**row).collect();

@@ -16,8 +16,8 @@ use crate::{
     policy::{Bundle, hosted::Hosted, kept::Kept, source, store::Store, trust::TrustError},
 };
 
-/// What stands above a host's file by what is on this machine: the bundle that is in force by the
-/// store, else that of a source that is a file.
+/// The policy above a host's file as this machine has it: the bundle that is in force by the store,
+/// else that of a source that is a file.
 /// The folder has the components; it has to be there until they are loaded.
 ///
 /// # Errors

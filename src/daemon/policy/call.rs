@@ -1,11 +1,11 @@
-//! What a follower that waits is called for: SIGHUP, and a changed file that says how the policy is come by.
+//! The calls that wake a waiting follower: SIGHUP, and a changed file with other means to the policy.
 
 use tracing::info;
 
 use super::Follower;
 use crate::{policy::standing::Standing, telemetry::event};
 
-/// What a follower that waits is called for.
+/// A call that wakes a waiting follower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Call {
     /// To look now.
@@ -44,8 +44,8 @@ impl Follower {
         Call::Look
     }
 
-    /// Come by the policy as it is said now. What is in force stays so until there is another one;
-    /// what was said of the source before counts no more.
+    /// Fetch the policy by the means of now. The bundle in force stays so until there is another one;
+    /// the old source's state counts no more.
     pub(super) async fn moves(&mut self) {
         self.means = self.changes.borrow_and_update().clone();
         (self.again, self.tried) = (None, None);

@@ -32,7 +32,7 @@ use crate::{
 
 /// The most bytes of a document that are read; it has to be shorter.
 const MOST: usize = 512 << 10;
-/// How long a question waits for a change.
+/// The time for which a blocking query waits for a change.
 const WAIT: Duration = Duration::from_secs(60);
 /// The least time between two answers that are not errors, so that a key that changes all the
 /// time is not asked for all the time.
@@ -47,7 +47,7 @@ const LOOK_FOR_EACH: Duration = Duration::from_millis(100);
 /// Downloads of the hosts of a fleet are spread over this time.
 const SPREAD: Duration = Duration::from_secs(10);
 
-/// What the key had last: a document, or why there is none.
+/// The key's last content: a document, or why there is none.
 type News = Option<Result<Document, String>>;
 
 impl Follower {
@@ -72,7 +72,7 @@ impl Follower {
                 changed = news.changed() => if changed.is_err() { return },
                 () = sleep(look + spread(host, "look", look / 4)), if document.is_some() => {}
                 call = self.called() => match call {
-                    // What the key has now is news, or is what was weighed.
+                    // The key's content of now is news, or was weighed already.
                     Call::Look => asked.notify_one(),
                     Call::Move => return,
                 },
@@ -86,13 +86,13 @@ impl Follower {
                     }
                     let asks = |one: &Document| (one.rollout.id.clone(), one.bundle.clone());
                     if document.as_ref().is_some_and(|before| asks(before) != asks(&said)) {
-                        // What was refused is asked for once more, or from elsewhere: by an old
+                        // A refused bundle is asked for once more, or from elsewhere: by an old
                         // refusal alone no rollout halts.
                         self.change(|standing| standing.refused = None).await;
                     }
                     document = Some(said);
                 }
-                // What it said last counts for a host that waits: no leader is no new word.
+                // The last document counts for a host that waits: no leader is no new word.
                 Some(Err(reason)) => {
                     self.note_source(Some(reason)).await;
                     continue;
@@ -145,7 +145,7 @@ impl Follower {
                 digest, reason, "it is not this host's turn to take the policy: {reason}"
             );
         }
-        // What nobody asks for any more is not refused any more.
+        // A bundle that nobody asks for any more is not refused any more.
         let asked = [Some(&document.bundle), document.before.as_ref()];
         let asked = |digest: Digest| asked.iter().flatten().any(|named| named.digest == digest);
         self.change(|standing| {
@@ -355,7 +355,7 @@ mod tests {
             ("running", true, true, Turn::Take, false, Ok("old")),
             ("running", true, false, Turn::Take, false, Ok("new")),
             ("running", true, true, Turn::Stay(wave), true, Ok("new")),
-            // What has stopped is not tried out either.
+            // A rollout that has stopped is not tried out either.
             ("running", true, true, Turn::Stay(halted), true, Err(halted)),
             ("aborted", true, true, Turn::Before, true, Ok("old")),
             ("aborted", true, true, Turn::Stay(wave), true, Err(wave)),

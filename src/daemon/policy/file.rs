@@ -70,7 +70,7 @@ impl Follower {
             }
             let registry = self.means.registry.clone();
             match source::offered(reference, &registry).await {
-                // What is in force, or was refused a moment ago, is not fetched again.
+                // A bundle in force, or refused a moment ago, is not fetched again.
                 Ok(digest) if self.in_force() == Some(digest) => {
                     self.note_source(None).await;
                     self.settled().await;

@@ -1,7 +1,7 @@
-//! What would become of a policy that somebody names, on this host, now.
+//! Foretells a policy that somebody names, on this host, now.
 //!
-//! It is named by its digest alone, so that whoever asks makes this host fetch from nowhere but where it
-//! fetches from anyway: its store, and its own source. What is found is verified as for taking it over,
+//! It is named by its digest alone, so that a client makes this host fetch from nowhere but where it
+//! fetches from anyway: its store, and its own source. The bundle is verified as for taking it over,
 //! and neither kept nor put into force.
 
 use std::{path::PathBuf, sync::Arc, time::SystemTime};
@@ -36,7 +36,7 @@ use crate::{
 /// The beginning of the folders in which components are meanwhile.
 const FILES: &str = ".forecast-";
 
-/// What would become of a policy on a host.
+/// The forecast of a policy on a host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Foretold {
@@ -52,13 +52,13 @@ pub struct Foretold {
     pub in_force: Option<Digest>,
     /// Why the host would refuse it; none if it would take it.
     pub refused: Option<String>,
-    /// What its guard would hold, which is a reason to refuse.
+    /// The services that its guard would hold, which is a reason to refuse.
     pub held: Option<Held>,
-    /// What it would change; none if that cannot be told.
+    /// The changes it would make; none if they cannot be told.
     pub changes: Option<Beyond>,
 }
 
-/// Why it cannot be told what would become of a policy.
+/// The reason why a policy cannot be foretold.
 #[derive(Debug, thiserror::Error)]
 pub enum Unforetold {
     /// The host has it not.
@@ -69,7 +69,7 @@ pub enum Unforetold {
     Away(String),
 }
 
-/// What tells of policies.
+/// Foretells policies on this host.
 #[derive(Clone)]
 pub struct Foreteller {
     host: String,
@@ -82,7 +82,7 @@ pub struct Foreteller {
 }
 
 impl Policy {
-    /// What tells of policies of this host's; it asks whoever takes them over.
+    /// The foreteller of this host's policies; it asks the task that takes them over.
     pub fn foreteller(&self, host: String, asks: mpsc::Sender<Ask>) -> Foreteller {
         // Folders of a process that was killed.
         for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
@@ -103,7 +103,7 @@ impl Policy {
 }
 
 impl Foreteller {
-    /// What would become of the bundle with this digest.
+    /// Foretell the bundle with this digest.
     ///
     /// # Errors
     ///
@@ -204,7 +204,7 @@ impl Foreteller {
         match &means.source {
             PolicySource::File(path) => match source::file(path.clone()).await {
                 Ok(bundle) => Ok(Some(bundle).filter(|bundle| bundle.digest == *digest)),
-                // What is there is not what is asked for.
+                // No bundle that can be read is there.
                 Err(SourceError::Bundle(_)) => Ok(None),
                 Err(error) => Err(error),
             },
@@ -216,8 +216,8 @@ impl Foreteller {
         }
     }
 
-    /// What the document of a key names, what its repository of images has, and what is beside it,
-    /// where a rollout's start puts bundles.
+    /// The bundle with this digest, if a key's document names it, its repository of images has it, or it
+    /// lies beside the key, where a rollout's start puts bundles.
     async fn by_document(
         &self,
         kv: &ConsulReader,
@@ -264,7 +264,7 @@ async fn in_repository(
     }
 }
 
-/// How a bundle comes to where a host finds it.
+/// The way by which a bundle comes to where a host finds it.
 fn how_it_comes(place: &PolicySource, digest: &Digest) -> String {
     match place {
         PolicySource::File(path) => format!("it has to be that file, {}", path.display()),

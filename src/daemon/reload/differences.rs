@@ -1,4 +1,4 @@
-//! What a new pipeline has that the one before had not, as the log tells it.
+//! The differences of a new pipeline from the one before, as the log tells them.
 
 use tracing::{debug, info};
 

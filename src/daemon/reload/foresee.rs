@@ -1,4 +1,4 @@
-//! What would become of a policy, for whoever asks: the steps of taking it over, up to the last.
+//! Foretells a policy for a client: the steps of taking it over, up to the last.
 
 use std::sync::Arc;
 
@@ -19,23 +19,23 @@ pub struct Ask {
     pub hosted: Arc<Hosted>,
     /// The folder with its components, which goes with the question.
     pub files: TempDir,
-    /// What would become of it, or why it cannot be told.
+    /// Takes the forecast, or the reason why there is none.
     pub answer: oneshot::Sender<Result<Foreseen, String>>,
 }
 
-/// What would become of a policy.
+/// The forecast of a policy.
 #[derive(Debug, Default)]
 pub struct Foreseen {
-    /// Why it would be refused.
+    /// The reason why it would be refused.
     pub refused: Option<String>,
-    /// What the guard would hold.
+    /// The services that the guard would hold.
     pub held: Option<Held>,
-    /// What it would change, if that could be told.
+    /// The changes it would make, if they could be told.
     pub beyond: Option<Beyond>,
 }
 
 impl Reload {
-    /// Tell what would become of a policy; nothing comes into force.
+    /// Foretell a policy; nothing comes into force.
     pub(super) async fn foresee(&mut self, ask: Ask) {
         let Ask { hosted, files, mut answer } = ask;
         // Whoever has gone needs no answer. What was compiled by then is there the next time.

@@ -1,4 +1,4 @@
-//! What another pipeline would do on this host, and whether it is as good as the one in force.
+//! The effects another pipeline would have on this host, and whether it is as good as the one in force.
 
 use std::collections::BTreeSet;
 
@@ -22,15 +22,15 @@ pub(super) enum Untried {
     Unforeseen(String),
 }
 
-/// What is due by the pipeline in force, and what another one does beyond that.
+/// The forecasts of the pipeline in force and of another one.
 pub(super) struct Trial {
     before: Forecast,
     after: Forecast,
 }
 
 impl Trial {
-    /// What a pipeline would do. Of what a policy takes out each service counts for the guard: many
-    /// small hosts take the same one.
+    /// The trial of a pipeline. For the guard each service that a policy takes out counts: many small
+    /// hosts take the same one.
     pub(super) async fn of(
         handle: &Handle,
         pipeline: &Pipeline,
@@ -57,12 +57,12 @@ impl Trial {
         })
     }
 
-    /// What the pipeline changes.
+    /// The changes by the pipeline beyond the one in force.
     pub(super) fn beyond(&self) -> Beyond {
         Beyond::of(&self.before, &self.after)
     }
 
-    /// What the guard would hold of it.
+    /// The services that the guard would hold because of it.
     pub(super) fn held(&self) -> Option<&Held> {
         self.after.held.as_ref().filter(|_| self.after.held != self.before.held)
     }

@@ -9,8 +9,8 @@ use std::{
 
 use crate::config::Config;
 
-/// What tells that a file was written or replaced: device, inode, size, and the
-/// times of its content and of its inode in nanoseconds.
+/// The signature by which a written or replaced file is noticed: device, inode, size, and
+/// the times of its content and of its inode in nanoseconds.
 type State = (u64, u64, u64, (i64, i64), (i64, i64));
 
 /// Files, and the state in which they were; none for one that was not there.

@@ -1,4 +1,4 @@
-//! What a host's file can do to a bundle's word, and what not.
+//! The bounds of a host's file against a bundle's word.
 
 use std::sync::Arc;
 
@@ -58,7 +58,7 @@ fn a_hosts_stages_stand_in_the_slot() {
     let whose = |name: &str| layered.stages[name];
     assert_eq!([whose("registrator"), whose("gate")], [Layer::Bundle; 2]);
     assert_eq!([whose("own"), whose("more")], [Layer::Host; 2]);
-    // What is not the bundle's stays the host's.
+    // Settings that are not the bundle's stay the host's.
     assert_eq!(layered.config.listen.address.as_deref(), Some("127.0.0.1:1"));
     let gate = format!("/store/{}.wasm", Digest::of(b"code").hex());
     assert_eq!(layered.config.pipeline[3].file.as_deref(), Some(Path::new(&gate)));
@@ -114,7 +114,7 @@ fn without_a_slot_a_hosts_stages_are_left_out_by_name() {
         layered.overruled,
         ["pipeline stage \"own\": the bundle has no slot for a host's stages"]
     );
-    // What it does not say is the host's, but for what its stages may use.
+    // Settings that it does not have are the host's, but for the limits of its stages.
     let layered = document.over(&host(
         "[limits]\ntimeout = '10ms'\n[containers]\nselect = 'false'\n[address]\nfamily = 'ipv4'\n",
     ));
@@ -163,7 +163,7 @@ fn the_rules_that_a_bundle_wants_are_held_against_the_daemons() {
     assert!(lenient.fits(Compat::None).is_err() && lenient.fits(Compat::Registrator).is_ok());
 }
 
-/// What is true of this host alone no bundle says, so it is the host's beside the bundle's.
+/// No bundle has the addresses of one host alone, so they are the host's beside the bundle's.
 #[test]
 fn a_hosts_own_addresses_stay_below_the_bundles_rules() {
     let document = read(ENFORCED).expect("a document");

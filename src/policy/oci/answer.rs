@@ -1,4 +1,4 @@
-//! What a server answers: so much of it is read, in whatever pieces it comes.
+//! A server's answer: so much of it is read, in whatever pieces it comes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 use super::{OciError, retry::Retries};
 use crate::policy::{Digest, manifest::Descriptor};
 
-/// How long nothing may come.
+/// The longest time without a byte.
 pub(super) const SILENCE: Duration = Duration::from_secs(60);
 /// The most of a refusal that is read.
 const REFUSAL: u64 = 64 << 10;
@@ -32,7 +32,8 @@ pub(super) fn failed(url: &Url, source: reqwest::Error) -> OciError {
     OciError::Request { url: format!("{}{hint}", shown(url)), source: source.without_url() }
 }
 
-/// The beginning of an answer, which has to come within some time. What may pass is asked again.
+/// The beginning of an answer, which has to come within some time. A call that failed for now is
+/// made again.
 pub(super) async fn begun(
     url: &Url,
     silence: Duration,
@@ -72,7 +73,7 @@ pub(super) async fn good(url: &Url, response: Response) -> Result<Response, OciE
     Err(OciError::Status { url: shown(url), status: status.as_u16(), words: words(&bytes) })
 }
 
-/// What a refusal says: the messages of the registry's errors, or its beginning.
+/// The words of a refusal: the messages of the registry's errors, or its beginning.
 fn words(bytes: &[u8]) -> String {
     let errors = serde_json::from_slice::<serde_json::Value>(bytes).ok();
     let errors = errors.as_ref().and_then(|all| all["errors"].as_array());

@@ -1,5 +1,5 @@
-//! What a registry asks for before it lets somebody in: the header `WWW-Authenticate`, and to
-//! whom a login may be shown. Pure.
+//! A registry's challenge before it lets somebody in: the header `WWW-Authenticate`, and the hosts
+//! that a login may be shown to. Pure.
 //!
 //! A login is for the host that Docker's `config.json` names. It goes to the realm of a challenge
 //! only if that is the same host, or one of the same family by name and over TLS. Any other host
@@ -17,7 +17,7 @@ pub(super) enum Challenge {
     Basic,
     /// A token, which the realm gives for the login, or to anybody.
     Bearer {
-        /// Who gives the token.
+        /// The URL that gives the token.
         realm: String,
         /// For which service.
         service: Option<String>,

@@ -140,8 +140,8 @@ impl Client {
         verified(&url, response, wanted).await
     }
 
-    /// Push a blob, unless it is there. What fails and may pass is begun anew: the place of an
-    /// upload is good for once.
+    /// Push a blob, unless it is there. An upload that failed for now is begun anew: its place is
+    /// good for once.
     pub(super) async fn put_blob(
         &self,
         digest: &Digest,
@@ -166,7 +166,7 @@ impl Client {
                 let request = http.put(place.clone()).body(body.clone());
                 request.header(CONTENT_TYPE, "application/octet-stream")
             };
-            // What is uploaded takes its time before anything is answered.
+            // An upload takes its time before anything is answered.
             let patience = patience(bytes.len() as u64);
             let response = self.call(&place, patience, patience, Tries::One, put).await?;
             match retries.pause(response.status(), response.headers()) {
@@ -269,7 +269,7 @@ impl Client {
     }
 }
 
-/// How often something is asked that is refused and may pass.
+/// The tries of a call that is refused for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tries {
     One,
@@ -297,8 +297,8 @@ pub(super) fn http(options: &Options) -> Result<reqwest::Client, OciError> {
     builder.build().map_err(|error| fault(error.to_string()))
 }
 
-/// What a server that is no registry has under a URL: something of at most so many bytes, which
-/// has to have this digest.
+/// Fetch the file of a URL from a server that is no registry: at most so many bytes, which have to
+/// have this digest.
 ///
 /// # Errors
 ///
@@ -347,7 +347,7 @@ fn follow(from: &Url, response: &Response, plain_http: bool) -> Result<Url, OciE
     Ok(place)
 }
 
-/// How long something of so many bytes may take.
+/// The time that a transfer of so many bytes may take.
 fn patience(size: u64) -> Duration {
     CALL + Duration::from_secs(size / SLOWEST)
 }

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::files;
 
-/// How long a helper may think; it may have to ask a person.
+/// The time that a helper may take; it may have to ask a person.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The most of a helper's answer that is read.
 const ANSWER: u64 = 64 << 10;
@@ -51,7 +51,7 @@ pub(super) fn find(file: &Path, registry: &str) -> Result<Option<Login>, String>
     }
 }
 
-/// What a file with logins says, which has to be there.
+/// Read a file with logins, which has to be there.
 ///
 /// # Errors
 ///
@@ -106,7 +106,7 @@ fn host(key: &str) -> &str {
     rest.unwrap_or(key).split('/').next().unwrap_or_default()
 }
 
-/// What a helper says of a registry.
+/// The login for a registry by a helper; none if it has none.
 fn ask(helper: &str, registry: &str) -> Result<Option<Login>, String> {
     if !helper.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
         return Err("it is no name of a helper".into());
@@ -149,7 +149,7 @@ fn finish(child: &mut Child) -> Result<(bool, Vec<u8>), String> {
     let reader = thread::spawn(move || {
         let mut answer = Vec::new();
         if let Some(output) = output {
-            // What cannot be read is no answer.
+            // A broken pipe is no answer.
             let _ = output.take(ANSWER).read_to_end(&mut answer);
         }
         answer

@@ -12,14 +12,14 @@ use reqwest::{
     header::{HeaderMap, RETRY_AFTER},
 };
 
-/// How often something is asked, all together.
+/// The tries of a call, all together.
 const TRIES: u32 = 5;
 /// The first pause where the registry names none; each further one is twice as long.
 const FIRST: Duration = Duration::from_secs(1);
 /// The most time that is spent in pauses.
 const MOST: Duration = Duration::from_secs(60);
 
-/// What is left of the tries of one call.
+/// The remaining tries of one call.
 #[derive(Debug)]
 pub(super) struct Retries {
     tries: u32,
@@ -46,7 +46,7 @@ impl Retries {
         // All hosts of a fleet may have been told the same.
         let pause = pause + pause.min(FIRST * 8).mul_f64(by_lot() / 2.0);
         self.own *= 2;
-        // Who wants to be left alone for longer is believed, and the answer stands.
+        // A registry that wants to be left alone for longer is believed, and the answer stands.
         self.left = self.left.checked_sub(pause)?;
         Some(pause)
     }

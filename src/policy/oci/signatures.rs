@@ -29,7 +29,7 @@ const BLOBS: usize = 256;
 /// The most signatures that are taken.
 const MOST: usize = 64;
 
-/// What was signed of a manifest.
+/// The signatures of a manifest.
 pub(super) async fn pull(client: &Client, of: Digest) -> Result<Vec<Signature>, OciError> {
     let mut all = Vec::new();
     let mut blobs: BTreeMap<Digest, Option<Arc<[u8]>>> = BTreeMap::new();
@@ -131,8 +131,8 @@ pub(super) async fn push(client: &Client, bundle: &Bundle) -> Result<(), OciErro
     client.put_manifest(&tag, manifest::INDEX, manifest::json(&list)).await.map(drop)
 }
 
-/// The list of referrers with one more, first: a reader takes so many. What others wrote stays as
-/// it is.
+/// The list of referrers with one more, first: a reader takes so many. Others' entries stay as
+/// they are.
 fn listed(one: &Descriptor, there: Option<&[u8]>) -> Value {
     let there = there.and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok());
     let others = there.as_ref().and_then(|list| list["manifests"].as_array());
@@ -142,8 +142,8 @@ fn listed(one: &Descriptor, there: Option<&[u8]>) -> Value {
     json!({ "schemaVersion": 2, "mediaType": manifest::INDEX, "manifests": all })
 }
 
-/// A manifest of signatures with those that are there already behind ours. What others wrote stays
-/// as it is: their layers have annotations that are not ours to lose.
+/// A manifest of signatures with those that are there already behind ours. Others' layers stay as
+/// they are: they have annotations that are not ours to lose.
 fn beside(ours: Encoded, there: Option<&[u8]>) -> Encoded {
     let parsed = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).ok();
     let (Some(mut manifest), Some(there)) = (parsed(&ours.manifest), there.and_then(parsed)) else {

@@ -1,16 +1,16 @@
-//! What an operator does to a rollout: the document after it, or why there is none. Values without
-//! I/O; whoever writes the document takes care that nobody else has meanwhile.
+//! An operator's deeds to a rollout: the document after one, or why there is none. Values without
+//! I/O; the document's writer takes care that nobody else has written meanwhile.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Document, Fleet, Named, Rollout, State, VERSION, figures};
 use crate::policy::wave::Waves;
 
-/// Who has done something to a rollout, for people.
+/// A deed to a rollout, for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Deed {
-    /// What: `started`, `promoted to wave 2`, `halted`, `resumed`, `aborted`.
+    /// Its name: `started`, `promoted to wave 2`, `halted`, `resumed`, `aborted`.
     pub what: String,
     /// By whom.
     pub by: String,
@@ -18,7 +18,7 @@ pub struct Deed {
     pub at: String,
 }
 
-/// Why something cannot be done to a rollout. Nothing was written.
+/// The reason why a deed to a rollout is impossible. Nothing was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
     /// One is under way.
@@ -29,9 +29,9 @@ pub enum Unfit {
     NotOver {
         /// Its bundle.
         bundle: String,
-        /// How far it has come.
+        /// Its progress.
         words: String,
-        /// Who did something to it last.
+        /// The last deed to it.
         deed: String,
     },
     /// It is in that state already.
@@ -60,7 +60,7 @@ impl Deed {
 }
 
 impl Document {
-    /// Who did something to the rollout last.
+    /// The last deed to the rollout.
     #[must_use]
     pub fn deed(&self) -> Deed {
         let Rollout { by, started, last, .. } = &self.rollout;
@@ -94,7 +94,7 @@ impl Document {
         Ok(Self { version: VERSION, bundle, before, rollout })
     }
 
-    /// What is left of this rollout; none if it is over. One that was aborted is.
+    /// The words on what remains of this rollout; none if it is over. One that was aborted is.
     fn remains(&self, fleet: Option<&Fleet>) -> Option<String> {
         if self.rollout.state == State::Aborted {
             return None;

@@ -1,11 +1,11 @@
-//! How far a rollout has come, wave by wave. A value without I/O.
+//! The progress of a rollout, wave by wave. A value without I/O.
 
 use serde::Serialize;
 
 use super::{Document, Fleet, State, figures};
 use crate::policy::halt::Figures;
 
-/// How a host stands to a rollout.
+/// A host's standing towards a rollout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stand {
@@ -34,7 +34,7 @@ pub struct WaveProgress {
     pub lost: usize,
 }
 
-/// How far a rollout has come.
+/// The progress of a rollout.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Progress {
@@ -50,7 +50,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// How far this rollout has come in this fleet.
+    /// The progress of this rollout in this fleet.
     #[must_use]
     pub fn of(document: &Document, fleet: &Fleet) -> Self {
         let (rollout, bundle) = (&document.rollout, document.bundle.digest);

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::KeyError;
 
-/// What the PEM blocks are called; the second is cosign's before version 2.
+/// The labels of the PEM blocks; the second is cosign's before version 2.
 pub(super) const KINDS: [&str; 2] =
     ["ENCRYPTED SIGSTORE PRIVATE KEY", "ENCRYPTED COSIGN PRIVATE KEY"];
 /// The most memory that scrypt may take; cosign's own keys take 64 MiB.

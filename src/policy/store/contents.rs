@@ -1,5 +1,5 @@
-//! What was fetched once, by digest: a manifest or a component, so that it need not be fetched
-//! again, nor its registry be there.
+//! The content that was fetched once, by digest: a manifest or a component, so that it need not be
+//! fetched again, nor its registry be there.
 
 use std::{fs, path::Path, sync::Arc, time::SystemTime};
 
