@@ -3,7 +3,7 @@
 
 use memchr::memchr2;
 
-/// What a list may have.
+/// The bounds of a list.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
     /// Bytes.
@@ -14,8 +14,8 @@ pub(crate) struct Bounds {
     pub(crate) entries: usize,
 }
 
-/// Splits a JSON object or array into its entries. What is wrong inside an entry is
-/// for whoever reads it.
+/// Splits a JSON object or array into its entries. Faults inside an entry are for
+/// whoever reads it.
 #[derive(Debug)]
 pub(crate) struct Entries {
     bounds: Bounds,
@@ -151,8 +151,8 @@ impl Entries {
         (self.place != Place::Before).then_some(self.closing == b']')
     }
 
-    /// Whether a byte outside of texts, of those that mean something, is a part of the entry. What
-    /// is none is a space, or ends it.
+    /// Whether a byte outside of texts, of those that mean something, is a part of the entry. Any
+    /// other one is a space, or ends it.
     fn is_part(&mut self, byte: u8) -> Result<bool, BadList> {
         match byte {
             b'"' => self.text = Text::Inside,

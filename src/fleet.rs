@@ -39,17 +39,17 @@ pub struct Line {
     /// not of the real container.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub inexact: bool,
-    /// What became of it.
+    /// The container's outcome.
     pub result: Recorded,
 }
 
-/// What became of a container.
+/// The outcome of a container in the pipeline.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Recorded {
-    /// What is to be registered, by ID.
+    /// The services to register, by ID.
     pub services: Vec<Service>,
-    /// What a stage vetoed.
+    /// The services that a stage vetoed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub vetoed: Vec<Vetoed>,
     /// Why something was no candidate.
@@ -166,8 +166,8 @@ impl Line {
         serde_json::from_str(text).map_err(fault)
     }
 
-    /// What another pipeline makes of the container, compared with what was
-    /// recorded.
+    /// Run another pipeline on the container, and compare its outcome with the
+    /// recorded one.
     pub async fn replay(self, pipeline: &Pipeline) -> Difference {
         let result = pipeline.evaluate(&self.container, &self.host).await;
         let traces = result.iter().flat_map(|outcome| &outcome.trace);
@@ -191,7 +191,7 @@ impl Line {
     }
 }
 
-/// What differs for a container.
+/// The differences of a container's outcomes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Difference {
     /// The host's name.
@@ -202,21 +202,21 @@ pub struct Difference {
     pub name: String,
     /// Its image.
     pub image: String,
-    /// What differs; nothing if nothing does.
+    /// The differences; empty if there are none.
     pub changes: Vec<Differs>,
-    /// What monitored stages of the other pipeline would do.
+    /// The changes that monitored stages of the other pipeline would make.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub would_be: Vec<WouldBe>,
 }
 
-/// What a monitored stage would do to a service.
+/// A change that a monitored stage would make to a service.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WouldBe {
     /// The stage.
     pub stage: String,
     /// The service's ID.
     pub service: String,
-    /// What it would do.
+    /// The change.
     pub change: Change,
 }
 
@@ -250,10 +250,10 @@ pub enum Differs {
     Changed {
         /// The ID that it had.
         id: String,
-        /// What differs.
+        /// The fields that differ.
         fields: Vec<FieldChange>,
     },
-    /// What was not registered is not for another reason.
+    /// A service that is not registered, as before, but for another reason.
     Reason {
         /// The service's ID.
         id: String,
@@ -312,7 +312,7 @@ fn compare(was: &Recorded, now: &Recorded) -> Vec<Differs> {
     found
 }
 
-/// What neither then nor now is registered, for another reason.
+/// The services that are registered neither then nor now, but for other reasons.
 fn reasons(was: &Recorded, now: &Recorded) -> Vec<Differs> {
     let words = |one: &Vetoed| format!("vetoed by {}: {}", one.stage, one.reason);
     let of = |all: &[Vetoed]| -> BTreeMap<String, String> {

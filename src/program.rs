@@ -14,7 +14,7 @@ use crate::{
 };
 use tracing::{Level, error, info};
 
-/// What was wanted could not be done.
+/// The command could not be carried out.
 const FAILURE: u8 = 1;
 /// The configuration cannot be used; the `EX_CONFIG` of sysexits(3).
 const BAD_CONFIG: u8 = 78;

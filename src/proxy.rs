@@ -18,7 +18,7 @@ pub struct Proxies {
     exempt: Vec<Exempt>,
 }
 
-/// What does not go through a proxy.
+/// The requests that do not go through a proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Exempt {
     All,
@@ -47,7 +47,7 @@ pub fn shown(proxy: &Url) -> String {
 }
 
 impl Proxies {
-    /// Those of an environment. What is no URL is none, as in Go.
+    /// Those of an environment. A value that is no URL is ignored, as in Go.
     pub fn new(env: impl Fn(&str) -> Option<String>) -> Self {
         let value =
             |names: [&str; 2]| names.into_iter().filter_map(&env).find(|value| !value.is_empty());

@@ -5,7 +5,7 @@
 //! through the pipeline, note what it offers, plan the difference to what is
 //! registered, and carry the plan out. Looking twice changes nothing.
 //!
-//! What is guaranteed: only services that carry this host's mark, or that this
+//! Its guarantee: only services that carry this host's mark, or that this
 //! process registered, are deregistered, and only when their container has
 //! ended, is gone, or no longer offers them by the pipeline's word; and, by the
 //! operator's word, what registrator left behind on this host. While Docker or the registry cannot be

@@ -1,8 +1,8 @@
 //! Text for people: trees of styled lines, as wide as a terminal is. Pure.
 //!
-//! What is shown comes from containers and plugins, so that nothing of theirs steers a
-//! terminal. Colours are always written; whoever prints the
-//! text takes them out where they are not wanted.
+//! Words may come from containers and plugins, so nothing in them steers a terminal.
+//! Colours are always written; whoever prints the text takes them out where they are
+//! not wanted.
 
 mod check;
 mod decision;
@@ -28,23 +28,23 @@ pub use forecast::{Plan, Summary, forecast, held, monitored};
 pub use monitored::WouldDo;
 pub use outcome::{change, outcome, stage};
 
-/// How a piece of text looks.
+/// The look of a piece of text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Tone {
     /// As it is.
     #[default]
     Plain,
-    /// What a line is about.
+    /// The subject of a line.
     Strong,
-    /// What explains the rest.
+    /// An explanation of the rest.
     Faint,
-    /// What is new.
+    /// Something new.
     Added,
-    /// What differs.
+    /// A difference.
     Changed,
-    /// What goes, or failed.
+    /// A removal, or a failure.
     Removed,
-    /// What somebody should look at.
+    /// Something that somebody should look at.
     Warning,
 }
 

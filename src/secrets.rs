@@ -1,8 +1,8 @@
 //! Hides what is secret in what the daemon and its commands show, log and record.
 //!
-//! What is a secret is said in one place, [`wharfinger_registrator::secrets`], which the stage
-//! `registrator` asks for metadata as well. Here it is applied to JSON and to containers. What is
-//! sent to Consul is never changed by it.
+//! The rules of what is a secret stand in one place, [`wharfinger_registrator::secrets`], which the
+//! stage `registrator` asks for metadata as well. Here they are applied to JSON and to containers.
+//! The services sent to Consul are never changed by them.
 
 use std::borrow::Cow;
 

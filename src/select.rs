@@ -5,7 +5,7 @@
 //! before it has seen a container is checked when it is parsed: its syntax, the
 //! variables and functions that it names, and that it gives true or false.
 //!
-//! What an evaluation costs depends on the container, and whoever starts that may
+//! The cost of an evaluation depends on the container, and whoever starts that may
 //! be a stranger. So its steps are counted before it begins ([`cost`]), and one that is not
 //! small runs beside the runtime's own threads, with a deadline.
 
@@ -255,7 +255,7 @@ impl Selector {
     }
 }
 
-/// What an expression is given of a container.
+/// The facts of a container that an expression is given.
 struct Facts {
     labels: HashMap<String, String>,
     env: HashMap<String, String>,

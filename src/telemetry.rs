@@ -71,7 +71,7 @@ fn say_panics() {
     }));
 }
 
-/// How an entry is written.
+/// The form of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     /// A line with time, level, the sentence, and the fields that it does not tell.
@@ -181,9 +181,9 @@ const ALWAYS: [&str; 8] = [
 
 /// These are lists of texts.
 const LISTS: [&str; 3] = ["ids", "names", "tags"];
-/// Whose an entry is.
+/// The fields that name an entry's subject.
 const SUBJECT: [&str; 3] = ["container.id", "id", "stage"];
-/// What says neither whose it is nor why.
+/// The fields that name neither its subject nor its reason.
 const ASIDE: [&str; 4] = ["event", "container.name", "count", "attempt"];
 
 /// An entry, taken apart.
@@ -204,7 +204,7 @@ impl Entry {
         self.fields.iter().find(|(other, ..)| *other == name).map(|(_, value, _)| value)
     }
 
-    /// What a library says has its own words.
+    /// Give a library's entry its event and the library's name.
     fn name_library(&mut self, metadata: &Metadata<'_>) {
         let own = metadata.target().starts_with("wharfinger");
         if own || *metadata.level() > Level::INFO || self.get("event").is_some() {
@@ -215,7 +215,7 @@ impl Entry {
         self.put("library", library.clone().into(), library);
     }
 
-    /// Whether it is told now, as [`Repeats::note`] says. What it ends is over.
+    /// Whether it is told now, as [`Repeats::note`] says. The warnings that it ends are over.
     fn repeats(&self, level: Level, repeats: &Repeats) -> Option<Option<u64>> {
         let Some(name) = self.get("event").and_then(Value::as_str) else { return Some(None) };
         let Some(kind) = event::find(name) else { return Some(None) };

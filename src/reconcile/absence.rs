@@ -52,9 +52,9 @@ pub enum AbsenceKind {
     Unreachable,
     /// The container cannot be read.
     Unreadable,
-    /// What is registered is not this host's.
+    /// The registered service is not this host's.
     Foreign,
-    /// What is registered is this host's, but its container is gone.
+    /// The registered service is this host's, but its container is gone.
     Gone,
 }
 

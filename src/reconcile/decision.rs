@@ -1,5 +1,5 @@
-//! What is told of each decision that differs from the last one for its container, for those who
-//! ask in the morning who kept something out, and why.
+//! The decisions that are told: each that differs from the last one for its container, for those
+//! who ask in the morning who kept something out, and why.
 //!
 //! The loop hands decisions over and never waits: whoever takes them has a bounded queue, and what
 //! finds no place in it is counted. Nothing of a container is told but its identifier, name and
@@ -36,11 +36,11 @@ pub struct Decision {
     pub pipeline: String,
     /// The container.
     pub container: Subject,
-    /// What it could offer, before any stage has seen it.
+    /// The candidates, before any stage has seen them.
     pub candidates: Vec<Candidate>,
-    /// What each stage did, in their order.
+    /// The decisions of the stages, in their order.
     pub stages: Vec<StageDecision>,
-    /// What became of the container: a word as in the overview, or `gone`.
+    /// The container's outcome: a word as in the overview, or `gone`.
     pub outcome: String,
     /// Why, if that is to be said.
     pub reason: Option<String>,
@@ -48,9 +48,9 @@ pub struct Decision {
     pub error: Option<String>,
     /// The IDs of the services that the pipeline gives it.
     pub services: Vec<String>,
-    /// What other daemons, or other names of this host, have to do with it.
+    /// Notes on other daemons, or other names of this host, that have to do with it.
     pub notes: Vec<String>,
-    /// What was written, and how that was answered.
+    /// The writes, and how they were answered.
     pub writes: Vec<WriteTold>,
 }
 
@@ -65,7 +65,7 @@ pub struct Subject {
     pub image: String,
 }
 
-/// What a container could offer.
+/// A service that a container could offer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Candidate {
     /// Its ID.
@@ -84,18 +84,18 @@ pub struct Candidate {
     pub tags: Vec<String>,
 }
 
-/// What one stage did.
+/// The decision of one stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StageDecision {
     /// The stage's name.
     pub stage: String,
     /// Whether its word counts.
     pub mode: Mode,
-    /// What it did.
+    /// Its effects.
     pub changes: Vec<Effect>,
-    /// What a monitored stage would have done.
+    /// The effects that a monitored stage would have had.
     pub would_be: Vec<Effect>,
-    /// What it says of its verdicts beyond them.
+    /// Its remarks on its verdicts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<RemarkTold>,
     /// Whether the container is not among those that it is for.
@@ -104,7 +104,7 @@ pub struct StageDecision {
     pub failure: Option<String>,
 }
 
-/// What a stage says of its verdict on one service.
+/// A stage's remark on its verdict on one service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemarkTold {
     /// The service's ID before.
@@ -115,12 +115,12 @@ pub struct RemarkTold {
     pub notes: Vec<String>,
 }
 
-/// What a stage did to one service.
+/// The effect of a stage on one service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Effect {
     /// The service's ID before.
     pub service: String,
-    /// What was done.
+    /// The kind of effect.
     pub kind: EffectKind,
     /// Why it was vetoed.
     pub reason: Option<String>,
@@ -128,7 +128,7 @@ pub struct Effect {
     pub fields: Vec<FieldChange>,
 }
 
-/// A kind of what stages do.
+/// A kind of effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EffectKind {
@@ -156,7 +156,7 @@ impl Effect {
         Self { service: service.to_string(), kind, reason, fields }
     }
 
-    /// What the stage did.
+    /// The effect as a change of the pipeline.
     pub fn change(&self) -> Change {
         match self.kind {
             EffectKind::Changed => Change::Changed(self.fields.clone()),
@@ -173,13 +173,13 @@ impl Effect {
 pub struct WriteTold {
     /// The service's ID.
     pub service: String,
-    /// What was written.
+    /// The kind of write.
     pub operation: Operation,
     /// Why.
     pub reason: String,
     /// How it was answered.
     pub answered: Answered,
-    /// What was said, if it was not done.
+    /// The error, if it was not done.
     pub error: Option<String>,
 }
 
@@ -188,7 +188,7 @@ const MOST_WAITING: usize = 8 << 20;
 /// No more writes than these are remembered for one decision.
 const MOST_WRITES: usize = 200;
 
-/// What is handed to whoever writes decisions down.
+/// A message to the writer of decisions.
 #[derive(Debug)]
 pub enum Told {
     /// A decision, and its size.
@@ -209,18 +209,18 @@ pub struct Decisions {
 #[derive(Debug, Default)]
 struct Known {
     last: HashMap<ContainerId, Last>,
-    /// What was written since.
+    /// The writes since the last decision.
     writes: HashMap<ContainerId, Vec<WriteTold>>,
 }
 
-/// What was last told of a container.
+/// The decision that was last told of a container.
 #[derive(Debug, Clone)]
 struct Last {
     /// A digest of the decision.
     decision: u64,
     /// A digest of what was written last.
     writes: u64,
-    /// What it was called, which nothing tells any more when it is gone.
+    /// The container's name, which nothing tells any more when it is gone.
     name: String,
     image: String,
 }

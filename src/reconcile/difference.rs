@@ -10,8 +10,8 @@ pub(super) fn differences(service: &Service, registered: &Registered) -> Vec<&'s
     registered.differences(service).into_iter().map(Field::key).collect()
 }
 
-/// What differs, as it is registered and as it is wanted, for people: `port 80, tags ["a"]`. Of
-/// metadata and checks not what is in them, which nobody may have to read.
+/// The fields that differ, as registered and as wanted, for people: `port 80, tags ["a"]`. Metadata
+/// and checks are left out: nobody may have to read them.
 pub(super) fn sides(service: &Service, registered: &Registered) -> (String, String) {
     let fields = registered.differences(service);
     let side = |values: &[(Field, FieldValue<'_>)]| {

@@ -38,7 +38,7 @@ use crate::{
 use jobs::Jobs;
 use listen::{News, listen};
 
-/// What others want of the loop.
+/// An order to the loop, or a question.
 enum Order {
     ReplacePipeline(Pipeline),
     Pipeline(oneshot::Sender<Pipeline>),
@@ -64,8 +64,8 @@ pub struct Handle(mpsc::Sender<Order>);
 pub struct Stopped;
 
 impl Handle {
-    /// Use another pipeline from now on, and look at every container. What it
-    /// would take out goes through the bulk guard.
+    /// Use another pipeline from now on, and look at every container. Its
+    /// removals go through the bulk guard.
     ///
     /// # Errors
     ///
@@ -83,7 +83,7 @@ impl Handle {
         self.ask(Order::Pipeline).await
     }
 
-    /// What the bulk guard holds.
+    /// The changes that the bulk guard holds.
     ///
     /// # Errors
     ///
@@ -101,7 +101,7 @@ impl Handle {
         self.ask(Order::Confirm).await
     }
 
-    /// What can say of a container why its services are what they are.
+    /// An explainer of why a container's services are what they are.
     ///
     /// # Errors
     ///
@@ -110,7 +110,7 @@ impl Handle {
         self.ask(Order::Explainer).await
     }
 
-    /// What can say what the loop would do from now on, with this pipeline or another one.
+    /// A rehearsal of the loop from now on, with this pipeline or another one.
     ///
     /// # Errors
     ///
@@ -161,7 +161,7 @@ impl Handle {
         self.0.send(Order::Reloaded(became)).await.map_err(|_| Stopped)
     }
 
-    /// What has happened of late, the oldest first.
+    /// The last changes, the oldest first.
     ///
     /// # Errors
     ///

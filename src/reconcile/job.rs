@@ -1,4 +1,4 @@
-//! What there is to do for the loop, how it fails, and when it is tried again.
+//! The jobs of the loop, how they fail, and when they are tried again.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::{
     registry::RegistryError,
 };
 
-/// What is to be done, by what it concerns: equal jobs are one.
+/// A job, with the container that it concerns, if any: equal jobs are one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Job {
     /// Read what is registered and which containers run, and look at all.
@@ -39,7 +39,7 @@ impl Job {
     }
 }
 
-/// What is to be done after a job, and how soon.
+/// The jobs that follow from a job, and how soon each is due.
 pub(super) type Next = Vec<(Job, Duration)>;
 
 /// Looks at these containers, at once.

@@ -1,4 +1,4 @@
-//! How the loop is to be run.
+//! The options of the loop.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::model::{
 /// When an exited container's services are deregistered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Deregister {
-    /// Whatever the exit code is.
+    /// After any exit code.
     #[default]
     Always,
     /// If the process ended with 0 or by a signal; after a failure they stay
@@ -19,7 +19,7 @@ pub enum Deregister {
     OnSuccess,
 }
 
-/// How the loop is run.
+/// The options of the loop.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// When an exited container's services are deregistered.
@@ -63,8 +63,8 @@ impl Default for Options {
     }
 }
 
-/// What decisions depend on beside containers and the registry. It stays as it is for as long as
-/// the daemon runs.
+/// The rules that decisions depend on beside containers and the registry. They stay as they are
+/// for as long as the daemon runs.
 #[derive(Debug, Clone)]
 pub(super) struct Rules {
     pub(super) host: Host,

@@ -1,4 +1,4 @@
-//! What the daemon would do if it ran now: its own cycle, one step after the
+//! A rehearsal of the daemon, as if it ran now: its own cycle, one step after the
 //! other, on a registry that only notes what would be written.
 //!
 //! Nothing is decided here. The agenda says what is due, as it does to the daemon, and each job
@@ -64,7 +64,7 @@ pub struct Rehearsal {
 /// A forecast that is being made.
 struct Run<'a> {
     rehearsal: &'a Rehearsal,
-    /// What was found out about containers. It stays so for as long as the forecast is made.
+    /// The containers as they were found. They stay so for as long as the forecast is made.
     observed: HashMap<ContainerId, Observed>,
     all: BTreeMap<ContainerId, ForecastContainer>,
     dangling: Vec<ForecastWrite>,
@@ -87,7 +87,7 @@ impl Rehearsal {
         Self::walking(Arc::new(shared), dry, options)
     }
 
-    /// What a running loop would do from this moment on.
+    /// A rehearsal of a running loop from this moment on.
     pub(super) fn of(
         running: &Shared,
         source: Arc<dyn Source>,
@@ -114,7 +114,7 @@ impl Rehearsal {
         self.shared.state().guard.count_each();
     }
 
-    /// What would be done now, after what was said before. The log is silent
+    /// A forecast, which goes on from where the last one ended. The log is silent
     /// meanwhile: what the loop says of its deeds would not be true.
     ///
     /// # Errors
@@ -125,7 +125,7 @@ impl Rehearsal {
         forecast.map(|(forecast, _)| forecast)
     }
 
-    /// What can say why services are what they would be.
+    /// An explainer of why services are what they would be.
     ///
     /// # Errors
     ///
@@ -186,7 +186,7 @@ impl Rehearsal {
         imagined.take().into_iter().map(|write| written(write, actions)).collect()
     }
 
-    /// What of the services to be registered will not work.
+    /// Note the faults of the services to be registered.
     async fn warn(&self, forecast: &mut ForecastContainer) {
         forecast.warnings.clear();
         for write in &forecast.writes {

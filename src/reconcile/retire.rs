@@ -1,9 +1,9 @@
 //! Renames without an outage: under what a container offered its services before,
 //! they can still be found for a while beside what it offers now.
 //!
-//! What retires is claimed like any other service, with the time of its end among
-//! its marks, so that a daemon that is killed meanwhile goes on where it was. All
-//! of it but the ID, the name, the tags and the metadata is that of the service
+//! A service that retires is claimed like any other one, with the time of its end
+//! among its marks, so that a daemon that is killed meanwhile goes on where it was.
+//! All of it but the ID, the name, the tags and the metadata is that of the service
 //! that takes its place: it is the same container, and so is its health.
 
 use std::{
@@ -31,7 +31,7 @@ pub(super) struct Old<'a> {
 }
 
 impl<'a> Old<'a> {
-    /// What is registered, of which this daemon wrote `written`, if it remembers.
+    /// A registered service, which this daemon wrote as `written`, if it remembers.
     pub(super) fn of(registered: &'a Registered, written: Option<&Arc<Service>>) -> Self {
         let origin = written.and_then(|written| port(written));
         Self { address: &registered.address, port: registered.port, origin }
@@ -53,9 +53,9 @@ pub(super) fn is_same(new: &Service, old: Old<'_>) -> bool {
     }
 }
 
-/// What of a container's registered services stays for a while, and until when, in
-/// time since 1970: what has another ID or name now. Nothing stays of a service
-/// that the container does not offer any more.
+/// The registered services of a container that stay for a while, and until when, in
+/// time since 1970: those that have another ID or name now. Nothing stays of a
+/// service that the container does not offer any more.
 pub(super) fn retirees(
     olds: &[(&Registered, Option<&Arc<Service>>)],
     offered: &[Service],

@@ -1,5 +1,5 @@
-//! What others are shown of the running loop: a copy of what it knows at one moment, so that
-//! nobody who looks can hold it up.
+//! A snapshot of the running loop for those who look at it: a copy of what it knows at one moment,
+//! so that they cannot hold it up.
 
 use std::sync::Arc;
 
@@ -19,18 +19,18 @@ pub struct Load {
     pub failing: usize,
 }
 
-/// What the loop knows at one moment.
+/// A snapshot of what the loop knows.
 #[derive(Debug, Clone)]
 pub struct Seen {
     /// How it fares.
     pub overview: Overview,
-    /// What the bulk guard holds.
+    /// The changes that the bulk guard holds.
     pub held: Option<Held>,
     /// How the stages of the pipeline in force have fared.
     pub stages: Vec<StageHealth>,
     /// The digest of that pipeline.
     pub pipeline: String,
-    /// What is counted.
+    /// The counts since the daemon's start.
     pub counts: Counts,
     /// How much there is to do.
     pub load: Load,

@@ -3,8 +3,8 @@
 //! One seed makes one world: containers that come, change, share networks and go, a
 //! Docker and an agent with faults, other writers, a second daemon, and a daemon that is killed
 //! and started again, perhaps under another name of the host. After some time the faults cease, and the catalog must become what
-//! the running containers offer. What each write may be is judged when it is
-//! sent. The same seed gives the same run to the letter:
+//! the running containers offer. Each write is judged when it is sent. The same
+//! seed gives the same run to the letter:
 //!
 //! ```text
 //! make sim SEEDS=100000     many seeds
@@ -59,7 +59,7 @@ struct Sim {
     engine: u8,
     other_world: World,
     agent: Agent,
-    /// What the host is called.
+    /// The host's name.
     host: &'static str,
     judge: Judge,
     daemon: Option<Daemon>,
@@ -75,7 +75,7 @@ struct Sim {
     needs_resync: bool,
     /// Which rules the pipeline has.
     rules: u8,
-    /// What daemons have written since the last forecast, and how many forecasts were compared.
+    /// The writes of daemons since the last forecast, and how many forecasts were compared.
     written: Vec<Write>,
     forecasts: u32,
 }

@@ -1,4 +1,4 @@
-//! What has to be asked for beyond a container itself before stages can decide on it: its image, the
+//! The facts beyond a container itself that stages need to decide on it: of its image, the
 //! registry's agent and the engine. Nobody is asked for what no stage of the pipeline wants.
 
 use std::borrow::Cow;
@@ -44,7 +44,7 @@ impl Unknown {
 ///
 /// # Errors
 ///
-/// It could not be asked for. What a stage would say without it is not to be believed.
+/// A fact could not be read. The word of a stage without it is not to be believed.
 pub async fn surroundings<'a>(
     source: &dyn Source,
     registry: Option<&dyn Registry>,

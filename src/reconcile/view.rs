@@ -41,18 +41,18 @@ pub struct Explanation {
     pub container: Option<Container>,
     /// How many variables are not shown.
     pub hidden: usize,
-    /// What the stages are made of.
+    /// The stages of the pipeline, each with its plugin and version.
     pub stages: Vec<StageNote>,
     /// The candidates and what each stage did to them; up to the failure, if a
     /// stage failed.
     pub outcome: Option<Outcome>,
     /// The services that the pipeline made.
     pub services: Vec<Explained>,
-    /// What is registered for it and is not wanted.
+    /// The services that are registered for it and not wanted.
     pub unwanted: Vec<Registered>,
     /// Why something, or all, is not registered.
     pub absences: Vec<Absence>,
-    /// What does not work as it should although it can be registered.
+    /// Faults that keep nothing from being registered, a sentence each.
     pub warnings: Vec<String>,
 }
 
@@ -63,16 +63,16 @@ pub struct Explained {
     pub service: Service,
     /// The body that Consul's agent is sent.
     pub body: Value,
-    /// What of it is not sent, and why, a sentence each.
+    /// The parts of it that are not sent, and why, a sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dropped: Vec<String>,
-    /// What is registered under its ID now.
+    /// The service that is registered under its ID now.
     pub registered: Option<Registered>,
     /// How the two compare.
     pub standing: Standing,
 }
 
-/// How what is wanted compares with what is registered.
+/// How a wanted service compares with the registered one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Standing {
@@ -90,7 +90,7 @@ pub enum Standing {
 pub struct Explainer {
     shared: Arc<Shared>,
     faults: HashMap<ContainerId, Fault>,
-    /// What is registered, if that is not to be read.
+    /// The registered services, if they are not to be read.
     registered: Option<BTreeMap<String, Registered>>,
 }
 
@@ -248,7 +248,7 @@ impl Explainer {
         }
     }
 
-    /// What only the registry knows of.
+    /// The explanation of services that only the registry knows of.
     fn ownerless(&self, what: &str, registered: &BTreeMap<String, Registered>) -> Vec<Explanation> {
         let found: Vec<_> =
             registered.values().filter(|one| one.id == what || one.name == what).cloned().collect();

@@ -38,20 +38,20 @@ pub struct Way {
     pub timed: Timed,
     /// Whether there was an event.
     pub heard: bool,
-    /// What became of the container: a word as in the overview, or `gone`.
+    /// The container's outcome: a word as in the overview, or `gone`.
     pub outcome: String,
     /// How it failed, if it did.
     pub error: Option<String>,
     /// How many services the pipeline gives it.
     pub services: usize,
-    /// What was done.
+    /// The parts of the way.
     pub parts: Vec<Part>,
 }
 
 /// Something that was done on a container's way.
 #[derive(Debug, Clone)]
 pub struct Part {
-    /// What.
+    /// Its kind.
     pub kind: PartKind,
     /// When.
     pub timed: Timed,
@@ -59,7 +59,7 @@ pub struct Part {
     pub error: Option<String>,
 }
 
-/// A kind of what is done.
+/// A kind of part.
 #[derive(Debug, Clone)]
 pub enum PartKind {
     /// The source was asked what it is like.
@@ -81,7 +81,7 @@ pub enum PartKind {
     Write {
         /// The service's ID.
         service: String,
-        /// What was written.
+        /// The kind of write.
         operation: Operation,
         /// How it was answered.
         answered: Answered,
@@ -108,7 +108,7 @@ pub struct Ways {
 struct Known {
     /// The first event of each container that no look has followed yet.
     heard: HashMap<ContainerId, Timer>,
-    /// What was done in the looks that are under way.
+    /// The parts of the looks that are under way.
     parts: HashMap<ContainerId, Vec<Part>>,
 }
 
@@ -116,7 +116,7 @@ struct Known {
 pub(super) struct Begun {
     timer: Timer,
     heard: bool,
-    /// What the container was called and started from, which nothing tells any more when it is gone.
+    /// The container's name and image, which nothing tells any more when it is gone.
     pub(super) known: (Option<String>, Option<String>),
 }
 
@@ -167,7 +167,7 @@ impl Ways {
         Begun { timer: heard.unwrap_or_else(Timer::start), heard: heard.is_some(), known: known_as }
     }
 
-    /// Something was done. What belongs to no look is nobody's way.
+    /// Note a part of a way. One that belongs to no look is dropped.
     pub(super) fn note(&self, id: &ContainerId, part: Part) {
         if let Some(parts) = self.known().parts.get_mut(id)
             && parts.len() < MOST_PARTS

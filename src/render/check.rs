@@ -2,7 +2,7 @@
 
 use crate::model::service::{Check, CheckKind, CheckStatus};
 
-/// What a check does and how often, with all that it says beside that.
+/// A check's kind and interval, with all its other fields.
 pub(super) fn check(check: &Check) -> String {
     let Check {
         id,
@@ -42,7 +42,7 @@ pub(super) fn check(check: &Check) -> String {
     words.join(", ")
 }
 
-/// What a check does. Of headers and a body, which may be secrets, only that they are there.
+/// A check's kind and target. Of headers and a body, which may be secrets, only that they are there.
 fn kind(kind: &CheckKind) -> Vec<String> {
     let tls = |used: bool| if used { " with TLS" } else { "" };
     let unverified = |skip: bool| skip.then(|| "any certificate".to_string());

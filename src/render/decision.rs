@@ -32,7 +32,7 @@ pub fn decision(decision: &Decision) -> Tree {
     tree
 }
 
-/// What a stage did; none if it left all as it was.
+/// The decision of a stage; none if it left all as it was.
 fn stage(stage: &StageDecision) -> Option<Tree> {
     let mut tree = Tree::new(Text::of(Tone::Plain, "stage ").and(Tone::Strong, &stage.stage));
     for effect in &stage.changes {

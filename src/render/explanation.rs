@@ -124,8 +124,8 @@ fn service(one: &Explained, blame: Option<&Blame>) -> Tree {
     tree
 }
 
-/// What stands in Consul beside what the pipeline makes. Of a container that could not be judged, or
-/// of which the change is held, it stays.
+/// The services in Consul beside those that the pipeline makes. Of a container that could not be
+/// judged, or of which the change is held, they stay.
 fn unwanted(explanation: &Explanation) -> Tree {
     let keeps = |absence: &Absence| matches!(absence.kind, AbsenceKind::Failed | AbsenceKind::Held);
     let words = match explanation.absences.iter().any(keeps) {

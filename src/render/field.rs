@@ -23,7 +23,7 @@ pub struct Part {
     pub to: Option<String>,
 }
 
-/// What differs, with metadata and the like key by key.
+/// The parts of a change: metadata and the like key by key.
 pub fn flatten(change: &FieldChange) -> Vec<Part> {
     let FieldChange { field, from, to } = change;
     if *field == "checks" {

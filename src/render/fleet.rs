@@ -1,4 +1,4 @@
-//! What another pipeline makes of recorded containers.
+//! The differences that another pipeline makes to recorded containers.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -58,7 +58,7 @@ fn change(change: &Differs) -> Tree {
     }
 }
 
-/// How many of what many containers have.
+/// The counts of many containers' differences.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Tally {
     /// Containers.
@@ -77,7 +77,7 @@ pub struct Tally {
     pub changed: usize,
     /// The fields that differ, with the number of services.
     pub fields: BTreeMap<String, usize>,
-    /// What monitored stages would do, by stage.
+    /// The changes that monitored stages would make, by stage.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub monitored: BTreeMap<String, WouldDo>,
 }

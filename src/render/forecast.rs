@@ -1,4 +1,4 @@
-//! What would be done, container by container.
+//! A forecast, container by container.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ use crate::{
 /// The marks' keys begin so.
 const MARK: &str = "meta.wharfinger-";
 
-/// How many of what a forecast has.
+/// The counts of a forecast.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Summary {
     /// Services to be registered that are new.
@@ -137,7 +137,7 @@ fn vetoes<'a>(
 pub struct Plan<'a> {
     /// The host's name.
     pub host: &'a str,
-    /// What it is compared with, for people.
+    /// The registry or pipeline that it is compared with, for people.
     pub against: &'a str,
     /// The stages of the pipeline.
     pub stages: &'a [StageNote],
@@ -213,7 +213,7 @@ pub fn forecast(title: Text, forecast: &Forecast, stages: &[StageNote], all: boo
     tree
 }
 
-/// What the bulk guard holds, as a tree.
+/// The changes that the bulk guard holds, as a tree.
 pub fn held(forecast: &Forecast) -> Tree {
     let words = match &forecast.held {
         Some(held) => format!("Held: {held}"),
@@ -226,7 +226,7 @@ pub fn held(forecast: &Forecast) -> Tree {
     tree
 }
 
-/// What monitored stages would do, as a tree: a branch for each stage, with its counts.
+/// The changes that monitored stages would make, as a tree: a branch for each stage, with its counts.
 pub fn monitored(forecast: &Forecast) -> Tree {
     let mut stages: Vec<(&str, Vec<Tree>, WouldDo)> = Vec::new();
     for one in &forecast.containers {
@@ -340,7 +340,7 @@ fn container(one: &ForecastContainer, stages: &[StageNote], all: bool) -> Tree {
     tree
 }
 
-/// What was mended, and what stages warn of.
+/// Warnings of what was mended, and those of stages.
 fn said(outcome: &Outcome) -> Vec<String> {
     let mut words = outcome.warnings.clone();
     for trace in &outcome.trace {
@@ -353,7 +353,7 @@ fn said(outcome: &Outcome) -> Vec<String> {
     words
 }
 
-/// What stages tell of their decisions, such as which key of a container counts.
+/// The words of stages on their decisions, such as which key of a container counts.
 fn told(outcome: &Outcome) -> impl Iterator<Item = String> {
     outcome.trace.iter().flat_map(|trace| {
         let quiet = trace.messages.iter().filter(|message| message.level < Level::Warn);
@@ -388,7 +388,7 @@ fn write(write: &ForecastWrite, blame: Option<&Blame>, held: bool) -> Tree {
     Tree::new(head).with(below)
 }
 
-/// What differs, but for marks that mean nothing to people.
+/// The parts that differ, but for marks that mean nothing to people.
 fn changed(
     changes: &[FieldChange],
     adopted: bool,

@@ -1,4 +1,4 @@
-//! What monitored stages would do, counted and as lines.
+//! The changes that monitored stages would make, counted and as lines.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::{
     text::counted,
 };
 
-/// What a monitored stage would do to how many services of how many containers.
+/// The counts of the changes that a monitored stage would make.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct WouldDo {
     /// Containers.
@@ -57,7 +57,7 @@ fn renames(change: &FieldChange) -> bool {
     matches!(&*change.field, "id" | "name")
 }
 
-/// What a monitored stage would do to a service, among what is done.
+/// A change that a monitored stage would make to a service, as a line among those that are made.
 pub(super) fn monitored_line(stage: &str, service: &str, change: &Change) -> Text {
     let words = format!("  {}, by {stage} (monitored)", change.if_enforced());
     Text::of(Tone::Changed, "≈ ").and(Tone::Strong, service).and(Tone::Plain, words)

@@ -1,4 +1,4 @@
-//! What became of a container in the pipeline, stage by stage.
+//! The outcome of a container in the pipeline, stage by stage.
 
 use super::{Text, Tone, Tree, fields, fields_of};
 use crate::pipeline::{Change, Level, Message, Outcome, Remark, StageNote, Trace};
@@ -29,7 +29,7 @@ fn candidates(outcome: &Outcome) -> Tree {
     tree
 }
 
-/// What one stage did.
+/// The effects of one stage, with its words.
 pub fn stage(trace: &Trace, note: Option<&StageNote>) -> Tree {
     let mut head = Text::of(Tone::Plain, "stage ").and(Tone::Strong, &trace.stage);
     if let Some(note) = note {
@@ -60,7 +60,7 @@ pub fn stage(trace: &Trace, note: Option<&StageNote>) -> Tree {
     tree
 }
 
-/// What a stage did to one service, which had this ID before.
+/// A stage's change to one service, which had this ID before.
 pub fn change(service: &str, change: &Change) -> Tree {
     let head = |tone, sign: &str| Text::of(tone, sign).and(Tone::Strong, service);
     match change {
@@ -74,7 +74,7 @@ pub fn change(service: &str, change: &Change) -> Tree {
     }
 }
 
-/// What a monitored stage would do to one service if it were enforced.
+/// The change that a monitored stage would make to one service if it were enforced.
 pub(super) fn monitored(service: &str, change: &Change) -> Tree {
     let head = |tone, sign: &str, words: String| {
         let head = Text::of(tone, sign).and(Tone::Strong, service);
@@ -89,7 +89,7 @@ pub(super) fn monitored(service: &str, change: &Change) -> Tree {
     }
 }
 
-/// What a stage says of its verdict on one service, a line each.
+/// A stage's remark on its verdict on one service, a line for each part.
 fn remark_lines(service: &str, remark: &Remark) -> Vec<Text> {
     let line = |word: &str, words: &str| {
         let head = Text::of(Tone::Faint, format!("{word} on "));

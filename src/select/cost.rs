@@ -20,16 +20,16 @@ const SMALL_BYTES: usize = 64 << 10;
 
 /// A text of this length is worth a step of its own to whoever looks at it.
 const TEXT: usize = 1024;
-/// What an iteration takes beside its own steps.
+/// The steps that an iteration takes beside its own.
 const ITERATION: u64 = 4;
-/// A regular expression is compiled for each match: what that takes for one that
+/// The steps of a regular expression, which is compiled for each match: for one that
 /// stands in the expression, for each of its bytes, and for one that is the
 /// container's, of which only the largest size is known.
 const REGEX: u64 = 500;
 const REGEX_BYTE: u64 = 10;
 const STRANGE_REGEX: u64 = 200_000;
 
-/// How much there is of what an expression is given.
+/// The sizes of the facts that an expression is given.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sizes {
     labels: u64,
@@ -129,7 +129,7 @@ impl Sizes {
         }
     }
 
-    /// What it takes to find something in a value, or to begin with its elements.
+    /// The steps that it takes to find something in a value, or to begin with its elements.
     fn looked_into(&self, value: &IdedExpr) -> u64 {
         match self.collection(value) {
             Some(_) => 1,

@@ -1,6 +1,6 @@
-//! What the log tells of: a short name for each kind of event, which stays, so that programs
-//! find it; the fields that it may have beside `timestamp`, `level`, `event` and `message`; and
-//! which warnings last, so that they are told once and then counted.
+//! The kinds of events in the log: a short name for each, which stays, so that programs find it;
+//! the fields that it may have beside `timestamp`, `level`, `event` and `message`; and which
+//! warnings last, so that they are told once and then counted.
 //!
 //! It is all that the log says at the levels from INFO on, and docs/log.md is this list for
 //! readers.
@@ -14,14 +14,14 @@ pub struct Kind {
     pub constant: &'static str,
     /// The fields that it may have of its own.
     pub fields: &'static [&'static str],
-    /// What it means, for people.
+    /// Its meaning, for people.
     pub meaning: &'static str,
     /// The lasting warnings about the same subject that are over once this is told.
     pub ends: &'static [&'static str],
 }
 
-/// Whose the event is: the container's full identifier and its name, the name and the ID of a
-/// service, the stage.
+/// The fields of an event's subject: the container's full identifier and its name, the name and
+/// the ID of a service, the stage, the file.
 pub const SUBJECT: [&str; 6] = ["container.id", "container.name", "service", "id", "stage", "file"];
 
 macro_rules! kinds {
@@ -232,7 +232,7 @@ mod tests {
         assert!(lines > 60, "{lines}");
     }
 
-    /// What a reader finds there; to write it anew, put what this prints into the file.
+    /// Readers find this list there; to write it anew, put what this prints into the file.
     #[test]
     fn the_documentation_is_this_list() {
         let mut table = String::from("| event | fields | meaning |\n|---|---|---|\n");

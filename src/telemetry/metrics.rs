@@ -30,10 +30,10 @@ use crate::{
 use names::{Kind, Metric};
 pub use process::Process;
 
-/// What is exported.
+/// The figures that are exported.
 #[derive(Debug)]
 pub struct Figures {
-    /// What the loop knows.
+    /// The snapshot of the loop.
     pub seen: Seen,
     /// Decisions that were dropped.
     pub decisions_dropped: u64,
@@ -45,7 +45,7 @@ pub struct Figures {
     pub connections: usize,
     /// Requests that the listener refused, by the reason.
     pub refused: BTreeMap<&'static str, u64>,
-    /// What the kernel says.
+    /// The kernel's figures of this process.
     pub process: Process,
 }
 

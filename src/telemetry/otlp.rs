@@ -34,9 +34,9 @@ pub struct Record {
     pub at: SystemTime,
     /// Whether it tells of something that has failed.
     pub failed: bool,
-    /// What it says, without secrets.
+    /// Its text, without secrets.
     pub body: String,
-    /// What it is about.
+    /// Its attributes, an object.
     pub attributes: Value,
 }
 
@@ -63,7 +63,7 @@ pub fn logs(host: &str, records: &[Record]) -> Value {
     }] })
 }
 
-/// Who tells, and by what.
+/// The resource and the scope of a host's records and spans.
 fn from(host: &str) -> (Value, Value) {
     let version = env!("CARGO_PKG_VERSION");
     let resource = json!({

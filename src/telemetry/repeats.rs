@@ -16,7 +16,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 /// So many warnings are remembered.
 const MOST: usize = 4096;
 
-/// What a warning is known by: digests of what it is about, and of why.
+/// The key of a warning: digests of its subject and of its reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     /// Of the event and of its subject.
@@ -54,7 +54,7 @@ impl Repeats {
             all.insert(key, Told { told: now, last: now, pause: FIRST_PAUSE, untold: 0 });
             return Some(None);
         };
-        // What has not been for so long is another incident.
+        // A warning that has not been for so long is another incident.
         let again = now.duration_since(told.last) >= FIRST_PAUSE;
         told.last = now;
         if !again && now.duration_since(told.told) < told.pause {
@@ -67,7 +67,7 @@ impl Repeats {
         Some(count)
     }
 
-    /// What was told about this is over.
+    /// Note that the warnings about this are over.
     pub(super) fn end(&self, about: u64) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|key, _| key.about != about);

@@ -84,7 +84,7 @@ fn an_entry_is_one_line_of_json() {
     assert_eq!(keys, ["timestamp", "level", "message", "error", "type", "yes"]);
 }
 
-/// What is written of what is said, in this form.
+/// The lines of the log, in this form, for all that is said.
 fn written(form: Form, say: impl FnOnce()) -> Vec<String> {
     let sink = Sink::default();
     let writer = sink.clone();

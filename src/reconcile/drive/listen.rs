@@ -9,8 +9,8 @@
 //! nothing falls between even if the source cannot look back. And as the new
 //! stream may be as deaf as the old one, the loop is told that it has been quiet.
 //!
-//! What cannot be understood may have been about any container: everything is looked
-//! at, though not more often than once in a while, however much of it comes.
+//! An event that cannot be understood may have been about any container: everything is
+//! looked at, though not more often than once in a while, however many of them come.
 
 use std::{sync::Arc, time::Duration};
 
@@ -41,7 +41,7 @@ const AHEAD: Duration = Duration::from_secs(3600);
 /// The least time between two looks at everything for what was not understood.
 const CALM: Duration = Duration::from_secs(1);
 
-/// What the listener has to say.
+/// A message of the listener to the loop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::reconcile) enum News {
     /// A container is to be looked at again.
@@ -52,7 +52,7 @@ pub(in crate::reconcile) enum News {
     Started(ContainerId, Moment),
     /// A container has ended with this code at this moment.
     Died(ContainerId, i64, Moment),
-    /// What happened is not known: everything is to be looked at.
+    /// Something unknown happened: everything is to be looked at.
     Unknown,
     /// Nothing happened for a while, or no word of it came through.
     Quiet,
@@ -241,7 +241,7 @@ fn say_heard(losses: &mut u64) {
     }
 }
 
-/// What was not understood, and when everything is looked at for it.
+/// The times of looks at everything for events that were not understood.
 #[derive(Default)]
 struct Garbled {
     due: Option<Instant>,

@@ -1,5 +1,5 @@
-//! What one forecast has that the one before it, of the same rehearsal, has not: what another pipeline
-//! changes, without what would be done anyway.
+//! The changes of one forecast beyond those of the one before it, of the same rehearsal: those that
+//! another pipeline makes, without those that would be made anyway.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use crate::reconcile::Reason;
 /// Of how many services it is told what becomes of each.
 const MOST: usize = 500;
 
-/// What a pipeline changes.
+/// The changes that a pipeline makes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Beyond {
@@ -27,13 +27,13 @@ pub struct Beyond {
     pub vetoed: BTreeMap<String, usize>,
     /// On how many containers the pipeline would fail on which the one in force does not.
     pub failing: usize,
-    /// What would become of each service, in the order of the containers' identifiers.
+    /// The services that would change, in the order of the containers' identifiers.
     pub services: Vec<Becomes>,
     /// How many more services there are than are told of.
     pub more: usize,
 }
 
-/// What would become of a service.
+/// A service that would change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Becomes {
     /// The container's name; its identifier if it has none any more.
@@ -42,12 +42,12 @@ pub struct Becomes {
     pub id: String,
     /// The service's name.
     pub name: String,
-    /// What.
+    /// The change.
     #[serde(flatten)]
     pub what: What,
 }
 
-/// What would be done with a service.
+/// A change to a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "becomes")]
 pub enum What {
@@ -70,7 +70,7 @@ pub enum What {
 }
 
 impl Beyond {
-    /// What `after` has that `before`, which was made just before it, has not.
+    /// The changes of `after` beyond those of `before`, which was made just before it.
     #[must_use]
     pub fn of(before: &Forecast, after: &Forecast) -> Self {
         let all = before.containers.iter().map(|one| (one.container.id.as_str(), one));

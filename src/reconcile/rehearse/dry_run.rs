@@ -1,7 +1,7 @@
 //! A registry that notes what would be written to another one and writes nothing.
 //!
-//! What is read is what the other one had when it was first read, and what would
-//! have been written since.
+//! A read gives what the other one had when it was first read, with the writes
+//! since as if they had been made.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,7 +27,7 @@ pub(in crate::reconcile) enum Write {
         service: Box<Service>,
         /// As it would be sent.
         sent: Box<Service>,
-        /// What that lacks.
+        /// The parts that `sent` lacks, and why.
         dropped: Vec<String>,
         changes: Vec<FieldChange>,
     },
@@ -50,7 +50,7 @@ pub(in crate::reconcile) struct DryRun {
 struct State {
     real: Option<BTreeMap<String, Registered>>,
     now: BTreeMap<String, Registered>,
-    /// What would have been written; only of this the checks are known.
+    /// The services that would have been written; only of these the checks are known.
     written: BTreeMap<String, Service>,
     writes: Vec<Write>,
 }
@@ -61,7 +61,7 @@ impl DryRun {
         Self { inner, state: Mutex::default() }
     }
 
-    /// What is really registered.
+    /// The services that are really registered.
     pub(in crate::reconcile) fn real(&self) -> BTreeMap<String, Registered> {
         lock(&self.state).real.clone().unwrap_or_default()
     }
@@ -72,8 +72,8 @@ impl DryRun {
     }
 }
 
-/// What a registration would change; nothing if the service is new. Checks are known only of
-/// what was `written` here.
+/// The fields that a registration would change. Checks are known only of a service that was
+/// `written` here.
 fn changes(old: &Registered, written: Option<&Service>, new: &Service) -> Vec<FieldChange> {
     let mut before = old.to_service(new);
     if let Some(written) = written {

@@ -1,4 +1,4 @@
-//! What would be done, as it is told to others.
+//! A forecast, as it is told to others.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -19,24 +19,24 @@ use crate::{
     registry::body,
 };
 
-/// What would be done.
+/// The writes that would be made, with the reasons and findings.
 #[derive(Debug, Default, Serialize)]
 pub struct Forecast {
     /// The containers in the order of their identifiers: those that run, and
     /// those that something is registered for.
     pub containers: Vec<ForecastContainer>,
-    /// What is left of containers that are gone and would go.
+    /// The writes that would remove what is left of containers that are gone.
     pub dangling: Vec<ForecastWrite>,
-    /// What the bulk guard would hold.
+    /// The changes that the bulk guard would hold.
     pub held: Option<Held>,
-    /// What is wrong with all of it together.
+    /// The findings across all containers.
     pub findings: Vec<Finding>,
-    /// What in the registry looks as if something was meant otherwise.
+    /// The hints in the registry that something was meant otherwise.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hints: Vec<Hint>,
 }
 
-/// What is shown of a container.
+/// A container's identifier, name and image.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Brief {
     /// The full identifier.
@@ -47,16 +47,16 @@ pub struct Brief {
     pub image: String,
 }
 
-/// What would become of a container.
+/// The forecast for one container.
 #[derive(Debug, Default, Serialize)]
 pub struct ForecastContainer {
     /// Which it is.
     pub container: Brief,
-    /// What would be written for it.
+    /// The writes that would be made for it.
     pub writes: Vec<ForecastWrite>,
     /// Whether the bulk guard holds these writes.
     pub held: bool,
-    /// What cannot be registered because the ID is somebody else's.
+    /// The IDs that cannot be registered because they are somebody else's.
     pub conflicts: Vec<Conflict>,
     /// IDs and names of services that Consul's ACL will not let the token write.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -67,17 +67,17 @@ pub struct ForecastContainer {
     /// Why it keeps what it has, if it could not be judged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
-    /// What became of it in the pipeline, if it runs.
+    /// Its outcome in the pipeline, if it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
-    /// What will not work although it can be registered.
+    /// Faults that keep nothing from being registered, a sentence each.
     pub warnings: Vec<String>,
     /// Why something is written, or held, that has nothing to do with the pipeline.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-    /// What changes each time the pipeline runs on its own result.
+    /// The changes that the pipeline makes again when it runs on its own result.
     pub unsettled: Vec<Unsettled>,
-    /// What was planned for it last.
+    /// The actions that were planned for it last.
     #[serde(skip)]
     pub(super) planned: Vec<Action>,
     /// It has services now.
@@ -92,12 +92,12 @@ pub struct ForecastWrite {
     pub id: String,
     /// The service's name.
     pub name: String,
-    /// What would be done.
+    /// The kind of write.
     #[serde(flatten)]
     pub kind: WriteKind,
 }
 
-/// What would be done with a service.
+/// A kind of write.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "action")]
 pub enum WriteKind {
@@ -105,11 +105,11 @@ pub enum WriteKind {
     Register {
         /// Why.
         reason: Reason,
-        /// What differs from what is registered.
+        /// The fields that differ from the registered ones.
         changes: Vec<FieldChange>,
         /// The body that Consul's agent would be sent.
         body: Value,
-        /// What of the service that lacks, and why, a sentence each.
+        /// The parts of the service that the body lacks, and why, a sentence each.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         dropped: Vec<String>,
         /// The service.

@@ -1,4 +1,4 @@
-//! What in the registry looks as if something was meant otherwise.
+//! Hints in the registry that something was meant otherwise.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -13,7 +13,7 @@ use crate::{
     reconcile::state::plan::{Reason, cleanup},
 };
 
-/// What looks as if something was meant otherwise.
+/// A hint that something was meant otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Hint {
@@ -26,7 +26,7 @@ pub enum Hint {
         /// The IDs of that host's services.
         services: Vec<String>,
     },
-    /// What registrator left on this host, and nothing takes out.
+    /// Registrator left services on this host, and nothing takes them out.
     Leftovers {
         /// The IDs of the services.
         services: Vec<String>,
@@ -59,7 +59,7 @@ impl fmt::Display for Hint {
 }
 
 impl Rehearsal {
-    /// What in the registry looks as if something was meant otherwise.
+    /// The hints in the registry that something was meant otherwise.
     pub(super) fn hints(&self, forecast: &Forecast) -> Vec<Hint> {
         let (real, rules) = (self.dry.real(), &self.shared.rules);
         let state = self.shared.state();

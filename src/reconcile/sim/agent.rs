@@ -22,7 +22,7 @@ use crate::{
     registry::{Capabilities, Registry, RegistryError},
 };
 
-/// What is registered.
+/// The state of the agent.
 #[derive(Debug, Default)]
 pub(super) struct Agent {
     pub(super) entries: BTreeMap<String, Entry>,
@@ -48,7 +48,7 @@ pub(super) struct Entry {
     pub(super) container: Option<ContainerId>,
 }
 
-/// Who registered a service.
+/// The writer of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Writer {
     Daemon,
@@ -110,7 +110,7 @@ pub(super) fn foreign() -> Vec<Service> {
     vec![service("manual", "billing", ""), other, service("h:byhand:80", "byhand", "10.9.9.9")]
 }
 
-/// What registrator left.
+/// The services that registrator left.
 fn predecessors() -> Vec<Service> {
     ["web", "db", "gone"].map(|name| service(&format!("h:{name}:80"), name, world::ADDRESS)).into()
 }
@@ -336,7 +336,7 @@ fn forbidden() -> RegistryError {
 }
 
 impl Sim {
-    /// What becomes of a write.
+    /// Draw the course of a write.
     fn course(&mut self, write: &Write) -> Course {
         let faults = self.profile.faults.clone();
         let (mut before, mut carried_out, mut answer) = (self.latency(), true, Ok(()));

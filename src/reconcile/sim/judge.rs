@@ -26,11 +26,11 @@ use crate::{
     reconcile::{DrainBy, retire::retires},
 };
 
-/// What the current life of the daemon was shown.
+/// The facts that the current life of the daemon was shown, and its writes.
 #[derive(Debug, Default)]
 pub(super) struct Judge {
-    /// What each container offered when it was last looked at with success;
-    /// no container if it had ended.
+    /// The services that each container offered when it was last looked at with
+    /// success; no container if it had ended.
     claims: BTreeMap<ContainerId, (Option<Container>, Vec<Service>)>,
     /// By container, the last start of which the daemon was told and the last death that it was
     /// to believe.
@@ -44,11 +44,11 @@ pub(super) struct Judge {
     /// Foreign services that this read showed, and that the daemon itself has
     /// not written to since before it.
     foreign: BTreeSet<String>,
-    /// What it has tried to register.
+    /// The IDs that it has tried to register.
     tried: BTreeSet<String>,
-    /// What is being written.
+    /// The IDs that are being written.
     sent: Vec<String>,
-    /// What the first read showed of the engine of that time, as far as it was there ever since.
+    /// The services of the engine of the first read, as far as they were there ever since.
     first: Option<BTreeMap<String, Service>>,
     /// When the last write of an ID was answered.
     answered: BTreeMap<String, Instant>,
@@ -67,7 +67,7 @@ impl Sim {
         services.into_iter().map(|service| marks.stamp(&container.id, service)).collect()
     }
 
-    /// What a container's life leaves of what the pipeline offers for it.
+    /// The services that a container's life leaves of those that the pipeline offers for it.
     fn by_life(&self, container: &Container, mut services: Vec<Service>) -> Vec<Service> {
         let lifecycle = self.profile.lifecycle();
         if lifecycle.gate(container).is_some() || self.is_drained(container) {
@@ -85,8 +85,8 @@ impl Sim {
         daemon.is_some_and(|daemon| daemon.probe.is_ending(container))
     }
 
-    /// What a container is to have in the registry but for marks, unless another one
-    /// has the ID.
+    /// The services that a container is to have in the registry but for marks, unless
+    /// another one has the ID.
     fn offered(&self, container: &Container) -> Vec<Service> {
         let host = self.shown_host();
         let shown = self.world.shown(container);
@@ -125,7 +125,7 @@ impl Sim {
         }
     }
 
-    /// What a container is known to offer: nothing once that run of it is known to be over.
+    /// The services that a container is known to offer: none once that run of it is known to be over.
     fn claim(&self, id: &ContainerId) -> Option<&[Service]> {
         let (_, death) = self.judge.told.get(id).copied().unwrap_or_default();
         match self.judge.claims.get(id) {
@@ -253,7 +253,7 @@ impl Sim {
         self.judge.first = Some(first);
     }
 
-    /// What services of an engine are marked with.
+    /// The mark of an engine's services.
     fn mark_of(&self, engine: Option<&str>) -> Option<String> {
         let mut marks = Provenance::new(self.host, true);
         marks.set_engine(engine);

@@ -97,9 +97,9 @@ impl Registry for Glass {
     }
 }
 
-/// What is written to an ID. Whether something goes before another container's service takes its
-/// place depends on which of the two is looked at first, so that the last write to an ID counts; of
-/// its maintenance, the last of that kind.
+/// The writes by ID. Whether something goes before another container's service takes its place
+/// depends on which of the two is looked at first, so that the last write to an ID counts; of its
+/// maintenance, the last of that kind.
 type Deeds = BTreeMap<(String, bool), Deed>;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -159,7 +159,7 @@ const STILL: Duration = Duration::from_secs(45);
 /// A forecast, and what bears on its comparison.
 pub(super) struct Foreseen {
     forecast: Forecast,
-    /// What was kept for a while by then.
+    /// The IDs that were kept for a while by then.
     retiring: BTreeSet<String>,
 }
 
@@ -198,7 +198,7 @@ pub(super) async fn ask(ground: &Ground, sabotage: Sabotage) {
     }
 }
 
-/// What the daemon that runs would do with other rules.
+/// The forecast of the running daemon with other rules.
 pub(super) async fn foresee(ground: &Ground, rules: u8) -> Option<Foreseen> {
     let rehearsal = {
         let mut sim = ground.lock();

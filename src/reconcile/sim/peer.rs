@@ -23,7 +23,7 @@ pub(super) fn is_its_own(id: &str) -> bool {
     id.split(':').nth(1).is_some_and(|name| name.starts_with("peer"))
 }
 
-/// What it offers for a container, on ports that are free on the host.
+/// The service that it offers for a container, on a port that is free on the host.
 fn offered(at: usize) -> Service {
     let (host, name) = (world::HOSTS[0], CONTAINERS[at]);
     let mut service = agent::service(&format!("{host}:{name}:80"), name, world::ADDRESS);

@@ -1,5 +1,5 @@
-//! What the simulation asks a running loop beyond what it shows to the world. All that it
-//! knows of the loop's inside stands here.
+//! The simulation's questions to a running loop beyond what it shows to the world. All that
+//! the simulation knows of the loop's inside stands here.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -18,7 +18,7 @@ impl Probe {
         Self(shared)
     }
 
-    /// What the loop would do from now on, between these parts.
+    /// A rehearsal of the loop from now on, between these parts.
     pub(super) fn rehearsal(
         &self,
         source: Arc<dyn Source>,
@@ -28,7 +28,7 @@ impl Probe {
         Rehearsal::of(&self.0, source, registry, options)
     }
 
-    /// Who the daemon takes the container engine for.
+    /// The identity of the container engine, as the daemon knows it.
     pub(super) fn engine(&self) -> Option<String> {
         self.0.state().engine.identity().map(String::from)
     }

@@ -1,6 +1,6 @@
-//! What a seed decides before the first step: how the loop is run, and which
-//! faults there are. Each run has only some of them, so that one fault does not
-//! hide what another would show.
+//! The profile of a run, which the seed decides before the first step: how the loop
+//! is run, and which faults there are. Each run has only some of them, so that one
+//! fault does not hide what another would show.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::reconcile::{
     Deregister, DrainBy, GuardLimits, Healthcheck, Lifecycle, OnExit, Options, Rename,
 };
 
-/// How a run is set up.
+/// The set-up of a run.
 #[derive(Debug, Clone)]
 pub(super) struct Profile {
     pub(super) provenance: bool,
@@ -23,10 +23,10 @@ pub(super) struct Profile {
     pub(super) choices: Choices,
 }
 
-/// What the operator has chosen beyond the ordinary.
+/// The operator's choices beyond the ordinary.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Choices {
-    /// What the bulk guard lets through; all if none.
+    /// The share and the least number of the bulk guard; it lets all through if none.
     pub(super) guard: Option<(u8, usize)>,
     pub(super) healthcheck: Healthcheck,
     pub(super) rename: Rename,

@@ -34,7 +34,7 @@ pub(super) struct Daemon {
     pub(super) probe: Arc<Probe>,
 }
 
-/// What came of a run.
+/// The outcome of a run.
 pub(super) struct Outcome {
     pub(super) trace: Vec<String>,
     pub(super) violation: Option<String>,
@@ -190,8 +190,8 @@ fn replace(ground: &Ground, rules: u8) {
     tokio::spawn(async move { drop(handle.replace_pipeline(pipeline).await) });
 }
 
-/// What the bulk guard holds is confirmed. Until then everything else must be as it
-/// is to be.
+/// Confirm the changes that the bulk guard holds. Until then everything else must be
+/// as it is to be.
 pub(super) async fn confirm(ground: &Ground) {
     let Some(held) = held(ground).await else { return };
     if ground.lock().profile.choices.peer {
@@ -208,7 +208,7 @@ pub(super) async fn confirm(ground: &Ground) {
     sleep(SETTLED).await;
 }
 
-/// What the bulk guard of the daemon holds.
+/// The changes that the daemon's bulk guard holds.
 pub(super) async fn held(ground: &Ground) -> Option<Held> {
     let handle = ground.lock().daemon.as_ref().map(|daemon| daemon.handle.clone())?;
     handle.held().await.ok().flatten()

@@ -14,7 +14,7 @@ use crate::{
     registry::{Capabilities, Registry, RegistryError},
 };
 
-/// What is broken.
+/// The break in a loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sabotage {
     /// Nothing.
@@ -27,13 +27,13 @@ pub(super) enum Sabotage {
     Keeps,
     /// A deregistration takes out another service of the container, too.
     Neighbour,
-    /// Whatever begins with this host's name is taken for its own.
+    /// All IDs that begin with this host's name are taken for its own.
     Prefix,
-    /// What was written last is written again after each read.
+    /// The last write is made again after each read.
     Rewrites,
     /// Checks that are gone are not taken out.
     KeepsChecks,
-    /// What was put into maintenance stays in it.
+    /// A service that was put into maintenance stays in it.
     KeepsMaintenance,
     /// The planner puts deregistrations first.
     PlansRemovalsFirst,
@@ -56,7 +56,7 @@ pub(super) fn sabotage_plans(sabotage: Sabotage) {
     PLANNER.set(sabotage);
 }
 
-/// What the broken planner would have planned.
+/// Make a plan what the broken planner would have planned.
 pub(in crate::reconcile) fn spoil(plan: &mut Plan) {
     if PLANNER.get() == Sabotage::PlansRemovalsFirst {
         plan.actions.reverse();

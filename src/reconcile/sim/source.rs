@@ -124,7 +124,7 @@ impl docker::Source for Source {
 }
 
 impl Sim {
-    /// What a list shows of a container.
+    /// A container as a list shows it.
     fn listed(&self, container: &Container) -> Listed {
         let shown = self.world.shown(container);
         let summary = self.profile.choices.summaries.then(|| Summary::from(&shown).digest());
@@ -189,7 +189,7 @@ impl Sim {
         }
     }
 
-    /// Who the engine is. Where there is only one daemon for it, and one name, it does not say.
+    /// The engine's identity; none where there is only one daemon for it, and one name.
     pub(super) fn engine(&self) -> Option<String> {
         let choices = &self.profile.choices;
         let several = choices.peer || choices.other_engine > 0.0 || choices.other_name > 0.0;

@@ -29,7 +29,7 @@ pub(super) fn host(name: &str, internal: bool) -> Host {
     }
 }
 
-/// What a container offers, as the stages that decide say.
+/// The services that a container offers, as the stages that decide say.
 pub(super) fn offered(container: &Container, host: &Host, rules: u8) -> Vec<Service> {
     let namer = std::sync::Arc::new(Namer { rules });
     let rules = Pipeline::new(vec![namer, std::sync::Arc::new(Policy)]);

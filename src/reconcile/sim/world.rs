@@ -19,15 +19,15 @@ use crate::{
 pub(super) const ADDRESS: &str = "10.0.0.1";
 /// The names that the host may have, first that of the beginning.
 pub(super) const HOSTS: [&str; 2] = ["h", "g"];
-/// What containers are called. Few names, so that a new container often has
-/// the name, and so the service IDs, of one that went.
+/// The names of containers: few, so that a new container often has the name,
+/// and so the service IDs, of one that went.
 pub(super) const NAMES: [&str; 5] = ["web", "db", "app", "job", "cron"];
 
 /// Something that has happened to a container.
 pub(super) struct Change {
     pub(super) id: ContainerId,
     pub(super) what: String,
-    /// What Docker's event says it is.
+    /// The kind of Docker's event.
     pub(super) kind: EventKind,
 }
 
@@ -115,7 +115,7 @@ impl World {
         Some(self.changed(id, what, false))
     }
 
-    /// Whose network a new container shares, if it shares one: by identifier or by name.
+    /// The owner, by identifier or name, of the network that a new container shares, if it does.
     fn owner(&self, rng: &mut fastrand::Rng) -> Option<String> {
         if !self.sharing || rng.bool() {
             return None;
@@ -257,7 +257,7 @@ impl World {
         self.containers.get(id).is_some_and(|one| one.state.is_running())
     }
 
-    /// What happened to a container that ran before, or did not.
+    /// The change of a container that ran before, or did not.
     fn changed(&self, id: ContainerId, what: String, ran: bool) -> Change {
         let exit_code = self.containers.get(&id).map_or(137, |container| container.exit_code);
         let kind = match (ran, self.runs(&id)) {

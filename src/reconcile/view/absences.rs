@@ -76,7 +76,7 @@ impl Explainer {
         found
     }
 
-    /// What Consul's ACL will not let pass, where it has not said so yet.
+    /// The services that Consul's ACL will not let pass, where it has not said so yet.
     pub(super) async fn denied(&self, known: &Explanation) -> Vec<Absence> {
         if known.absences.iter().any(|absence| absence.kind == AbsenceKind::Forbidden) {
             return Vec::new();
@@ -127,7 +127,7 @@ impl Explainer {
         format!("{what}: {}; {keeps}", error_chain(&failure.source))
     }
 
-    /// Whose a service is that no container here offers.
+    /// Why a service is registered that no container here offers: by its owner.
     pub(super) fn whose(&self, registered: &Registered) -> Absence {
         let owner = self.shared.state().catalog.owner(registered);
         let (kind, words) = match owner {

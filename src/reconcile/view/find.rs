@@ -16,7 +16,7 @@ use crate::{
     text::shown,
 };
 
-/// What the beginning of a word stands for.
+/// The containers that the beginning of a name, identifier or ID stands for.
 #[derive(Debug)]
 pub enum Meant {
     /// Nothing begins so.
@@ -89,8 +89,8 @@ impl Explainer {
         }
     }
 
-    /// What a word may stand for that is the beginning of a container's name or identifier, or of
-    /// a service's ID or name.
+    /// The containers of which `what` begins the name or identifier, or the ID or name of a
+    /// service.
     ///
     /// # Errors
     ///
@@ -156,7 +156,7 @@ impl Explainer {
         offered.any(|one| one.id == what || one.name == what)
     }
 
-    /// What a container would offer, with what was vetoed.
+    /// The services that a container would offer, with its candidates and the vetoed ones.
     async fn offered(&self, container: &Container) -> Vec<Service> {
         if !container.state.is_running() {
             return Vec::new();

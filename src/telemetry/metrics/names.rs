@@ -32,7 +32,7 @@ pub struct Metric {
     pub kind: Kind,
     /// The names of its labels.
     pub labels: &'static [&'static str],
-    /// What it means.
+    /// Its meaning, for people.
     pub help: &'static str,
 }
 

@@ -1,4 +1,4 @@
-//! What the kernel says of this process.
+//! The kernel's figures of this process.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use std::fs;
 /// architecture that this runs on.
 const TICKS: f64 = 100.0;
 
-/// What the kernel says of this process; nothing of what cannot be read.
+/// The kernel's figures of this process; 0 where it cannot be read.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Process {
     /// Processor time in seconds.

@@ -1,4 +1,4 @@
-//! What the catalog must be in the end.
+//! The catalog as it must be in the end.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ impl Sim {
         self.profile.cleanup && !self.judge.claims.values().any(offers)
     }
 
-    /// What all running containers offer, by ID; several where they are rivals.
+    /// The services that all running containers offer, by ID; several where they are rivals.
     fn expected(&self) -> BTreeMap<String, Vec<Service>> {
         let mut expected: BTreeMap<String, Vec<Service>> = BTreeMap::new();
         let engine = self.engine();

@@ -1,4 +1,4 @@
-//! What a daemon may write, by what it was shown.
+//! The writes that a daemon may make, by what it was shown.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ impl Sim {
         }
     }
 
-    /// What retires was there before, and something has taken its place.
+    /// Judge a service that retires: another one must have taken its place.
     fn judge_retirement(&mut self, service: &Service, container: &ContainerId) {
         let Rename::Overlap(overlap) = self.profile.choices.rename else {
             return self.violate(format_args!("{} is kept, which nobody wants", service.id));
@@ -98,7 +98,7 @@ impl Sim {
                 by.as_ref() == Some(container) && service.name != entry.service.name
             }
         };
-        // What has ended, here or on the other engine, may go all the same.
+        // A container that has ended, here or on the other engine, may go all the same.
         let runs = [&self.world, &self.other_world]
             .into_iter()
             .any(|world| world.containers.get(container).is_some_and(|one| one.state.is_running()));
@@ -173,7 +173,7 @@ impl Sim {
     }
 }
 
-/// What the port of a service is, by which it is known again under another ID.
+/// The ports and the address of a service, by which it is known again under another ID.
 fn stands_for(service: &Service) -> (Option<u16>, &str, u16) {
     let port = service.origin.as_ref().map(|origin| origin.container_port);
     (port, &service.address, service.port)
