@@ -32,7 +32,7 @@ pub use place::{Place, PlaceError};
 /// cancelled or fails may have been carried out.
 #[async_trait::async_trait]
 pub trait Registry: Send + Sync {
-    /// What it can do beyond being written to and read. What it cannot is not asked of it.
+    /// Its capabilities beyond being written to and read. It is asked for no others.
     fn capabilities(&self) -> Capabilities;
 
     /// Whether the registry is there; the words are for people.
@@ -42,8 +42,8 @@ pub trait Registry: Send + Sync {
     /// It is not, or is not ready.
     async fn probe(&self) -> Result<String, RegistryError>;
 
-    /// Everything that is registered, by ID, whoever registered it. What the registry has no
-    /// place for is as this process wrote it last, so that it does not differ from that.
+    /// Everything that is registered, by ID, whoever registered it. Fields that the registry has no
+    /// place for are as this process wrote them last, so that they do not differ from that.
     ///
     /// # Errors
     ///
@@ -125,7 +125,7 @@ pub trait Registry: Send + Sync {
         None
     }
 
-    /// The IDs of those of these services that do not have all their checks. What is not
+    /// The IDs of those of these services that do not have all their checks. A service that is not
     /// there at all, or may not be read, has none.
     ///
     /// # Errors
@@ -139,8 +139,8 @@ pub trait Registry: Send + Sync {
         Ok(BTreeSet::new())
     }
 
-    /// What is marked with this host's name and another engine, or with another name
-    /// and this engine, by ID: at little cost, and so far as the token may read it.
+    /// The services marked with this host's name and another engine, or with another name and
+    /// this engine, by ID: at little cost, and so far as the token may read them.
     ///
     /// # Errors
     ///
@@ -199,9 +199,9 @@ pub trait Registry: Send + Sync {
 /// A service as it is sent, where that is less than was wanted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sent {
-    /// What is sent.
+    /// The service that is sent.
     pub service: Service,
-    /// What that lacks.
+    /// The parts that it lacks.
     pub dropped: Vec<Dropped>,
 }
 
@@ -229,22 +229,22 @@ pub enum Part {
     Checks,
 }
 
-/// What was attempted in vain, and why.
+/// A failed attempt at a registry, and the reason.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// There was no answer, or only a part of it.
     #[error("cannot {attempt}: no answer")]
     Unreachable {
-        /// What was attempted.
+        /// The attempt that failed, in words.
         attempt: String,
-        /// What the connection said.
+        /// The error of the connection.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The token does not have the permission.
     #[error("cannot {attempt}: the token lacks {permission}: {message}")]
     Forbidden {
-        /// What was attempted.
+        /// The attempt that failed, in words.
         attempt: String,
         /// The rule of an ACL policy that would allow it.
         permission: String,
@@ -254,7 +254,7 @@ pub enum RegistryError {
     /// The registry refused what was sent; the same will be refused again.
     #[error("cannot {attempt}: refused with status {status}: {message}")]
     Refused {
-        /// What was attempted.
+        /// The attempt that failed, in words.
         attempt: String,
         /// The status of the answer.
         status: u16,
@@ -264,7 +264,7 @@ pub enum RegistryError {
     /// The registry has no form for what was to be written; nothing was sent.
     #[error("cannot {attempt}: {message}")]
     Impossible {
-        /// What was attempted.
+        /// The attempt that failed, in words.
         attempt: String,
         /// Why not.
         message: String,
@@ -272,7 +272,7 @@ pub enum RegistryError {
     /// The answer is longer than any should be.
     #[error("cannot {attempt}: the answer has more than {most} bytes")]
     Overlong {
-        /// What was attempted.
+        /// The attempt that failed, in words.
         attempt: String,
         /// The most bytes that are read of such an answer.
         most: usize,
@@ -280,7 +280,7 @@ pub enum RegistryError {
     /// The registry is there but could not do it now.
     #[error("cannot {attempt}: status {status}: {message}")]
     Unavailable {
-        /// What was attempted.
+        /// The attempt that failed, in words.
         attempt: String,
         /// The status of the answer.
         status: u16,

@@ -1,4 +1,4 @@
-//! What is known of a container: a value without I/O, filled by the source and
+//! The facts of a container: a value without I/O, filled by the source and
 //! handed to every stage of the pipeline.
 
 use std::{
@@ -83,7 +83,7 @@ impl Network {
     }
 }
 
-/// What Docker's `HEALTHCHECK` says.
+/// The state of Docker's `HEALTHCHECK`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
@@ -143,7 +143,7 @@ pub struct NetworkPeer {
     pub through: Vec<ContainerId>,
 }
 
-/// What is recorded without a word of it was recorded of one that ran.
+/// The default of `running` in a record: an older one that lacks it is of a container that ran.
 fn yes() -> bool {
     true
 }
@@ -185,7 +185,7 @@ pub struct Container {
     pub state: State,
     /// The exit code of its last run; 0 while it runs.
     pub exit_code: i64,
-    /// What its health check says.
+    /// The state of its health check.
     pub health: Health,
     /// The number of the signal that asks it to end; see signal(7).
     pub stop_signal: i64,
@@ -195,16 +195,16 @@ pub struct Container {
     pub started_at: Option<String>,
     /// Further facts for the stages, by their documented keys.
     pub attributes: BTreeMap<String, String>,
-    /// How it was set up; none if that is not known, or not all of it can be read.
+    /// Its setup; none if that is not known, or not all of it can be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub setup: Option<Setup>,
-    /// What is known of its image; none if nobody has asked, or the engine does not tell.
+    /// The facts of its image; none if nobody has asked, or the engine does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_facts: Option<ImageFacts>,
 }
 
 impl Container {
-    /// What an event tells of a container that has ended: that, and nothing else of it.
+    /// A container that has ended, as an event tells: that, and nothing else of it.
     pub fn ended(id: ContainerId, name: String, exit_code: i64) -> Self {
         Self {
             id,

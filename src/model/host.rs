@@ -1,4 +1,4 @@
-//! What is known of the host that the containers run on: a value without I/O.
+//! The facts of the host that the containers run on: a value without I/O.
 
 use std::{collections::BTreeMap, fmt, net::IpAddr, str::FromStr};
 
@@ -64,7 +64,7 @@ pub struct Host {
     pub engine: Option<Engine>,
 }
 
-/// What a Consul agent says of itself.
+/// The facts that a Consul agent tells of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Agent {
     /// The name of its node.
@@ -77,7 +77,7 @@ pub struct Agent {
     pub node_meta: BTreeMap<String, String>,
 }
 
-/// What a container engine says of itself.
+/// The facts that a container engine tells of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Engine {
     /// `docker`, `podman` or another name in small letters.

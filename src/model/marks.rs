@@ -25,8 +25,8 @@ pub const META_FURTHER: &str = "wharfinger-further";
 /// in RFC 3339.
 pub const META_RETIRE: &str = "wharfinger-retire-at";
 
-/// Meta key: the name of the host whose daemon has registered itself. What carries it belongs to
-/// no container.
+/// Meta key: the name of the host whose daemon has registered itself. A service that has it belongs
+/// to no container.
 pub const META_MEMBER: &str = "wharfinger-member";
 
 /// Whose a registered service is.
@@ -46,11 +46,11 @@ pub(crate) enum Owner {
     Unmarked,
 }
 
-/// What no service of a container has but from the daemon.
+/// The meta keys that no service of a container has but from the daemon.
 const FORGEABLE: [&str; 7] =
     [META_HOST, META_CONTAINER, META_DIGEST, META_ENGINE, META_FURTHER, META_RETIRE, META_MEMBER];
 
-/// How services are marked.
+/// The marks of the services of a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Provenance {
     /// This host's name.
@@ -72,8 +72,8 @@ impl Provenance {
         self.engine = identity.map(|identity| short_digest(identity.as_bytes()));
     }
 
-    /// The service with the marks, as it is to be registered. What looks like a
-    /// mark and is none would say that the service is somebody else's.
+    /// The service with the marks, as it is to be registered. A forged mark would say
+    /// that the service is somebody else's.
     pub fn stamp(&self, container: &ContainerId, mut service: Service) -> Service {
         for forged in FORGEABLE {
             service.meta.remove(forged);

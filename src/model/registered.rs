@@ -33,7 +33,7 @@ pub struct Registered {
 const ENTRY: usize = 512;
 
 impl From<&Service> for Registered {
-    /// What the registry has once it has registered the service.
+    /// The registry's entry once it has registered the service.
     fn from(service: &Service) -> Self {
         let Service {
             id,
@@ -318,7 +318,7 @@ mod tests {
         assert_eq!(proxy, [], "an empty one, which Consul gives a gateway");
         let weights = differ(|wanted, _| wanted.weights = Some(Weights::DEFAULT));
         assert_eq!(weights, []);
-        // What is not registered cannot differ.
+        // Attributes, which are not registered, cannot differ.
         let notes = differ(|wanted, _| wanted.attributes.clear());
         assert_eq!(notes, []);
     }

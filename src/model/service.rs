@@ -43,7 +43,7 @@ pub struct Service {
     pub tagged_addresses: BTreeMap<String, (String, u16)>,
     /// The container's port that the service stands for.
     pub origin: Option<Origin>,
-    /// What not every registry and not every version of the contract knows.
+    /// The fields that not every registry and not every version of the contract knows.
     #[serde(flatten)]
     pub further: Further,
     /// Notes from stage to stage; they are not registered.
@@ -89,7 +89,7 @@ pub fn duration(text: &str) -> Option<Duration> {
     wharfinger_plugin::duration::parse(text)
 }
 
-/// How much of the traffic a service gets by its state.
+/// The shares of the traffic that a service gets by its state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Weights {
@@ -98,7 +98,7 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// What Consul gives a service that says nothing.
+    /// Consul's weights for a service that states none.
     pub const DEFAULT: Self = Self { passing: 1, warning: 1 };
 }
 
@@ -112,11 +112,11 @@ pub struct Check {
     pub name: Option<String>,
     /// A remark for people.
     pub notes: Option<String>,
-    /// What the check does.
+    /// The check's kind.
     pub kind: CheckKind,
     /// The time between two runs.
     pub interval: Option<String>,
-    /// How long a run may take.
+    /// The time that a run may take.
     pub timeout: Option<String>,
     /// The state before the first run.
     pub initial_status: Option<CheckStatus>,
@@ -140,7 +140,7 @@ pub enum CheckStatus {
     Critical,
 }
 
-/// What a check does. The meaning of the fields is that of the contract.
+/// A check's kind. The meaning of the fields is that of the contract.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs)]

@@ -1,11 +1,11 @@
-//! How a container was set up: what it may do, and what it was made of. Registering a service
+//! A container's setup: its rights, and the image it was made of. Registering a service
 //! takes none of it; policies ask about it.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// What an engine says of a container's rights, limits and files.
+/// A container's rights, limits and files, as its engine tells them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Setup {
@@ -23,7 +23,7 @@ pub struct Setup {
     pub mounts: Vec<Mount>,
     /// When the engine starts it again by itself.
     pub restart_policy: RestartPolicy,
-    /// What it may use.
+    /// The resources it may use.
     pub limits: ResourceLimits,
     /// None if it has no health check.
     pub health_check: Option<HealthCheck>,
@@ -47,7 +47,7 @@ pub struct Mount {
 pub struct RestartPolicy {
     /// `no`, `always`, `unless-stopped` or `on-failure`.
     pub name: String,
-    /// How often after failures in a row; 0 for no limit.
+    /// The most restarts after failures in a row; 0 for no limit.
     pub retries: u32,
 }
 
@@ -57,7 +57,7 @@ impl Default for RestartPolicy {
     }
 }
 
-/// What a container may use; none where it has no limit of its own.
+/// The resources that a container may use; none where it has no limit of its own.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ResourceLimits {
@@ -78,15 +78,15 @@ pub struct HealthCheck {
     pub test: Vec<String>,
     /// The time between two runs.
     pub interval: Option<u64>,
-    /// How long a run may take.
+    /// The time that a run may take.
     pub timeout: Option<u64>,
-    /// How long failures do not count after the start.
+    /// The time after the start in which failures do not count.
     pub start_period: Option<u64>,
     /// Failures in a row that make it unhealthy.
     pub retries: Option<u32>,
 }
 
-/// What is known of the image that a container was made of.
+/// The facts of the image that a container was made of.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ImageFacts {

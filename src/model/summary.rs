@@ -1,5 +1,5 @@
-//! What a list of containers shows of one: enough to see that it is as it was, but for what an
-//! engine shows only when it is asked for the one.
+//! A container as a list of containers shows it: enough to see that it is as it was, but for what
+//! an engine shows only when it is asked for the one.
 
 use std::{
     collections::BTreeMap,
@@ -17,19 +17,19 @@ pub struct Listed {
     pub summary: Option<u64>,
 }
 
-/// What both a list and a look at a container show. The rest is either part of the container for
-/// as long as it is there (its image, its variables, the ports that it exposes), or changes with
-/// something that is here: the start of its run with a state, an alias with a network. What does
-/// not, shows in the next look at everything.
+/// The facts that both a list and a look at a container show. The rest is either part of the
+/// container for as long as it is there (its image, its variables, the ports that it exposes), or
+/// changes with something that is here: the start of its run with a state, an alias with a network.
+/// Other changes show in the next look at everything.
 #[derive(Debug, Hash)]
 pub struct Summary<'a> {
-    /// What it is called.
+    /// Its name.
     pub name: &'a str,
     /// Its labels.
     pub labels: BTreeMap<&'a str, &'a str>,
     /// Where it is in its life.
     pub state: State,
-    /// What its health check says.
+    /// The state of its health check.
     pub health: Health,
     /// Container port, protocol, host address and host port.
     pub published: Vec<(u16, Protocol, &'a str, u16)>,

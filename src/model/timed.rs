@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 pub struct Timed {
     /// When it began, by the machine's clock.
     pub at: SystemTime,
-    /// How long it took, whatever became of that clock.
+    /// The time that it took, whatever became of that clock.
     pub took: Duration,
 }
 

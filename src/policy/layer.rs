@@ -182,7 +182,7 @@ impl Document {
         if self.config.pipeline.iter().any(|other| other.name == stage.name) {
             return Some("a stage of the bundle has this name".into());
         }
-        // Services that one of the bundle's stages has let pass, or vetoed, nobody may change behind its back.
+        // A service that a stage of the bundle has let pass, or vetoed, nobody may change behind its back.
         let before = self.config.pipeline.iter().take(slot);
         let judges = |one: &StageConfig| {
             one.mode == Mode::Enforce && one.builtin.as_deref() != Some(REGISTRATOR)

@@ -1,10 +1,10 @@
-//! What a registry can do beyond noting which services there are: it says so itself, and
-//! nobody guesses it from a URI.
+//! The capabilities of a registry beyond noting which services there are: it states them itself,
+//! and nobody guesses them from a URI.
 
-/// What a registry can do beyond registering, deregistering and being read.
+/// The capabilities of a registry beyond registering, deregistering and being read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities {
-    /// What it keeps of the daemon's marks, by which a service is known again after a restart.
+    /// The marks of the daemon that it keeps, by which a service is known again after a restart.
     pub marks: Marks,
     /// Services can be put into maintenance.
     pub maintenance: bool,
@@ -21,7 +21,7 @@ pub struct Capabilities {
     pub key_values: bool,
 }
 
-/// What a registry keeps of a service's marks.
+/// The marks of a service that a registry keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Marks {
     /// Nothing: a daemon knows only what it has registered itself since its start.

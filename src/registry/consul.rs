@@ -57,12 +57,12 @@ pub struct Consul {
     config: ConsulConfig,
     original: bool,
     taken: Arc<Taken>,
-    /// What the agent says of itself.
+    /// The agent's answer about itself.
     known: Fresh<Option<Agent>>,
 }
 
 impl Consul {
-    /// What an agent can do.
+    /// An agent's capabilities.
     pub const CAPABILITIES: Capabilities = Capabilities {
         marks: Marks::Metadata,
         maintenance: true,
@@ -281,7 +281,7 @@ impl Registry for Consul {
             Err(RegistryError::Refused { status: 404, .. }) => return Ok(false),
             Err(error) => return Err(error),
         };
-        // What is there is not gone, whatever the answer looks like.
+        // A service that is there is not gone, whatever the answer looks like.
         match json::<body::Answered>(call, response).await {
             Ok(answered) if answered.id.as_deref().is_some_and(|other| other != id) => {
                 Err(call.impossible("the agent answers for another ID"))
@@ -313,7 +313,7 @@ impl Registry for Consul {
         let path = ["v1", "agent", "service", "maintenance", id];
         let request = self.request(call, Method::PUT, &path, &query)?;
         match self.send(call, request).await {
-            // What is gone is in no maintenance.
+            // A service that is gone is in no maintenance.
             Err(RegistryError::Refused { status: 404, .. }) if reason.is_none() => Ok(()),
             other => other.map(drop),
         }

@@ -4,7 +4,7 @@
 //! That is all that a key says of a service: no tags, metadata or checks. The
 //! daemon's mark is the key's number for the use of applications, its `Flags`:
 //! a number that stands for the host's name, and 0 without marks. The container
-//! is not in it. What this process wrote it remembers in full, so that while it
+//! is not in it. A process remembers its own writes in full, so that while it
 //! runs a key is as good as an agent's service. After a restart a key with this
 //! host's number is known to be this host's, not for which container: it is
 //! adopted by the container that wants it, which writes the same value once
@@ -87,7 +87,7 @@ pub(super) const TCP: &str = "consulkv";
 pub(super) const UNIX: &str = "consulkv-unix";
 
 impl ConsulKv {
-    /// What the store can do: a key is a name, an ID, an address and a port, with a number for
+    /// The store's capabilities: a key is a name, an ID, an address and a port, with a number for
     /// the host.
     pub const CAPABILITIES: Capabilities = Capabilities {
         marks: Marks::Host,
@@ -263,7 +263,7 @@ fn is_segment(text: &str) -> bool {
     !text.contains('/') && addressable(text).is_ok()
 }
 
-/// What is said of an agent that refuses some keys.
+/// The message about an agent that refuses some keys.
 const NOT_PLAIN: &str = "this agent takes only letters, digits and ,_./-?&= in a key, as Consul \
     1.21.5 does unless it is started with disable_http_unprintable_char_filter; later ones take \
     the others again. Give the services other IDs (SERVICE_ID, the stage naming), or let them \
@@ -310,7 +310,7 @@ impl Registry for ConsulKv {
         match self.consul.send(call, request).await {
             Ok(response) => {
                 list(call, response, |one| {
-                    // What has another form than a pair is no service.
+                    // A value of another form than a pair is no service.
                     let one: Vec<Value> =
                         serde_json::from_slice(one).map_err(|_| BadList::Broken)?;
                     let read = one.into_iter().flat_map(serde_json::from_value::<Pair>);

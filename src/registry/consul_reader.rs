@@ -32,17 +32,17 @@ impl ConsulReader {
     }
 }
 
-/// What a key has, and how far the servers had counted changes of it.
+/// A key's value, and the servers' count of its changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyValue {
-    /// What a later read is to be compared with.
+    /// The index that a later read is to be compared with.
     pub index: u64,
     /// The value; none if there is no such key.
     pub bytes: Option<Vec<u8>>,
 }
 
 impl ConsulReader {
-    /// What a key has, from any server that knows its leader. With an index, the answer comes
+    /// A key's value, from any server that knows its leader. With an index, the answer comes
     /// when it is another one, or after that time.
     ///
     /// # Errors
@@ -108,7 +108,7 @@ async fn content(mut answer: Response, most: usize) -> Result<Vec<u8>, Content> 
 #[async_trait::async_trait]
 impl KvReader for ConsulReader {
     async fn get(&self, key: &str, most: usize) -> Result<Option<Vec<u8>>, String> {
-        // What a stage is told of Consul is that it does not answer.
+        // A stage is told no more of Consul than that it does not answer.
         let failed = || "Consul does not answer".to_string();
         let call = Call { attempt: "read the key", subject: key, permission: "" };
         let path: Vec<_> = ["v1", "kv"].into_iter().chain(key.split('/')).collect();

@@ -21,7 +21,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// What it can do: it keeps all of a service for as long as the daemon runs.
+    /// Its capabilities: it keeps all of a service for as long as the daemon runs.
     pub const CAPABILITIES: Capabilities =
         Capabilities { marks: Marks::Metadata, lookups: true, ..Capabilities::LEAST };
 

@@ -44,7 +44,7 @@ pub enum PlaceError {
     Bad {
         /// The URI without its secrets.
         shown: String,
-        /// What is wrong with it, if it looks like one.
+        /// The fault in it, if it looks like one.
         #[source]
         source: Option<url::ParseError>,
     },
@@ -109,7 +109,7 @@ impl Place {
         self.adapter
     }
 
-    /// What the registry can do, without a word with it.
+    /// The registry's capabilities, without a word with it.
     pub fn capabilities(&self) -> Capabilities {
         match self.kind {
             Kind::Consul => Consul::CAPABILITIES,

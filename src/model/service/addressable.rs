@@ -1,11 +1,11 @@
-//! Which IDs can stand in the path of a URL, as an agent is asked for a service or
+//! The IDs that can stand in the path of a URL, as an agent is asked for a service or
 //! a check when it is looked up or removed.
 //!
-//! Everything can be registered, since that ID stands in a body. What an agent (Go's
-//! `net/http`, and the check of paths that Consul puts before it) does with a path was tried
+//! Everything can be registered, since that ID stands in a body. An agent's treatment of paths
+//! (by Go's `net/http`, and the check of paths that Consul puts before it) was tried
 //! out on Consul 1.8.7: one with a character that cannot be printed is refused, one
-//! with an empty segment, `.` or `..` is answered with a redirect to another path, and whatever
-//! else is percent-encoded arrives as it was.
+//! with an empty segment, `.` or `..` is answered with a redirect to another path, and any
+//! other one that is percent-encoded arrives as it was.
 
 /// The longest ID in bytes. Encoded it is up to three times as long, and HTTP clients,
 /// servers and proxies bound the line of a request.
@@ -61,7 +61,7 @@ fn is_printable(c: char) -> bool {
 mod tests {
     use super::*;
 
-    /// What Consul 1.8.7 answered for each.
+    /// The answers are those of Consul 1.8.7.
     #[test]
     fn an_id_is_addressable_if_an_agent_finds_it() {
         let long = "x".repeat(LONGEST_ID);

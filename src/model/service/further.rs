@@ -1,4 +1,4 @@
-//! What a service may have beyond what every registry and every version of the contract knows:
+//! The fields of a service that not every registry and every version of the contract knows:
 //! named ports, a locality, a socket, and its place in Consul's mesh. Values without I/O.
 //!
 //! In JSON its fields stand among the service's own, and those without a value nowhere, so that
@@ -27,7 +27,7 @@ pub struct Further {
     /// One of [`KINDS`]; empty for an ordinary service.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub kind: String,
-    /// What it stands before, if it is a proxy or gateway.
+    /// Its destination and upstreams, if it is a proxy or gateway.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy: Option<Proxy>,
     /// It speaks the protocol of Consul's mesh itself.
@@ -62,7 +62,7 @@ pub struct Locality {
     pub zone: Option<String>,
 }
 
-/// What a proxy or gateway stands before. The meaning of the fields is that of the contract.
+/// The destination and upstreams of a proxy or gateway. The meaning of the fields is that of the contract.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Proxy {
@@ -113,7 +113,7 @@ impl Further {
     }
 }
 
-/// What of a service a stage is not shown, for it to have after the stage as before.
+/// The part of a service that a stage is not shown, for it to have after the stage as before.
 #[derive(Debug, Clone)]
 pub struct Unseen {
     port: u16,
@@ -121,7 +121,7 @@ pub struct Unseen {
 }
 
 impl Service {
-    /// What of it a stage of the contract's first version is not shown.
+    /// The part of it that a stage of the contract's first version is not shown.
     pub fn unseen(&self) -> Unseen {
         Unseen { port: self.port, further: self.further.clone() }
     }

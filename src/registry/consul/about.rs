@@ -1,4 +1,4 @@
-//! What an agent says of itself.
+//! An agent's answer about itself.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ struct Config {
 }
 
 impl Consul {
-    /// What the agent says of itself; none if the token may not ask for it.
+    /// The agent's answer about itself; none if the token may not ask for it.
     pub(in crate::registry) async fn about(&self) -> Result<Option<Agent>, RegistryError> {
         let call = Call {
             attempt: "ask the agent for its node",

@@ -1,4 +1,4 @@
-//! What the token may do, asked before anything is done.
+//! The token's permissions, asked for before anything is done.
 //!
 //! The question is the one that Consul's own user interface asks. An agent that
 //! does not know it gives no answer, and then nothing is known.

@@ -42,7 +42,7 @@ struct Registration<'a> {
     weights: Option<Weights>,
     check: Option<Check<'a>>,
     checks: Option<Vec<Check<'a>>>,
-    /// What not every agent knows.
+    /// The fields that not every agent knows.
     #[serde(flatten)]
     further: Map<String, Value>,
 }
@@ -120,14 +120,14 @@ struct Check<'a> {
     failures_before_critical: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     deregister_critical_service_after: Option<&'a str>,
-    /// What the contract has no field for.
+    /// The parts that the contract has no field for.
     #[serde(flatten)]
     further: Map<String, Value>,
 }
 
 impl<'a> From<&'a Service> for Registration<'a> {
     fn from(service: &'a Service) -> Self {
-        // Whatever Consul has a place for is in the body.
+        // The body has all that Consul has a place for.
         let Service {
             id,
             name,
@@ -285,8 +285,8 @@ struct AgentWeights {
     warning: i64,
 }
 
-/// What an agent says of the service with this ID; of one that it describes in a way that
-/// cannot be understood no more is known than that it is there.
+/// The service with this ID as an agent describes it; of a description that cannot be understood
+/// no more is known than that the service is there.
 pub(super) fn registered(id: String, entry: Option<AgentService>) -> Registered {
     let AgentService {
         service,

@@ -18,7 +18,7 @@ use crate::{
     registry::RegistryError,
 };
 
-/// What an answer that is a list may have.
+/// The bounds of an answer that is a list.
 const BOUNDS: Bounds = Bounds { whole: 64 << 20, one: 4 << 20, entries: 100_000 };
 /// The most bytes of an answer that is no list.
 const MOST_OF_ANSWER: usize = 4 << 20;
@@ -27,7 +27,7 @@ const MOST_OF_ANSWER: usize = 4 << 20;
 const MOST_OF_TEXT: usize = 2 << 10;
 const TEXT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What is attempted, for errors, and the permission that it takes.
+/// The attempt and its subject, for errors, and the permission that it takes.
 #[derive(Clone, Copy)]
 pub(in crate::registry) struct Call<'a> {
     pub(in crate::registry) attempt: &'a str,
@@ -165,7 +165,7 @@ async fn text(mut response: Response) -> String {
             }
         }
     });
-    // What has come by then is enough for a message.
+    // The bytes that have come by then are enough for a message.
     let _ = read.await;
     if bytes.len() <= MOST_OF_TEXT {
         return String::from_utf8_lossy(&bytes).trim().to_string();

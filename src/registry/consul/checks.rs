@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::model::service::{CheckStatus, Service};
 
-/// What Consul puts before a service's ID to name the check that stands for its
+/// Consul's prefix to a service's ID in the name of the check that stands for its
 /// maintenance.
 const MAINTENANCE: &str = "_service_maintenance:";
 

@@ -1,4 +1,4 @@
-//! How a Consul agent is reached: the command line's URI, and the environment
+//! The access to a Consul agent: the command line's URI, and the environment
 //! variables of HashiCorp's own clients.
 
 use std::{
@@ -58,7 +58,7 @@ impl Default for Address {
     }
 }
 
-/// What is wrong with how an agent is to be reached.
+/// The reason why the access to an agent cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConsulError {
     /// No URL can be made of the address.
@@ -71,7 +71,7 @@ pub enum ConsulError {
         name: &'static str,
         /// Its value.
         value: String,
-        /// What it should be.
+        /// The form that it should have.
         reason: &'static str,
     },
     /// A file cannot be read.

@@ -1,14 +1,14 @@
-//! How the server that gave an answer stands to its leader. Any server may be asked, and one that has lost
-//! its leader may be behind by any time.
+//! The contact of an answering server with its leader. Any server may be asked, and one that has lost its
+//! leader may be behind by any time.
 
 use reqwest::{Response, header::HeaderMap};
 
-/// What a server says of its leader.
+/// A server's contact with its leader, by its own word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::registry) struct Contact {
     /// Whether it knows one; none if it does not say.
     leader: Option<bool>,
-    /// How long ago it has heard of it, in milliseconds.
+    /// The time since it has heard of it, in milliseconds.
     ago: Option<u64>,
 }
 

@@ -9,7 +9,7 @@ use crate::{entries::BadList, registry::RegistryError};
 /// The most bytes that Consul takes for a value.
 pub const MOST: usize = 512 << 10;
 
-/// What a key holds.
+/// A key's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Value {
     /// Its bytes.
@@ -19,7 +19,7 @@ pub struct Value {
 }
 
 impl Consul {
-    /// What a key holds, as the leader knows it.
+    /// A key's value, as the leader knows it.
     ///
     /// # Errors
     ///

@@ -30,12 +30,12 @@ pub struct Membership {
     pub address: String,
     /// The port there; 0 if it answers nowhere.
     pub port: u16,
-    /// What it tells of itself.
+    /// The facts that it tells of itself.
     pub meta: BTreeMap<String, String>,
 }
 
 impl Consul {
-    /// Register a daemon, in the place of what has its ID.
+    /// Register a daemon, in the place of the service that has its ID.
     ///
     /// # Errors
     ///
@@ -82,7 +82,7 @@ impl Consul {
         self.send(call, request).await.map(drop)
     }
 
-    /// What the agent has under an ID.
+    /// The service that the agent has under an ID.
     ///
     /// # Errors
     ///

@@ -129,7 +129,7 @@ pub async fn instances(consul: &Consul, service: &str) -> Result<Vec<Instance>, 
     }
     let mut all = Vec::new();
     list(call, response, |one| {
-        // What cannot be understood may be a daemon, too.
+        // An entry that cannot be understood may be a daemon, too.
         let one: Vec<Entry> = serde_json::from_slice(one).map_err(|_| BadList::Broken)?;
         all.extend(one.into_iter().map(Instance::from));
         Ok(())
@@ -159,7 +159,7 @@ pub async fn daemons(consul: &Consul, service: &str) -> Result<Vec<Instance>, Re
     Ok(all)
 }
 
-/// The fleet that registers itself under this name. Who is part of it should find itself in it:
+/// The fleet that registers itself under this name. A member should find itself in it:
 /// Consul leaves out without a word what a token may not see.
 ///
 /// # Errors

@@ -1,5 +1,5 @@
-//! What of a service not every agent knows: how it is sent and read, and what an older one is not
-//! sent.
+//! The fields of a service that not every agent knows: how they are sent and read, and which of them
+//! an older one is not sent.
 //!
 //! Names and releases are those of Consul's documentation and changelog. `Kind`, `Proxy` and
 //! `Connect` are older than any agent that this daemon is used with.

@@ -1,5 +1,5 @@
-//! What daemons of other engines, or of other names, have in the same agent, by a read
-//! that the agent filters.
+//! The services of daemons of other engines, or of other names, in the same agent, by a
+//! read that the agent filters.
 
 use std::collections::BTreeMap;
 

@@ -120,8 +120,8 @@ impl Consul {
         }
     }
 
-    /// Whether what is about to be registered under an ID could be removed again. What is
-    /// beyond ASCII depends on the Unicode that the agent knows, and a `%` on
+    /// Whether a service about to be registered under an ID could be removed again. Letters
+    /// beyond ASCII depend on the Unicode that the agent knows, and a `%` on
     /// how often it decodes a path: it is asked.
     async fn can_be_removed(&self, call: Call<'_>, id: &str) -> Result<(), RegistryError> {
         call.about(id)?;

@@ -1,5 +1,5 @@
-//! What of a service an agent is not sent, because it is known, or may be thought, to refuse the
-//! whole service for it.
+//! The parts of a service that an agent is not sent, because it is known, or may be thought, to refuse
+//! the whole service for them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,12 +15,12 @@ use crate::{
     registry::{Dropped, Sent},
 };
 
-/// How an agent has taken services that it may refuse fields of, as far as this process has
-/// registered them.
+/// The forms in which an agent has taken services that it may refuse fields of, as far as this
+/// process has registered them.
 #[derive(Debug, Default)]
 pub(super) struct Taken(Mutex<BTreeMap<String, Known>>);
 
-/// How an agent has taken a service.
+/// The form in which an agent has taken a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Known {
     whole: bool,
@@ -198,7 +198,7 @@ mod tests {
         CheckKind::Script { args: vec!["true".into()] }
     }
 
-    /// What is dropped, and how many checks are left.
+    /// The dropped parts, and the number of checks that are left.
     fn dropped(sent: Option<Sent>) -> Option<(Vec<String>, usize)> {
         let Sent { service, dropped } = sent?;
         Some((dropped.into_iter().map(|dropped| dropped.what).collect(), service.checks.len()))

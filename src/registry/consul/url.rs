@@ -1,12 +1,12 @@
-//! The URLs of calls. What goes into a path or a query is encoded here and nowhere else, so
-//! that it arrives as it was; what would not is not sent.
+//! The URLs of calls. Parts of a path or a query are encoded here and nowhere else, so that they
+//! arrive as they were; a part that would not is not sent.
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use reqwest::Url;
 
 use crate::model::service::in_path;
 
-/// What does not stand for itself in a segment of a path.
+/// The characters that are encoded in a segment of a path.
 const ENCODED: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')

@@ -31,7 +31,7 @@ const LAST_CONTACT: u64 = 2_000;
 const NOBODY: &str = "wharfinger-asks-for-no-node";
 
 impl Consul {
-    /// How far the servers have counted the changes of this part of the catalog.
+    /// The servers' count of the changes of this part of the catalog.
     pub(super) async fn index(&self, of: Part) -> Option<u64> {
         let call = Call { attempt: "ask for the catalog's index", subject: "", permission: "" };
         let meta = format!("{NOBODY}:");

@@ -1,4 +1,4 @@
-//! What is known of keys: whose they are, which services they stand for, and what
+//! The knowledge of keys: whose they are, which services they stand for, and what
 //! this process wrote.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -16,7 +16,7 @@ use crate::{
     registry::{Dropped, Sent},
 };
 
-/// What is known of the keys that this daemon may write to.
+/// The knowledge of the keys that this daemon may write to.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     pub(super) keys: HashMap<String, Key>,
@@ -30,7 +30,7 @@ pub(super) struct Known {
 #[derive(Debug)]
 pub(super) struct Key {
     id: String,
-    /// What this process wrote.
+    /// The service as this process wrote it.
     written: Option<Service>,
     /// The number of its last write; 0 if there was none.
     write: u64,
@@ -56,8 +56,8 @@ impl Known {
         keys.map(|(key, _)| key.clone()).collect()
     }
 
-    /// What the keys say of services. `since` is the number of the last write
-    /// before they were read.
+    /// Take over the pairs that were read, and give their services by ID. `since` is the number
+    /// of the last write before they were read.
     pub(super) fn take(
         &mut self,
         pairs: Vec<Pair>,
@@ -112,7 +112,7 @@ impl Known {
                 keys.insert(key.clone(), known);
             }
         }
-        // What was written meanwhile is newer than the read.
+        // Keys that were written meanwhile are newer than the read.
         let newer = self.keys.drain().filter(|(_, known)| known.write > since);
         keys.extend(newer);
         self.keys = keys;
@@ -168,8 +168,8 @@ pub(super) fn entry(name: &str, id: &str, address: String, port: u16) -> Registe
     }
 }
 
-/// What a key and its value say of a service, if that is less than all. The marks are in its
-/// number.
+/// The part of a service that a key and its value can hold, if that is less than all. The marks
+/// are in its number.
 pub(super) fn kept(service: &Service) -> Option<Sent> {
     let plain = Service {
         id: service.id.clone(),
