@@ -1,8 +1,8 @@
 //! The one cycle: what is found out about a container, what follows from that, and what is done.
 //!
 //! The daemon walks its steps for many containers at once and for ever; a forecast walks the same
-//! steps one after the other, on a registry that is not written to. What is planned is what
-//! happens because there is nothing else that could happen.
+//! steps one after the other, on a registry that is not written to. The plan is what happens,
+//! because nothing else could happen.
 
 pub(super) mod agenda;
 mod compare;
@@ -48,7 +48,7 @@ use crate::{
 
 pub(super) use observe::Observed;
 
-/// What all jobs share.
+/// The parts and the state that all jobs share.
 pub(super) struct Shared {
     pub(super) source: Arc<dyn Source>,
     pub(super) registry: Arc<dyn Registry>,
@@ -65,13 +65,13 @@ pub(super) struct Shared {
     pub(super) ways: Option<Arc<Ways>>,
 }
 
-/// What a look has decided, for those who show it.
+/// The decisions of a look, for those who show them.
 #[derive(Debug, Default)]
 pub(super) struct Record {
     pub(super) plan: Plan,
     /// The plan waits for the bulk guard.
     pub(super) waits: bool,
-    /// What other daemons, or other names of this host, have to do with it.
+    /// Notes on other daemons, or other names of this host, that it concerns.
     pub(super) notes: Vec<String>,
 }
 
@@ -102,7 +102,7 @@ impl Shared {
         }
     }
 
-    /// The same loop at this moment, between other parts. What becomes of it bears on nothing here.
+    /// The same loop at this moment, between other parts. Nothing that it does bears on this one.
     pub(super) fn fork(&self, source: Arc<dyn Source>, registry: Arc<dyn Registry>) -> Self {
         let mut state = self.state().clone();
         // What is said of the containers takes a look at each.
@@ -138,8 +138,7 @@ impl Shared {
         UNIX_EPOCH + self.source.now().0
     }
 
-    /// Use another pipeline from now on. What it would take out goes through the
-    /// bulk guard.
+    /// Use another pipeline from now on. The bulk guard decides on what it would take out.
     pub(super) fn replace_pipeline(&self, pipeline: Pipeline) {
         self.state().guard.begin();
         *self.pipeline.write().unwrap_or_else(PoisonError::into_inner) = pipeline;
@@ -215,7 +214,8 @@ impl Shared {
         Ok(next)
     }
 
-    /// What the pipeline's stages are shown beside the container itself.
+    /// The host's facts for a container, and in the container those of its image, as far as the
+    /// pipeline's stages are shown them.
     pub(super) async fn surroundings(
         &self,
         pipeline: &Pipeline,
@@ -311,7 +311,7 @@ impl Shared {
         self.state().plan(&self.rules, id, container, offer, wanted)
     }
 
-    /// What is to be done for a running container although nothing happens to it.
+    /// The jobs for a running container that follow although nothing happens to it.
     fn again(
         &self,
         container: &Container,

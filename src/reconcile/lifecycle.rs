@@ -1,5 +1,5 @@
-//! How a container's life shows in its services, beyond that they are there
-//! while it runs: its health, the time before it ends, and reports to TTL checks.
+//! The signs of a container's life in its services, beyond that they are there while it runs: its
+//! health, the time before it ends, and reports to TTL checks.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -122,14 +122,14 @@ pub(super) const MAINTENANCE: &str = "wharfinger: ";
 
 /// The name of the check that says what Docker says.
 const HEALTH_CHECK: &str = "Docker's health check";
-/// How long Consul believes the last report of Docker's health.
+/// The time for which Consul believes the last report of Docker's health.
 const HEALTH_TTL: Duration = Duration::from_secs(30);
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(500);
 const LONGEST_INTERVAL: Duration = Duration::from_secs(3600);
 const LONGEST_OVERLAP: Duration = Duration::from_secs(30 * 24 * 3600);
 
 impl Lifecycle {
-    /// What makes no sense in it, with the keys' names.
+    /// The faults in it, with the keys' names.
     pub fn faults(&self) -> Vec<String> {
         let too_long = |limit: &Duration| limit.is_zero() || *limit > LONGEST_INTERVAL;
         let drain = self.drain.filter(too_long).map(|drain| {
@@ -184,7 +184,7 @@ impl Lifecycle {
         }
     }
 
-    /// What is to be reported for a container, if anything is.
+    /// The heartbeat to report for a container, if any.
     pub(super) fn heartbeat_of(
         &self,
         container: &Container,
@@ -255,7 +255,7 @@ impl Heartbeat {
     }
 }
 
-/// What a container's state means to those who are to be sent to it.
+/// The check status that a container's state means, and the words for it.
 fn state(container: &Container) -> (CheckStatus, String) {
     let (status, words) = match (container.state, container.health) {
         (State::Paused, _) => (CheckStatus::Critical, "the container is paused"),

@@ -1,4 +1,4 @@
-//! What the loop knows, as one value, and what it decides by that.
+//! The loop's knowledge as one value, and its decisions by that.
 //!
 //! Nothing here waits, asks anybody or takes a lock, and the time is an argument: whoever has the
 //! same state and is told the same decides the same.
@@ -53,25 +53,26 @@ use reports::Reports;
 use roster::Roster;
 use verified::Verified;
 
-/// What the loop knows.
+/// The loop's knowledge.
 #[derive(Debug, Clone)]
 pub(super) struct State {
     pub(super) catalog: Catalog,
     pub(super) guard: Guard,
     pub(super) engine: Engine,
     pub(super) life: Life,
-    /// What is known of whether everything is still there.
+    /// The findings on whether everything is still there.
     pub(super) verified: Verified,
     pub(super) reports: Reports,
-    /// What has happened of late, and how it all fares.
+    /// The last changes.
     pub(super) history: History,
+    /// The loop's condition, in figures.
     pub(super) figures: Figures,
     pub(super) meters: Meters,
     pub(super) roster: Roster,
     /// Containers that another one's look has left something for.
     requeued: BTreeSet<ContainerId>,
-    /// Whom each container that waits has left something for: two that wait for the IDs of each other
-    /// would else be looked at in turn for ever.
+    /// The containers for which each one that waits has left something: two that wait for the IDs
+    /// of each other would else be looked at in turn for ever.
     left_for: BTreeMap<ContainerId, BTreeSet<ContainerId>>,
     /// The containers of which the trial has still to see the rest: it is left to others, and those
     /// were not looked at yet when they were.
@@ -85,7 +86,7 @@ pub(super) struct State {
 }
 
 impl State {
-    /// What a daemon knows when it begins.
+    /// The state of a daemon that begins.
     pub(super) fn new(rules: &Rules, options: &Options) -> Self {
         let catalog = Catalog::new(Provenance::new(&rules.host.hostname, options.provenance));
         Self {
@@ -167,7 +168,7 @@ impl State {
         plan.actions.is_empty() && plan.conflicts.is_empty() && plan.others.is_empty()
     }
 
-    /// How all of it fares.
+    /// The loop's condition.
     pub(super) fn overview(&self) -> Overview {
         self.figures.overview(self.catalog.services().count())
     }
@@ -182,7 +183,7 @@ impl State {
         self.name(container).map(String::from)
     }
 
-    /// What an event has told of a container's end, if it counts; see [`Life::take_ended`].
+    /// Take the end of a container that an event told of, if it counts; see [`Life::take_ended`].
     pub(super) fn take_ended(&mut self, id: &ContainerId) -> Option<Container> {
         let ended = self.life.take_ended(id)?;
         let image = self.roster.row(id).map(|row| row.image.clone());
@@ -208,7 +209,7 @@ impl State {
         });
     }
 
-    /// Note what became of a container that was looked at, and what is vetoed of it.
+    /// Note the outcome of a container that was looked at, and its vetoed services.
     pub(super) fn note_outcome(
         &mut self,
         id: &ContainerId,

@@ -1,5 +1,5 @@
-//! What is to be done, in which order, and what follows when it was done: each job at most once at
-//! a time, each tried again until it succeeds, and none held up by another one's failures.
+//! The jobs to be done, their order, and the jobs that follow from them: each job at most once at a
+//! time, each tried again until it succeeds, and none held up by another one's failures.
 //!
 //! The time is an argument, and nothing is waited for: whoever has an agenda takes what is due,
 //! does it, and says how it ended.
@@ -32,7 +32,7 @@ use crate::{
     text::counted,
 };
 
-/// How a job ended.
+/// The result of a job: the jobs that follow, or the error.
 pub(in crate::reconcile) type JobResult = Result<Next, JobError>;
 
 /// The jobs that wait, that are being done, and that have failed.
@@ -61,7 +61,7 @@ struct Failing {
     attempts: u64,
     /// The last time that it failed.
     at: Instant,
-    /// How it failed then.
+    /// The fault of that time.
     fault: Option<Fault>,
 }
 
@@ -130,8 +130,8 @@ impl Agenda {
         self.queue.next_due(|job| may_start(job, ready))
     }
 
-    /// A job has ended. If the registry is back, jobs that were begun before then may never be
-    /// answered: which those are.
+    /// Note that a job has ended. If the registry is back, return the jobs begun before then that
+    /// may never be answered.
     pub(in crate::reconcile) fn finish(
         &mut self,
         job: &Job,
@@ -157,7 +157,8 @@ impl Agenda {
         hanging
     }
 
-    /// What the end of a job tells of the other ends of the connections.
+    /// Note in the figures what a job's result tells of the connections, and the end of a full
+    /// cycle.
     fn note_connections(&self, job: &Job, result: &JobResult) {
         let time = self.shared.time();
         let figures = &mut self.shared.state().figures;
@@ -267,8 +268,8 @@ impl Agenda {
         hanging
     }
 
-    /// The registry answers again. What it was asked before then it may never
-    /// answer, and it may have lost what it had.
+    /// The registry answers again. It may never answer earlier calls, and it may have lost what it
+    /// had.
     fn registry_is_back(&mut self, failed: Instant, now: Instant) -> Vec<Job> {
         self.add(Job::Sync, now);
         let hangs = |(job, since): &(&Job, &Instant)| {
@@ -303,7 +304,7 @@ impl Agenda {
         }
     }
 
-    /// How looking at containers failed the last time, of those that it failed of.
+    /// The faults of the last looks at containers, where they failed.
     pub(in crate::reconcile) fn faults(&self) -> HashMap<ContainerId, Fault> {
         let fault = |(job, failing): (&Job, &Failing)| match job {
             Job::Reconcile(id) => Some((id.clone(), failing.fault.clone()?)),
@@ -319,7 +320,7 @@ impl Agenda {
         self.queue.next_due(|job| matches!(job, Job::Reconcile(_)) && retried(job))
     }
 
-    /// How much there is to do.
+    /// The number of jobs that are due, that wait, that run and that fail.
     pub(in crate::reconcile) fn load(&self, now: Instant) -> Load {
         let (due, later) = self.queue.depth(now);
         Load { due, later, running: self.running.len(), failing: self.failing.len() }
@@ -361,7 +362,7 @@ impl Agenda {
 /// Calls younger than this may still be answered.
 const HANGING: Duration = Duration::from_secs(3);
 
-/// What is known, and so what can be done.
+/// The conditions by which jobs may start.
 #[derive(Clone, Copy)]
 struct Ready {
     /// The registry was read once.

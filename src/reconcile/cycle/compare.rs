@@ -1,5 +1,5 @@
-//! Whether those containers run that are known to: what finds a change of which
-//! no event came, at the cost of one list.
+//! The comparison of the containers that run with those known to: it finds a change of which no
+//! event came, at the cost of one list.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use super::Shared;
 use crate::reconcile::job::{Job, JobError, Next, looks};
 
 impl Shared {
-    /// Which containers have started or ended since they were looked at.
+    /// Find the containers that have started or ended since they were looked at.
     pub(in crate::reconcile) async fn compare(&self) -> Result<Next, JobError> {
         let running = self.source.list().await?.into_iter().collect();
         let changed = self.state().life.differences(&running);

@@ -135,7 +135,7 @@ impl Shared {
         self.state().note_change(container, Some(action.id()), kind, reason, time);
     }
 
-    /// Note what became of a write.
+    /// Note the outcome of a write.
     fn note_write(&self, action: &Action, result: &Result<(), RegistryError>) {
         let (id, catalog) = (action.id(), &mut self.state().catalog);
         match result {
@@ -211,13 +211,13 @@ impl Shared {
     }
 }
 
-/// What is told of a write besides what is written.
+/// The facts that are told of a write besides what is written.
 struct Told {
     /// The container's name, if it is known.
     name: Option<String>,
     /// The service's name.
     service: Option<String>,
-    /// What differs, as it was and as it is.
+    /// The fields that differ, as they were and as they are.
     old: Option<String>,
     new: Option<String>,
 }
@@ -272,7 +272,7 @@ impl Told {
     }
 }
 
-/// Who is told to have had what a container that is gone has left behind.
+/// The identifier that stands for containers that are gone and have left services behind.
 pub(super) fn nobody() -> ContainerId {
     ContainerId("dangling".into())
 }

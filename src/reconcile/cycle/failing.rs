@@ -1,4 +1,4 @@
-//! What the log says of jobs that fail and are tried again, and that they have succeeded.
+//! The log's words on jobs that fail and are tried again, and on those that then succeed.
 
 use tracing::{info, warn};
 

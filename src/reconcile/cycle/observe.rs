@@ -1,4 +1,4 @@
-//! What is found out about a container, and what it tells.
+//! The observation of a container: its facts, the host's, and its outcome in the pipeline.
 
 use std::borrow::Cow;
 
@@ -23,14 +23,14 @@ use crate::{
     },
 };
 
-/// What was found out about a container.
+/// The findings about a container.
 pub(in crate::reconcile) struct Observed {
     pub(in crate::reconcile) id: ContainerId,
     /// None if it is not there, or could not be read.
     pub(in crate::reconcile) container: Option<Container>,
     /// The host's facts where they are more than those of the rules.
     pub(in crate::reconcile) host: Option<Host>,
-    /// What became of it in the pipeline, if it runs.
+    /// Its outcome in the pipeline, if it runs.
     pub(in crate::reconcile) outcome: Option<Outcome>,
     /// Why it could not be judged.
     pub(in crate::reconcile) failure: Option<JobError>,

@@ -1,4 +1,4 @@
-//! What is due when: a queue in which equal keys are one.
+//! A queue of keys by the times when they are due, in which equal keys are one.
 //!
 //! A key that is added again while it waits keeps the earlier time. A key that
 //! is added while it is being worked on waits until that is done. So one key is
@@ -62,7 +62,7 @@ impl<K: Clone + Ord + Hash> Queue<K> {
         Some(key)
     }
 
-    /// How many keys are due, and how many wait for their time.
+    /// The number of keys that are due, and of those that wait for their time.
     pub(in crate::reconcile) fn depth(&self, now: Instant) -> (usize, usize) {
         let due = self.due.iter().take_while(|(at, _)| *at <= now).count();
         (due, self.due.len() - due)

@@ -76,8 +76,8 @@ impl Shared {
         Ok(next)
     }
 
-    /// What was read, without what the registry cannot be asked for. That is in nobody's way,
-    /// and nobody can take it out.
+    /// The services of a read, without those that the registry cannot be asked for. These are in
+    /// nobody's way, and nobody can take them out.
     fn addressable(&self, mut read: BTreeMap<String, Registered>) -> BTreeMap<String, Registered> {
         let strange: BTreeSet<_> =
             read.keys().filter(|id| addressable(id).is_err()).cloned().collect();

@@ -1,4 +1,4 @@
-//! What is noted of writes, and what is told of decisions.
+//! The notes of writes, and the telling of decisions.
 
 use super::{Observed, Record, Shared, agenda::JobResult, execute::nobody};
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
 };
 
 impl Shared {
-    /// Note how a write was answered.
+    /// Note the answer to a write.
     pub(super) fn note_written(
         &self,
         container: &ContainerId,

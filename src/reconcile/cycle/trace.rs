@@ -1,4 +1,4 @@
-//! What is told of a container's way.
+//! The way of a container through a look, as it is noted and told.
 
 use super::{Observed, Shared, agenda::JobResult};
 use crate::{

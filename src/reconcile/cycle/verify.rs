@@ -27,11 +27,11 @@ use crate::{
 /// watch has its turn, which is every other second.
 const SERVICES: Duration = Duration::from_millis(3_500);
 const CHECKS: Duration = Duration::from_millis(9_500);
-/// How long a list may take: the watch has other things to do.
+/// The longest time for a list: the watch has other things to do.
 const LIST: Duration = Duration::from_secs(5);
-/// How many services are looked up at a time.
+/// The most services to look up at a time.
 const MOST_LOOKUPS: usize = 200;
-/// How many services are tried as the one by which a loss of everything shows.
+/// The most services to try as the one by which a loss of everything shows.
 const MOST_SENTINELS: usize = 4;
 /// The pause before a service is registered again for its checks once more, which grows:
 /// somebody may take them out again and again.

@@ -1,4 +1,4 @@
-//! What is wanted and what is registered, as far as this daemon knows.
+//! The services that are wanted and those that are registered, as far as this daemon knows.
 //!
 //! A value without I/O with one owner. Everything it knows of the registry
 //! comes from a whole read and from its own writes since.
@@ -34,7 +34,7 @@ use slot::Slot;
 pub(in crate::reconcile) struct Catalog {
     provenance: Provenance,
     claims: Counted<Claims>,
-    /// What is known of each ID in the registry.
+    /// The IDs in the registry, as far as they are known.
     slots: Counted<HashMap<String, Slot>>,
     /// The IDs under which there is, or may be, something for a container, wanted or
     /// not.
@@ -57,14 +57,14 @@ pub(in crate::reconcile) struct Catalog {
     clock: u64,
     /// Whether what is read now will be taken over.
     reading: bool,
-    /// How many reads were begun.
+    /// The number of reads begun.
     #[cfg(test)]
     reads: u64,
-    /// What only registrator did, if that is to be done.
+    /// The habits of registrator, if they are to be followed.
     original: Option<Original>,
 }
 
-/// How a read differs from what this daemon left in the registry.
+/// The differences between a read and what this daemon left in the registry.
 #[derive(Debug, Default, PartialEq)]
 pub(in crate::reconcile) struct Drift {
     /// The IDs of services that are gone.
@@ -74,7 +74,7 @@ pub(in crate::reconcile) struct Drift {
 }
 
 impl Drift {
-    /// How many services are not as they were written.
+    /// The number of services that are not as they were written.
     pub(in crate::reconcile) fn services(&self) -> u64 {
         u64::try_from(self.gone.len() + self.changed.len()).unwrap_or(u64::MAX)
     }
@@ -107,8 +107,8 @@ impl Catalog {
         Self { original: Some(Original::default()), ..self }
     }
 
-    /// How often anything was changed by which it is told what is registered, whose it is and who
-    /// wants it. The engine is set with all that is known of it.
+    /// The number of changes to all that tells what is registered, whose it is and who wants it. To
+    /// set the engine counts, too: it fills the slots anew.
     pub(in crate::reconcile) fn changes(&self) -> u64 {
         let Self { claims, slots, waiting, ended, former, met, .. } = self;
         let sets = waiting.changes() + ended.changes() + former.changes() + met.changes();
@@ -214,7 +214,7 @@ impl Catalog {
         concerned
     }
 
-    /// What was refused under these IDs may be asked for again.
+    /// Allow the services refused under these IDs to be asked for again.
     fn allow_again<'a>(&mut self, ids: impl IntoIterator<Item = &'a String>) {
         let Some(original) = &mut self.original else { return };
         for id in ids {
@@ -222,10 +222,9 @@ impl Catalog {
         }
     }
 
-    /// The service that is wanted under an ID. Where several containers want
-    /// it, the one that has it keeps it; else it is that of the first who wanted
-    /// it, so that it does not go back and forth between them. What is only kept
-    /// for a while gives way to what is offered.
+    /// The service that is wanted under an ID. Where several containers want it, the one that has
+    /// it keeps it; else it is that of the first who wanted it, so that it does not go back and
+    /// forth between them. A service only kept for a while gives way to one that is offered.
     pub(in crate::reconcile) fn wanted(&self, id: &str) -> Option<&Arc<Service>> {
         self.winner(id).map(|(_, service)| service)
     }
@@ -275,8 +274,7 @@ impl Catalog {
         rivals.map(|(id, _)| id).collect()
     }
 
-    /// What of a container's services is to be kept for a while now that it offers
-    /// these, and until when.
+    /// The services of a container to be kept for a while now that it offers these, and until when.
     pub(in crate::reconcile) fn retirees(
         &self,
         container: &ContainerId,

@@ -13,8 +13,8 @@ pub(in crate::reconcile) struct Counted<T> {
 }
 
 impl<T> Counted<T> {
-    /// How often it was changed. It never becomes less, so that a sum of several such numbers is the
-    /// same only if nothing of all has changed.
+    /// The number of its changes. It never becomes less, so that a sum of several such numbers is
+    /// the same only if nothing of all has changed.
     pub(in crate::reconcile) fn changes(&self) -> u64 {
         self.changes
     }
@@ -35,12 +35,12 @@ impl<T> DerefMut for Counted<T> {
     }
 }
 
-/// What was worked out when so many changes had been counted.
+/// A result, with the number of changes at which it was worked out.
 #[derive(Debug, Clone, Default)]
 pub(in crate::reconcile) struct Known<T>(Option<(u64, T)>);
 
 impl<T: Clone> Known<T> {
-    /// What it is after so many changes: worked out only if there were some since the last time.
+    /// The result after so many changes: worked out only if there were some since the last time.
     pub(in crate::reconcile) fn after(&mut self, changes: u64, work_out: impl FnOnce() -> T) -> T {
         match &self.0 {
             Some((then, known)) if *then == changes => known.clone(),

@@ -1,6 +1,6 @@
-//! Which container engine this is.
+//! The identity of the container engine.
 
-/// Who the engine is, and how often the connection to it was begun anew.
+/// The engine's identity, and the number of connections to it so far.
 #[derive(Debug, Clone)]
 pub(in crate::reconcile) struct Engine {
     identity: Option<String>,
@@ -31,13 +31,13 @@ impl Engine {
         self.identified == self.connections
     }
 
-    /// Who the engine is, if it says so.
+    /// The engine's identity, if it tells one.
     pub(in crate::reconcile) fn identity(&self) -> Option<&str> {
         self.identity.as_deref()
     }
 
-    /// The engine has said on this connection who it is. Who it was before, if that was another
-    /// one.
+    /// Note the identity that the engine told on this connection, and return the one before, if
+    /// that was another one.
     pub(super) fn note(
         &mut self,
         identity: Option<String>,

@@ -50,7 +50,7 @@ impl Default for GuardLimits {
 }
 
 impl GuardLimits {
-    /// What makes no sense in them, with the key's name.
+    /// The first fault in them, with the key's name.
     pub fn fault(&self) -> Option<String> {
         let keys = [("guard.share", self.share), ("guard.failing", self.failing)];
         let wrong = keys.into_iter().find(|(_, percentage)| *percentage > 100);
@@ -58,12 +58,12 @@ impl GuardLimits {
     }
 }
 
-/// What is held until somebody confirms it.
+/// The change that is held until somebody confirms it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
     /// The IDs of the services that would go.
     pub services: BTreeSet<String>,
-    /// How many services the host had when that was decided.
+    /// The number of the host's services when that was decided.
     pub of: usize,
 }
 
@@ -91,18 +91,18 @@ pub(in crate::reconcile) enum Cause {
 pub(in crate::reconcile) struct Guard {
     limits: GuardLimits,
     phase: Phase,
-    /// Whose plans wait: the services that would go, and why.
+    /// The containers whose plans wait, with the cause and the services that would go.
     waiting: BTreeMap<ContainerId, (Cause, Vec<String>)>,
     /// Containers that could not be judged in the trial.
     unjudged: BTreeSet<ContainerId>,
     /// Containers that want what waits for the sake of another one.
     put_off: BTreeSet<ContainerId>,
-    /// What went by the trial's decision, and since for containers that could
-    /// only be judged later.
+    /// The number of services that go by the trial's count, and since then for containers that
+    /// could only be judged later.
     gone: usize,
     services: usize,
-    /// The IDs of the services that there were when the trial began to look. What has come since by
-    /// the change itself is no loss when it goes again.
+    /// The IDs of the services that there were when the trial began to look. One that has come
+    /// since by the change itself is no loss when it goes again.
     before: Option<BTreeSet<String>>,
 }
 
@@ -113,7 +113,7 @@ enum Phase {
     Held,
 }
 
-/// What the guard decided on a trial.
+/// The guard's decision on a trial.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::reconcile) enum Verdict {
     /// These containers are to be looked at again, now for good.
@@ -198,8 +198,8 @@ impl Guard {
         self.waiting.contains_key(container)
     }
 
-    /// What a waiting container's plan takes out, now that more is known. Whether something waits
-    /// for it no longer.
+    /// Note the services that a waiting container's plan takes out, now that more is known. Whether
+    /// something waits for it no longer.
     pub(super) fn recount(&mut self, container: &ContainerId, mut ids: Vec<String>) -> bool {
         self.retain_what_was_there(&mut ids);
         let Some((_, waiting)) = self.waiting.get_mut(container) else { return false };
@@ -238,8 +238,8 @@ impl Guard {
         others.flat_map(|(_, (_, ids))| ids).any(|reserved| reserved == id)
     }
 
-    /// The host has these services before the trial looks at its containers. What
-    /// the trial adds to them must not make little of what would go.
+    /// Note the services that the host has before the trial looks at its containers. Those that the
+    /// trial adds must not make the share that would go smaller.
     pub(in crate::reconcile) fn count(&mut self, services: BTreeSet<String>) {
         self.before = Some(services);
     }
@@ -350,7 +350,7 @@ impl Guard {
         self.phase == Phase::Held && self.waiting.contains_key(container)
     }
 
-    /// What is held now.
+    /// The change that is held now.
     pub(in crate::reconcile) fn held(&self) -> Option<Held> {
         let services: BTreeSet<_> =
             self.waiting.values().flat_map(|(_, ids)| ids.clone()).collect();

@@ -18,13 +18,13 @@ pub struct Change {
     pub name: String,
     /// The service's ID; none if it is about all of the container.
     pub service: Option<String>,
-    /// What happened.
+    /// The kind of change.
     pub kind: ChangeKind,
     /// Why, for people.
     pub reason: String,
 }
 
-/// What happened.
+/// The kind of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChangeKind {
@@ -55,7 +55,7 @@ impl ChangeKind {
 
 /// The bytes that all changes together may take.
 const MOST_BYTES: usize = 1 << 20;
-/// What a change takes beside its texts.
+/// The bytes that a change takes beside its texts.
 const OVERHEAD: usize = 160;
 
 /// The last changes, the newest last.
@@ -72,7 +72,7 @@ impl History {
         Self { changes: VecDeque::new(), bytes: 0, most }
     }
 
-    /// Note a change. What is the same as the last one of its container and service is none.
+    /// Note a change, unless it is no write and repeats the last one of its container and service.
     pub(in crate::reconcile) fn note(&mut self, change: Change) {
         let same =
             |old: &&Change| (&old.container, &old.service) == (&change.container, &change.service);

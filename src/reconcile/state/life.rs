@@ -1,4 +1,4 @@
-//! What is remembered of containers' lives from one look to the next.
+//! The containers' lives, as they are remembered from one look to the next.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -60,13 +60,13 @@ pub(in crate::reconcile) struct Life {
     starts: HashMap<ContainerId, Duration>,
     /// Those of which an event has told since that they have ended.
     dead: HashMap<ContainerId, Death>,
-    /// Who shares whose network.
+    /// The containers that share networks, and the owners of these.
     pub(in crate::reconcile) sharing: Sharing,
     /// Those that were told to end.
     ending: HashMap<ContainerId, Ending>,
     /// Since when ports of containers have not been shown, and of which start.
     late: HashMap<ContainerId, (Option<String>, Instant)>,
-    /// What is reported to the TTL checks of their services.
+    /// The heartbeats to the TTL checks of their services.
     heartbeats: HashMap<ContainerId, Heartbeat>,
     /// The names of those that are there.
     names: HashMap<ContainerId, String>,
@@ -127,8 +127,8 @@ impl Life {
         }
     }
 
-    /// What an event has told of a container's end, if it counts; it does so once, and whoever
-    /// takes it has to look at the container afterwards.
+    /// Take the end of a container that an event told of, if it counts; it does so once, and
+    /// whoever takes it has to look at the container afterwards.
     pub(super) fn take_ended(&mut self, id: &ContainerId) -> Option<Container> {
         let Death { exit_code, .. } = self.dead.remove(id)?;
         self.alive.remove(id);
@@ -136,13 +136,13 @@ impl Life {
         Some(Container::ended(id.clone(), name, exit_code))
     }
 
-    /// Nothing counts any more that was told of containers' ends: by another engine.
+    /// Forget the ends of containers that events told of: those were another engine's.
     pub(super) fn forget_deaths(&mut self) {
         self.dead.clear();
     }
 
-    /// Note what a container is called. That of one that is gone is remembered until it was said
-    /// what became of its services.
+    /// Note a container's name. That of one that is gone is remembered until it was said what
+    /// became of its services.
     pub(super) fn note_name(&mut self, id: &ContainerId, container: Option<&Container>) {
         match container {
             Some(container) => drop(self.names.insert(id.clone(), container.name.clone())),
@@ -150,7 +150,7 @@ impl Life {
         }
     }
 
-    /// What a container is, or was, called.
+    /// The name that a container has or had.
     pub(super) fn name(&self, id: &ContainerId) -> Option<&str> {
         self.names.get(id).map(String::as_str)
     }
@@ -236,7 +236,7 @@ impl Life {
         (elapsed < LATE).then(|| elapsed.clamp(least, most))
     }
 
-    /// What is reported for a container.
+    /// The heartbeat that is reported for a container.
     pub(in crate::reconcile) fn heartbeat(&self, container: &ContainerId) -> Option<&Heartbeat> {
         self.heartbeats.get(container)
     }

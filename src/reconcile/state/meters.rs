@@ -1,4 +1,4 @@
-//! What is counted of the loop for those who graph it.
+//! The loop's counts, for those who graph it.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -22,7 +22,7 @@ pub enum Operation {
     Maintenance,
 }
 
-/// How a write was answered.
+/// The answer to a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Answered {
@@ -34,7 +34,7 @@ pub enum Answered {
     Lost,
 }
 
-/// What became of a changed configuration.
+/// The outcome of a changed configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reloaded {
@@ -53,11 +53,11 @@ pub const COMMIT_BOUNDS: [f64; 12] =
 /// More events than this do not wait for their commit at once; those beyond are not measured.
 const MOST_PENDING: usize = 10_000;
 
-/// How long it took from events to the commit of what followed from them.
+/// The times from events to the commit of what followed from them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Commits {
-    /// How many took no longer than each of [`COMMIT_BOUNDS`] and longer than the one before it;
-    /// the last is of those beyond all.
+    /// The number that took no longer than each of [`COMMIT_BOUNDS`] and longer than the one before
+    /// it; the last is of those beyond all.
     pub buckets: [u64; COMMIT_BOUNDS.len() + 1],
     /// The time of all together.
     pub sum: Duration,
@@ -71,7 +71,7 @@ impl Commits {
     }
 }
 
-/// What is counted since the daemon's start.
+/// The counts since the daemon's start.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Counts {
     /// Writes by kind and answer.
@@ -82,7 +82,7 @@ pub struct Counts {
     pub retries: u64,
     /// Services that somebody else had changed or removed.
     pub drift: u64,
-    /// Configurations by what became of them.
+    /// Configurations by their outcome.
     pub reloads: BTreeMap<Reloaded, u64>,
 }
 

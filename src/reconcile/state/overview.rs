@@ -1,4 +1,4 @@
-//! How the loop fares, in a few figures.
+//! The loop's condition, in a few figures.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::container::ContainerId;
 
-/// What became of a container.
+/// The outcome for a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Became {
@@ -63,7 +63,7 @@ pub struct Connection {
     /// Since when.
     #[serde(with = "humantime_serde")]
     pub since: SystemTime,
-    /// What failed last, if it does not.
+    /// The last error; none if the other end answers.
     pub error: Option<String>,
 }
 
@@ -73,11 +73,11 @@ pub struct Trouble {
     /// Since when.
     #[serde(with = "humantime_serde")]
     pub since: SystemTime,
-    /// What it is, for people.
+    /// Its description, for people.
     pub words: String,
 }
 
-/// What a trouble is about.
+/// The kind of a trouble.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TroubleKind {
@@ -89,7 +89,7 @@ pub enum TroubleKind {
     Restart,
 }
 
-/// How the loop fares.
+/// The loop's condition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overview {
     /// Since when it runs.
@@ -102,16 +102,16 @@ pub struct Overview {
     pub docker: Option<Connection>,
     /// The connection to the registry; none before it was asked.
     pub registry: Option<Connection>,
-    /// How many services of this host are registered.
+    /// The number of services of this host that are registered.
     pub services: usize,
-    /// How many containers became what.
+    /// The number of containers by outcome.
     pub containers: BTreeMap<Became, usize>,
-    /// What somebody should mend.
+    /// The troubles that somebody should mend, by kind.
     pub troubles: BTreeMap<TroubleKind, Trouble>,
 }
 
 impl Overview {
-    /// Why not every container was looked at yet; none if it was. What is lost later is told by the
+    /// Why not every container was looked at yet; none if it was. A later loss shows in the
     /// connections: the daemon then keeps what there is.
     pub fn not_ready(&self) -> Option<String> {
         if self.full_cycle.is_some() {
@@ -133,7 +133,7 @@ impl Overview {
     }
 }
 
-/// What the overview is made of.
+/// The figures that the overview is made of.
 #[derive(Debug, Clone, Default)]
 pub(in crate::reconcile) struct Figures {
     started: Option<SystemTime>,
@@ -165,7 +165,7 @@ impl Figures {
         note(&mut self.registry, error, now);
     }
 
-    /// This became of a container; with none it is gone.
+    /// Note a container's outcome; with none it is gone.
     pub(in crate::reconcile) fn note(&mut self, id: &ContainerId, became: Option<Became>) {
         match became {
             Some(became) => drop(self.became.insert(id.clone(), became)),

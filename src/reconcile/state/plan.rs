@@ -2,9 +2,9 @@
 //! actions. Pure: the same values give the same plan, and the executor has no
 //! choice.
 //!
-//! A plan is for one container and writes only what is that container's: what it
-//! is given of what it wants, and what it has and nobody wants. What is another
-//! one's is left to that one's own look, at which it is known what it offers.
+//! A plan is for one container and writes only that container's services: those it is given of
+//! those it wants, and those it has and nobody wants. Those of another one are left to its own
+//! look, at which it is known what it offers.
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
@@ -19,13 +19,13 @@ use crate::{
     },
 };
 
-/// What is to be done, in this order: registrations stand before
-/// deregistrations, so that a service that changes its ID is never missing.
+/// The writes for a container, in their order: registrations stand before deregistrations, so that
+/// a service that changes its ID is never missing.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Plan {
     /// The actions.
     pub actions: Vec<Action>,
-    /// What cannot be registered, because its ID is somebody else's.
+    /// The services that cannot be registered, because their IDs are somebody else's.
     pub conflicts: Vec<Conflict>,
     /// Other containers of which something is not as it is to be.
     pub others: BTreeSet<ContainerId>,
@@ -57,8 +57,7 @@ pub enum Action {
     },
 }
 
-/// What takes the place of a service: a container, and the ID under which it wants
-/// that service now.
+/// The successor of a service: a container, and the ID under which it wants that service now.
 pub type Successor = (ContainerId, String);
 
 /// Why a service is deregistered.
@@ -102,7 +101,7 @@ impl Action {
         }
     }
 
-    /// What has to be registered before this is done.
+    /// The successors to be registered before this is done.
     pub fn successors(&self) -> impl Iterator<Item = &Successor> {
         let (after, successors) = match self {
             Action::Register { after, .. } => (after.as_ref(), None),
@@ -191,8 +190,8 @@ pub(in crate::reconcile) fn plan<'a>(
     plan
 }
 
-/// Whether what an action is to do still is to be done. What has become of the
-/// claims and of the registry since a plan was made may have made it wrong.
+/// Whether an action is still to be carried out. The claims and the registry may have changed since
+/// the plan was made.
 pub(in crate::reconcile) fn is_due(
     catalog: &Catalog,
     container: &ContainerId,
@@ -236,7 +235,7 @@ fn responsible(catalog: &Catalog, id: &str, decision: &Decision) -> BTreeSet<Con
     }
 }
 
-/// Under which IDs those who have, or may have, a service under this ID want it now.
+/// The IDs under which those who have, or may have, a service under this ID want it now.
 fn successors(catalog: &Catalog, id: &str) -> BTreeSet<Successor> {
     let holders = catalog.owners(id);
     let of = |container: &ContainerId| {
@@ -273,10 +272,10 @@ fn before(catalog: &Catalog, container: &ContainerId, service: &Service) -> Opti
         .map(|kept| (container.clone(), kept.id.clone()))
 }
 
-/// What `-cleanup` removes: unmarked entries that registrator left behind on this
-/// host. Such an entry has an ID of registrator's form with this host's name, one
-/// of the addresses that this host advertises, and a container that no longer
-/// offers it. The form of the ID alone would also fit what others registered.
+/// The plan of `-cleanup`, which removes unmarked entries that registrator left behind on this
+/// host. Such an entry has an ID of registrator's form with this host's name, one of the addresses
+/// that this host advertises, and a container that no longer offers it. The form of the ID alone
+/// would also fit what others registered.
 pub(in crate::reconcile) fn cleanup(catalog: &Catalog, addresses: &[&str]) -> Plan {
     let dangling = |registered: &&Registered| {
         let Some(container) = original_container(catalog.host(), &registered.id) else {
@@ -333,7 +332,7 @@ enum Decision {
     Conflict(String),
 }
 
-/// What is to be done with an ID.
+/// The decision on an ID.
 fn decide(catalog: &Catalog, id: &str) -> Decision {
     #[cfg(test)]
     if crate::reconcile::sim::removes_what_is_foreign(catalog, id) {
@@ -404,7 +403,7 @@ fn update(service: &Arc<Service>, fields: &[&'static str]) -> Decision {
     }
 }
 
-/// Whose the service is that has an ID which a container wants.
+/// The owner, in words, of a service whose ID a container wants and cannot have.
 pub(in crate::reconcile) fn conflict(catalog: &Catalog, id: &str) -> Option<String> {
     match decide(catalog, id) {
         Decision::Conflict(taken_by) => Some(taken_by),

@@ -24,7 +24,7 @@ use crate::{
     telemetry::event,
 };
 
-/// What a container offers.
+/// The offer of a container: its services, and what bears on the plan for them.
 #[derive(Debug, Default)]
 pub(in crate::reconcile) struct Offer {
     /// As the pipeline made them, with the checks to which the daemon reports.
@@ -36,9 +36,9 @@ pub(in crate::reconcile) struct Offer {
     /// A stage failed and did not hold the container: it may say otherwise when
     /// it is asked again.
     pub(in crate::reconcile) degraded: bool,
-    /// It was not said before what becomes of the container.
+    /// The container's outcome was not told before.
     pub(super) news: bool,
-    /// What is vetoed of it is so by its own word.
+    /// All vetoes are by the container's own word.
     pub(super) says_so: bool,
 }
 
@@ -48,13 +48,13 @@ impl Offer {
         self.by_life
     }
 
-    /// What a container offers that does not run, or not yet.
+    /// The offer of a container that does not run, or is not ready.
     pub(in crate::reconcile) fn of_nothing() -> Self {
         Self { by_life: true, ..Self::default() }
     }
 }
 
-/// What a container wants to have registered: services with marks.
+/// The services, with marks, that a container wants to have registered.
 #[derive(Debug, Clone, Default)]
 pub(in crate::reconcile) struct Wanted {
     services: Vec<Arc<Service>>,
@@ -62,7 +62,8 @@ pub(in crate::reconcile) struct Wanted {
 }
 
 impl Wanted {
-    /// What a container offers, and what is kept for it until these times, with these marks.
+    /// The services that a container offers, and those kept for it until these times, with these
+    /// marks.
     pub(in crate::reconcile) fn new(
         marks: Provenance,
         container: &ContainerId,
@@ -98,7 +99,7 @@ pub(in crate::reconcile) struct Planned {
 }
 
 impl State {
-    /// What a running container offers of which this became in the pipeline.
+    /// The offer of a running container that had this outcome in the pipeline.
     pub(in crate::reconcile) fn offer(
         &mut self,
         rules: &Rules,
@@ -128,8 +129,8 @@ impl State {
         Offer { services, by_life, ending, degraded, news, says_so }
     }
 
-    /// What of a container's services is kept for a while beside what it offers now, and until
-    /// when, in time since 1970; and the marks that all of them get.
+    /// The marks for all services of a container, and those of its services that are kept for a
+    /// while beside what it offers now, each until a time since 1970.
     pub(in crate::reconcile) fn keep(
         &mut self,
         rules: &Rules,
@@ -148,7 +149,8 @@ impl State {
         (self.catalog.marks().clone(), kept)
     }
 
-    /// What was registered for a container that is here is this engine's, whatever it was called.
+    /// Note that services registered for a container that is here are this engine's, whatever that
+    /// was called.
     pub(in crate::reconcile) fn meet(&mut self, id: &ContainerId, container: Option<&Container>) {
         if container.is_some() {
             self.requeued.append(&mut self.catalog.meet(id));
@@ -219,7 +221,7 @@ impl State {
         Planned { plan, rival, waits }
     }
 
-    /// What other daemons, or other names of this host, have to do with these actions.
+    /// Notes on other daemons, or other names of this host, that these actions concern.
     pub(in crate::reconcile) fn notes(
         &self,
         container: &ContainerId,
@@ -244,7 +246,7 @@ impl State {
     }
 
     /// The IDs of a container's own services that a plan takes out, or of which nobody finds the
-    /// name any more. What another container had that has ended is not among them.
+    /// name any more. Those of another container that has ended are not among them.
     pub(in crate::reconcile) fn taken(&self, id: &ContainerId, plan: &Plan) -> Vec<String> {
         let its = |taken: &&str| self.catalog.owners(taken).contains(id);
         let taken = plan.taken().filter(its);
@@ -252,8 +254,8 @@ impl State {
         taken.map(ToString::to_string).collect()
     }
 
-    /// What stands in the place of another engine's service waits for nothing, and what
-    /// is in the way of one is looked at again when somebody gives that engine up.
+    /// Stop holding another engine's service whose place is taken, and put the container off while
+    /// such a service is in its way, until somebody gives that engine up.
     pub(in crate::reconcile) fn mind_other_engines(
         &mut self,
         rules: &Rules,
@@ -286,9 +288,8 @@ impl State {
         }
     }
 
-    /// The plan for a container that has ended and keeps what it has: that is written
-    /// again where it is not known what is there. What it does not have it does not
-    /// get, and others may.
+    /// The plan for a container that has ended and keeps what it has: that is written again where
+    /// it is not known what is there. It gets nothing that it does not have, and others may.
     pub(in crate::reconcile) fn plan_to_keep(&mut self, id: &ContainerId) -> Plan {
         self.catalog.note_life(id, false);
         let concerned = self.catalog.keep(id);

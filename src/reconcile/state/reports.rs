@@ -1,4 +1,4 @@
-//! What the log says of containers: each thing once, until it changes.
+//! The log's words on containers: each thing once, until it changes.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -13,12 +13,12 @@ use crate::{
     telemetry::event,
 };
 
-/// What was said.
+/// The record of what the log has said.
 #[derive(Debug, Clone, Default)]
 pub(in crate::reconcile) struct Reports {
     /// Digests of what was last said of each container: of all, and of each warning.
     containers: HashMap<ContainerId, (u64, HashSet<u64>)>,
-    /// What was said of other engines and of other names of this host.
+    /// The other engines, other daemons and other names of this host that were told of.
     once: HashSet<String>,
 }
 

@@ -1,4 +1,4 @@
-//! The containers that were looked at, with what became of each, for those who show them.
+//! The containers that were looked at, with the outcome of each, for those who show them.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -16,7 +16,7 @@ const LONGEST: usize = 500;
 /// No more services of one container than these are named.
 const MOST: usize = 50;
 
-/// A container, and what became of it.
+/// A container, and its outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
     /// Its full identifier.
@@ -25,13 +25,13 @@ pub struct Row {
     pub name: String,
     /// The image that it was started from.
     pub image: String,
-    /// What became of it.
+    /// Its outcome.
     pub became: Became,
     /// Why, if that is to be said.
     pub reason: Option<String>,
     /// The IDs of the services that the pipeline gives it.
     pub services: Vec<String>,
-    /// What is vetoed of it, by which stage and why.
+    /// Its vetoed services, by which stage and why.
     pub vetoed: Vec<Vetoed>,
 }
 
@@ -54,7 +54,7 @@ pub(in crate::reconcile) struct Roster {
 }
 
 impl Roster {
-    /// This became of a container; with none it is gone.
+    /// Note a container's outcome; with none it is gone.
     pub(super) fn note(
         &mut self,
         id: &ContainerId,

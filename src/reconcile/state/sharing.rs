@@ -1,6 +1,5 @@
-//! Who has the facts of another container for its own: a container that shares
-//! another one's network is reached where that one is, and no event tells of it when
-//! that changes.
+//! The containers that have another one's facts for their own: a container that shares another
+//! one's network is reached where that one is, and no event tells of it when that changes.
 //!
 //! Each look notes what the container is like, as far as that bears on others. If a
 //! look shows something else than what there was when a sharer was last looked at,
@@ -15,10 +14,10 @@ use std::{
 
 use crate::model::container::{Container, ContainerId, NetworkPeer};
 
-/// What is known of owners and sharers.
+/// The owners of shared networks and the sharers, as far as they are known.
 #[derive(Debug, Clone, Default)]
 pub(in crate::reconcile) struct Sharing {
-    /// What each container is like that was looked at.
+    /// The containers that were looked at, with their facts.
     known: BTreeMap<ContainerId, Known>,
     sharers: BTreeMap<ContainerId, Sharer>,
     /// Counts the changes of what is known.
@@ -40,21 +39,21 @@ struct Known {
 struct Sharer {
     /// The owner, by identifier or name, as the engine gives it.
     owner: String,
-    /// What was known of the owner when the sharer was last looked at.
+    /// The digest of the owner's facts when the sharer was last looked at.
     seen: Option<u64>,
-    /// What the sharer's own facts showed of the network's owner, at the end of the way:
-    /// that may have been so for a moment between two looks at the owner.
+    /// The network's owner, at the end of the way, and a digest of it by the sharer's own facts: it
+    /// may have been so for a moment between two looks at the owner.
     saw: Option<(ContainerId, u64)>,
 }
 
 impl Sharing {
-    /// A look begins. What becomes known from now on it may not have seen.
+    /// The count of changes at which a look begins. It may not see what becomes known from now on.
     pub(in crate::reconcile) fn begin(&self) -> u64 {
         self.clock
     }
 
-    /// A look that began then has shown this container. Which others are to be looked
-    /// at for it; it may be that one itself.
+    /// Note a container as a look showed it that began then, and say which are to be looked at for
+    /// it; it may be that one itself.
     pub(in crate::reconcile) fn note(
         &mut self,
         id: &ContainerId,
@@ -141,8 +140,8 @@ impl Sharing {
         again
     }
 
-    /// What is known of the container that this stands for; of several of one name, the one
-    /// that is there and changed last.
+    /// The container that this stands for, and its facts; of several of one name, the one that is
+    /// there and changed last.
     fn find(&self, owner: &str) -> Option<(&ContainerId, &Known)> {
         let by_id = || self.known.get_key_value(&ContainerId(owner.to_string()));
         let named = |(_, known): &(&ContainerId, &Known)| known.name == owner;

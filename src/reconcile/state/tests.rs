@@ -180,7 +180,7 @@ fn settle(
     panic!("containers leave work for each other without end");
 }
 
-/// What is planned for a container that offers these services.
+/// The plan for a container that offers these services.
 fn planned(catalog: &mut Catalog, n: u8, services: &[Service]) -> Plan {
     let concerned = catalog.claim(&container(n), "app", services.to_vec());
     plan(catalog, &container(n), &concerned)

@@ -66,10 +66,11 @@ impl State {
         looks
     }
 
-    /// What would go was counted while not all containers were known: what another one wants goes
-    /// from nobody, whichever of the two was looked at first. So it is counted again as if everything
-    /// were carried out, where names may have gone round in a circle; and only if that is too much,
-    /// those are told apart whose IDs others take that do not wait themselves.
+    /// Count again the services that would go. They were counted while not all containers were
+    /// known, and a service that another one wants goes from nobody, whichever of the two was
+    /// looked at first. So they are counted as if everything were carried out, where names may have
+    /// gone round in a circle; and only if that is too much, those are told apart whose IDs others
+    /// take that do not wait themselves.
     pub(in crate::reconcile) fn judge_again(&mut self) {
         let waiting = self.guard.waiting_by_pipeline();
         for id in &waiting {
@@ -122,7 +123,7 @@ impl State {
         self.guard.confirm()
     }
 
-    /// What the bulk guard holds.
+    /// The change that the bulk guard holds.
     pub(in crate::reconcile) fn held(&self) -> Option<Held> {
         self.guard.held()
     }

@@ -1,4 +1,4 @@
-//! What is known of whether the registry still has everything.
+//! The findings on whether the registry still has everything.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -11,12 +11,12 @@ use tokio::time::Instant;
 use super::counted::{Counted, Known};
 use crate::model::{container::ContainerId, service::Service};
 
-/// How old the last list may be where the registry cannot tell whether something has
-/// changed, and where it says that nothing has.
+/// The greatest age of the last list where the registry cannot tell whether something has changed,
+/// and where it says that nothing has.
 const UNTOLD: Duration = Duration::from_millis(7_500);
 const TOLD: Duration = Duration::from_secs(60);
 
-/// What is known of whether everything is still there.
+/// The findings on whether everything is still there.
 #[derive(Debug, Clone, Default)]
 pub(in crate::reconcile) struct Verified {
     pub(in crate::reconcile) services: Pace,
@@ -35,9 +35,9 @@ pub(in crate::reconcile) struct Verified {
     pub(in crate::reconcile) lookups_lie: bool,
     /// The services of other daemons when they were last looked for.
     pub(in crate::reconcile) neighbours: BTreeSet<String>,
-    /// What the catalog says of itself, as long as it has not changed: what is watched, ...
+    /// The catalog's answers, as long as it has not changed: the services that are watched, ...
     pub(in crate::reconcile) sentinels: Known<Vec<String>>,
-    /// ... what is to be looked up again, ...
+    /// ... those to be looked up again, ...
     pub(in crate::reconcile) unseen: Known<BTreeSet<String>>,
     /// ... whether a service has checks, ...
     pub(in crate::reconcile) wants_checks: Known<bool>,

@@ -1,5 +1,5 @@
-//! Who wants which service: what containers offer, and what is kept for them for a while. Nothing
-//! of what is registered is known here.
+//! The services that containers want: those they offer, and those kept for them for a while.
+//! Nothing of what is registered is known here.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -72,7 +72,7 @@ impl Claims {
         }
     }
 
-    /// Who wants the service of an ID, and as what.
+    /// The containers that want an ID, each with its service.
     pub(super) fn of(&self, id: &str) -> Option<&BTreeMap<ContainerId, Arc<Service>>> {
         self.by_id.get(id)
     }

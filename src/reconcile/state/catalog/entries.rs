@@ -1,4 +1,4 @@
-//! What is known of the IDs in the registry, and for which containers.
+//! The IDs in the registry: their entries as they are known, and the containers that these are for.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -16,12 +16,12 @@ impl Catalog {
         self.slots.get(id)?.entry.as_deref()
     }
 
-    /// What is, or was when it was last known, registered under an ID.
+    /// The service registered under an ID, as it was last known.
     pub(in crate::reconcile) fn registered(&self, id: &str) -> Option<&Registered> {
         self.entry(id).map(|entry| &entry.registered)
     }
 
-    /// What this daemon registered under an ID, if nobody has changed it since.
+    /// The service that this daemon registered under an ID, if nobody has changed it since.
     pub(in crate::reconcile) fn written(&self, id: &str) -> Option<&Arc<Service>> {
         self.entry(id)?.written.as_ref().map(|written| &written.service)
     }
@@ -31,7 +31,7 @@ impl Catalog {
         self.slots.get(id).is_some_and(|slot| slot.perhaps_written().next().is_some())
     }
 
-    /// What a container has, or may have, under an ID.
+    /// The services that a container has, or may have, under an ID.
     pub(in crate::reconcile) fn had_by(&self, container: &ContainerId, id: &str) -> Vec<Old<'_>> {
         let Some(slot) = self.slots.get(id) else { return Vec::new() };
         let mut olds = Vec::new();
@@ -59,7 +59,7 @@ impl Catalog {
         self.slots.get(id).is_some_and(Slot::is_uncertain)
     }
 
-    /// How many services may or may not be as they were last written.
+    /// The number of IDs whose last write may or may not have been carried out.
     pub(in crate::reconcile) fn uncertain(&self) -> usize {
         self.slots.values().filter(|slot| slot.is_uncertain()).count()
     }
@@ -86,8 +86,8 @@ impl Catalog {
         self.has(slot).into_iter().chain(perhaps).collect()
     }
 
-    /// What stays the same under an ID is from now on this container's if it is the
-    /// one that is given it. Where there are marks, it does not stay the same.
+    /// Take an unchanged service under an ID for this container's from now on, if that is given the
+    /// ID. With marks no service stays unchanged.
     pub(super) fn inherit(&mut self, id: &str, container: &ContainerId) {
         let Some((successor, service)) = self.winner(id) else { return };
         let of =

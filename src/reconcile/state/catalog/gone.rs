@@ -1,4 +1,4 @@
-//! What is known to have gone without this daemon's doing, between two reads of everything.
+//! The services that went without this daemon's doing, as found between two reads of everything.
 //!
 //! A finding is about the time before it was asked for: what was written since then is
 //! newer, by the count of writes.
@@ -41,8 +41,8 @@ impl Catalog {
         self.entry(id).is_some_and(|entry| self.is_ours(entry))
     }
 
-    /// Nothing is there under an ID. Which containers that concerns; none if what is known is
-    /// newer.
+    /// Note that nothing is there under an ID, and say which containers that concerns; none if what
+    /// is known is newer.
     pub(in crate::reconcile) fn note_gone(
         &mut self,
         id: &str,
@@ -73,7 +73,7 @@ impl Catalog {
         }
     }
 
-    /// What is under an ID counts as there, whatever the last read showed.
+    /// Count the service under an ID as there, whatever the last read showed.
     pub(in crate::reconcile) fn note_seen(&mut self, id: &str) {
         if let Some(slot) = self.slots.get_mut(id) {
             slot.unseen = false;
@@ -99,8 +99,8 @@ impl Catalog {
         self.slots.iter().filter_map(as_wanted).collect()
     }
 
-    /// A service has lost its checks, so that it is to be registered again. Which container
-    /// that concerns; none if what is known is newer.
+    /// Note that a service has lost its checks, so that it is to be registered again, and say which
+    /// container that concerns; none if what is known is newer.
     pub(in crate::reconcile) fn note_lost_checks(
         &mut self,
         service: &Arc<Service>,

@@ -1,4 +1,4 @@
-//! Which services this host's daemon has put into maintenance, as far as is known.
+//! The services that this host's daemon has put into maintenance, as far as is known.
 
 use std::collections::HashMap;
 
@@ -17,8 +17,8 @@ impl Maintained {
         }
     }
 
-    /// A service is about to be put into maintenance or taken out of it. What was
-    /// known of it.
+    /// Note that a service is about to be put into maintenance or taken out of it, and return what
+    /// was known of it.
     pub(in crate::reconcile) fn begin(&mut self, id: &str) -> Option<bool> {
         self.0.insert(id.to_string(), false)
     }
@@ -32,7 +32,7 @@ impl Maintained {
         };
     }
 
-    /// What is known of a service in maintenance is no longer sure.
+    /// Note that a service in maintenance may have been taken out of it.
     pub(super) fn doubt(&mut self, id: &str) {
         if let Some(sure) = self.0.get_mut(id) {
             *sure = false;

@@ -1,7 +1,7 @@
-//! What registrator did and Wharfinger by itself does not: it wrote each of
-//! several services with one ID, and it did not ask again for what was refused.
+//! The habits of registrator that Wharfinger by itself does not have: it wrote each of several
+//! services with one ID, and it did not ask again for a refused one.
 //!
-//! Only under `--compat registrator`. What is registered in the end is the same.
+//! Only under `--compat registrator`. The services registered in the end are the same.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -22,12 +22,12 @@ pub(super) struct Original {
     /// Services that their own container offers under the ID of another one,
     /// which is written last.
     overwritten: HashMap<(ContainerId, String), Vec<Arc<Service>>>,
-    /// What the registry refused, by ID, and when.
+    /// The services that the registry refused, by ID, and when.
     refused: HashMap<String, (Arc<Service>, Instant)>,
 }
 
 impl Original {
-    /// Note what a container offers, in order. What it no longer offers stays
+    /// Note the services that a container offers, in order. One that it no longer offers stays
     /// until it is deregistered.
     pub(super) fn note_offer(&mut self, container: &ContainerId, services: &[Arc<Service>]) {
         let mut by_id: BTreeMap<&str, Vec<&Arc<Service>>> = BTreeMap::new();
@@ -62,8 +62,7 @@ impl Original {
         self.refused.insert(service.id.clone(), (service.clone(), Instant::now()));
     }
 
-    /// What was refused under this ID may be asked for again; with none, all of
-    /// it.
+    /// Allow the service refused under this ID to be asked for again; with none, all of them.
     pub(super) fn allow(&mut self, id: Option<&str>) {
         match id {
             Some(id) => drop(self.refused.remove(id)),

@@ -1,4 +1,4 @@
-//! Whose a registered service is, by its marks and by what this daemon remembers.
+//! The owner of a registered service, by its marks and by what this daemon remembers.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -14,14 +14,13 @@ use crate::{
 };
 
 impl Catalog {
-    /// Whose a registered service is. If the host's name was another one when a
-    /// service was registered, it is this daemon's nevertheless once its container has
-    /// ended on this very engine; or if it was there when this daemon began and the
-    /// container's own service takes its place. All else is that of a second daemon of
-    /// another name.
+    /// The owner of a registered service. If the host's name was another one when a service was
+    /// registered, it is this daemon's nevertheless once its container has ended on this very
+    /// engine; or if it was there when this daemon began and the container's own service takes its
+    /// place. All else is that of a second daemon of another name.
     ///
-    /// What was registered under this host's name for another engine is that engine's,
-    /// for as long as nothing tells that it is this one.
+    /// A service registered under this host's name for another engine is that engine's, for as long
+    /// as nothing tells that it is this one.
     pub(in crate::reconcile) fn owner(&self, registered: &Registered) -> Owner {
         match (self.provenance.owner(registered), self.marked_container(registered)) {
             (Owner::OtherHost(_), Some(container))
@@ -99,8 +98,8 @@ impl Catalog {
         self.met.extend(engines);
     }
 
-    /// What another engine has for a container that is not here, and which engine; but
-    /// for what a container of this one takes the place of.
+    /// The other engine for which services of a container that is not here are registered, and
+    /// their IDs; but for those whose place a container of this engine takes.
     pub(in crate::reconcile) fn elsewhere(
         &self,
         container: &ContainerId,

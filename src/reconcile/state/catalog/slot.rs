@@ -1,5 +1,5 @@
-//! What is known of one ID in the registry: what was there when it was last known,
-//! and what writes may have made of it since.
+//! One ID in the registry, as far as this daemon knows it: the entry as it was last known, and the
+//! writes since then that may have changed it.
 
 use std::sync::Arc;
 
@@ -12,18 +12,18 @@ use crate::{
 /// itself says what came of them.
 const MOST_UNCONFIRMED: usize = 16;
 
-/// What is known of one ID.
+/// One ID in the registry, as far as this daemon knows it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Slot {
-    /// What was there when it was last known.
-    /// In a place of its own: a map has room for half as many again, or twice as many, as it has.
+    /// The entry as it was last known. Boxed: a map has room for half as many again, or twice as
+    /// many, as it has.
     pub(super) entry: Option<Box<Entry>>,
     /// Writes since then of which it is not known whether they were carried out,
     /// the last one last.
     pub(super) unconfirmed: Vec<Write>,
     /// The write under way. Few are at any time, and there are many slots.
     pub(super) writing: Option<Box<Writing>>,
-    /// What this daemon has done to it since the current read began.
+    /// This daemon's writes to it since the current read began.
     pub(super) since_read: SinceRead,
     /// The current read does not show it, and it is not known yet whether it may.
     pub(super) unseen: bool,
@@ -33,7 +33,7 @@ pub(super) struct Slot {
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub(super) registered: Registered,
-    /// What this daemon wrote, if it was this daemon.
+    /// This daemon's own registration; none if somebody else wrote or changed it.
     pub(super) written: Option<Written>,
     /// Since when it has been there without being written again, by the count of
     /// writes.
@@ -57,18 +57,18 @@ pub(super) struct Writing {
     pub(super) what: Write,
     /// The count of writes when it was sent.
     pub(super) began: u64,
-    /// What a read showed that overlaps nothing else.
+    /// The entry, or none, by a read that overlaps no other write that may have changed it.
     pub(super) shown: Option<Option<Registered>>,
 }
 
-/// What this daemon has done to an ID since the current read began.
+/// This daemon's writes to an ID since the current read began.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SinceRead {
     #[default]
     Nothing,
-    /// It has begun to write it, which may have changed nothing.
+    /// A write was begun, which may have changed nothing.
     Began,
-    /// It has, or may have, changed it.
+    /// A write has, or may have, changed it.
     Changed,
 }
 
@@ -104,8 +104,8 @@ impl Slot {
         }
     }
 
-    /// This is what is there. What was written is remembered for as long as nobody
-    /// changed it; so is what may have been, and shows. Checks do not show: of
+    /// This is what is there. A registration of this daemon's is remembered for as long as nobody
+    /// changed it; so is one that may have been carried out, and shows. Checks do not show: of
     /// several services that would look the same it stays unknown which it is.
     pub(super) fn resolve(&mut self, registered: Registered, now: u64) {
         let since = self.entry.as_deref().map_or(now, |entry| entry.since);
@@ -140,7 +140,8 @@ mod tests {
     use super::*;
     use crate::{model::container::Container, reconcile::Row};
 
-    /// What is kept of each container, or is made of it, beside what its texts and lists take.
+    /// The sizes of the values kept or made of each container, without their texts and lists, are
+    /// bounded.
     #[test]
     fn what_the_values_take_that_are_kept_of_a_container_is_known() {
         let kept = [

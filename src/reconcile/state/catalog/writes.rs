@@ -1,5 +1,4 @@
-//! What is known of the registry after writes and reads that may overlap, be lost
-//! or be refused.
+//! The catalog's record of writes and reads, which may overlap, be lost or be refused.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -71,8 +70,8 @@ impl Catalog {
         }
     }
 
-    /// The registry refused the write, so that nothing has changed, and a read
-    /// meanwhile was true. What an earlier write did is as uncertain as before.
+    /// The registry refused the write, so that nothing has changed, and a read meanwhile was true.
+    /// An earlier write is as uncertain as before.
     pub(in crate::reconcile) fn refuse_write(&mut self, id: &str) {
         let now = self.clock;
         self.change(id, |slot| match slot.writing.take().and_then(|writing| writing.shown) {
@@ -171,7 +170,7 @@ impl Catalog {
         }
     }
 
-    /// How many reads were begun.
+    /// The number of reads begun.
     #[cfg(test)]
     pub(in crate::reconcile) fn reads(&self) -> u64 {
         self.reads

@@ -1,4 +1,4 @@
-//! What the guard lets through, holds and counts.
+//! The guard's decisions, and its counts.
 
 use super::*;
 
@@ -113,7 +113,7 @@ fn what_is_another_engines_is_held_however_little_it_is_and_holds_up_nothing_els
     // So is what comes later.
     assert!(guard.waits(&container(3), theirs.clone(), removal(3)));
     assert_eq!(guard.held().map(|held| held.services.len()), Some(2));
-    // What has taken its place is not waited for.
+    // Nothing waits for a service whose place is taken.
     guard.let_go("s3");
     assert_eq!(guard.engines(), ["absent".to_string()].into());
     assert_eq!(guard.confirm(), [container(1)]);

@@ -1,4 +1,4 @@
-//! What others left behind, and what is whose.
+//! The entries that others left behind, and the owners of entries.
 
 use super::*;
 

@@ -12,8 +12,8 @@ fn at_port(id: &str, name: &str, port: u16) -> Service {
     Service { port, origin: Some(origin), ..service(id, name) }
 }
 
-/// What is registered for a container after it has offered one list of services
-/// and then another one, with the times at which that retires.
+/// The services registered for a container after it has offered these lists in turn, with the times
+/// at which they retire.
 fn after_rename(catalog: &mut Catalog, offers: &[&[Service]], now: u64) -> Vec<String> {
     let mut registry = BTreeMap::new();
     for offered in offers {
@@ -109,7 +109,7 @@ fn of_engines(entries: &[(&str, &str, &str)]) -> (Catalog, BTreeMap<String, Regi
     (catalog, entries.iter().map(one).collect())
 }
 
-/// What is done for the first container when it offers these services.
+/// The actions, then the conflicts, for the first container when it offers these services.
 fn done(catalog: &mut Catalog, services: &[Service]) -> Vec<String> {
     let plan = planned(catalog, 1, services);
     let action = |action: &Action| match action {

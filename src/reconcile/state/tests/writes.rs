@@ -127,8 +127,8 @@ fn an_heir_that_a_read_does_not_show_is_none_before_it_is_known_to_be_gone() {
     assert!(catalog.has_successor(&container(1), "s0"));
 }
 
-/// What was lost while a write was on its way is found by looking up what was written
-/// the longest ago, for which the beginning counts.
+/// A loss while a write was on its way is found by looking up the service that was written the
+/// longest ago, for which the write's beginning counts.
 #[test]
 fn the_sentinel_is_what_was_sent_first_and_not_what_was_answered_first() {
     let mut catalog = catalog(true);
@@ -143,7 +143,7 @@ fn the_sentinel_is_what_was_sent_first_and_not_what_was_answered_first() {
     assert_eq!(catalog.sentinels(), ["s0"]);
 }
 
-/// What another container is given, or has, is written at that one's own look.
+/// A service that another container is given, or has, is written at that one's own look.
 #[test]
 fn a_plan_writes_only_what_is_its_containers() {
     let mut catalog = catalog(true);
@@ -161,7 +161,7 @@ fn a_plan_writes_only_what_is_its_containers() {
     assert!(matches!(&own.actions[..], [Action::Register { .. }]), "{own:?}");
 }
 
-/// Where there are no marks, what stays the same under an ID passes to whoever wants it.
+/// Without marks, an unchanged service under an ID passes to whoever wants it.
 #[test]
 fn what_does_not_change_is_inherited() {
     let mut catalog = catalog(false);
