@@ -121,7 +121,7 @@ pub struct Status {
     /// The host's standing towards its policy, if it is to have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<Box<Standing>>,
-    /// The loop's state in numbers.
+    /// The loop's overview.
     #[serde(flatten)]
     pub overview: Overview,
 }
@@ -140,7 +140,7 @@ impl Status {
     }
 }
 
-/// Which daemon this is.
+/// The identity of this daemon.
 #[derive(Debug, Clone)]
 pub struct Facts {
     /// The registry's URI.
@@ -192,7 +192,7 @@ pub enum ControlError {
     Stranger {
         /// The socket.
         path: PathBuf,
-        /// Whose process it is.
+        /// The user of the process.
         user: u32,
     },
     /// The connection broke, or nothing came.

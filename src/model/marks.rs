@@ -29,7 +29,7 @@ pub const META_RETIRE: &str = "wharfinger-retire-at";
 /// to no container.
 pub const META_MEMBER: &str = "wharfinger-member";
 
-/// Whose a registered service is.
+/// The owner of a registered service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Owner {
     /// This host's, for a container.

@@ -48,7 +48,7 @@ pub enum KeptError {
     Damaged {
         /// The file.
         file: PathBuf,
-        /// How.
+        /// The fault that was found.
         reason: String,
     },
 }

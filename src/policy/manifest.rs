@@ -162,7 +162,7 @@ pub enum BundleError {
     TooLarge {
         /// The file.
         file: String,
-        /// Which part.
+        /// The part.
         part: String,
         /// The size that it states, in bytes.
         size: u64,
@@ -174,7 +174,7 @@ pub enum BundleError {
     Missing {
         /// The file.
         file: String,
-        /// Which part.
+        /// The part.
         part: String,
     },
     /// The bytes are not those that were named.
@@ -182,7 +182,7 @@ pub enum BundleError {
     Damaged {
         /// The file.
         file: String,
-        /// Which part.
+        /// The part.
         part: String,
         /// The digest that was named.
         wanted: String,
@@ -194,7 +194,7 @@ pub enum BundleError {
     Invalid {
         /// The file.
         file: String,
-        /// Which part.
+        /// The part.
         part: String,
         /// Why.
         reason: String,

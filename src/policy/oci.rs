@@ -219,7 +219,7 @@ pub async fn push(
     Ok(place)
 }
 
-/// Which component a manifest names.
+/// The component that a manifest names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// The digest of the manifest, by which the component is found again.
@@ -241,7 +241,7 @@ pub struct Pulled {
     pub bytes: Arc<[u8]>,
 }
 
-/// Which component a manifest names that was pulled from `place`.
+/// The component that a manifest pulled from `place` names.
 ///
 /// # Errors
 ///

@@ -69,11 +69,11 @@ pub struct Transport {
     pub contents: Option<Contents>,
     /// The tags that are pinned. A tag that is asked for is pinned from then on.
     pub lock: Lock,
-    /// Which tags are asked for.
+    /// The tags that are asked for.
     pub tags: Tags,
 }
 
-/// Which tags are asked for.
+/// The tags that are asked for.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub enum Tags {
     /// Those that are not pinned.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::text;
 
-/// Where a registry is, by its URI.
+/// The place of a registry, by its URI.
 #[derive(Debug, Clone)]
 pub struct Place {
     url: Url,

@@ -176,7 +176,7 @@ impl Client {
         }
     }
 
-    /// Where a registry wants an upload: at a place of its own.
+    /// The place for an upload, which has to be at the registry itself.
     fn upload(&self, begin: &Url, response: &Response) -> Result<Url, OciError> {
         let place = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
         let place = place.and_then(|place| begin.join(place).ok());
@@ -331,7 +331,7 @@ pub(super) async fn download(
     })
 }
 
-/// Where a redirect leads: to what is asked as safely as the registry is.
+/// The target of a redirect, which has to be asked as safely as the registry is.
 fn follow(from: &Url, response: &Response, plain_http: bool) -> Result<Url, OciError> {
     let fault = |reason: String| OciError::Redirect { url: shown(from), reason };
     let place = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());

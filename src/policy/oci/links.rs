@@ -1,4 +1,4 @@
-//! Where the next page of a list is: a registry says it in `Link` (RFC 8288).
+//! The place of a list's next page, which a registry gives in `Link` (RFC 8288).
 
 use reqwest::header::{HeaderMap, LINK};
 
@@ -21,7 +21,7 @@ fn links(header: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// Where what is said of one link ends: at a comma that is in no quotes.
+/// The end of one link's text: a comma that is in no quotes.
 fn end_of(text: &str) -> usize {
     let mut quoted = false;
     let end = text.find(|c: char| {

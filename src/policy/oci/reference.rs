@@ -1,4 +1,4 @@
-//! Where something is in a registry: `oci://host[:port]/repository[:tag|@sha256:…]`.
+//! The place of content in a registry: `oci://host[:port]/repository[:tag|@sha256:…]`.
 
 use std::{fmt, str::FromStr};
 
@@ -11,11 +11,11 @@ pub struct Reference {
     pub registry: String,
     /// The repository.
     pub repository: String,
-    /// Which one of the repository.
+    /// The manifest in the repository.
     pub target: Target,
 }
 
-/// Which manifest of a repository.
+/// The tag or digest of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// The one that a tag names now.

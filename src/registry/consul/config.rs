@@ -15,7 +15,7 @@ use crate::telemetry::event;
 
 const DEFAULT_ADDRESS: &str = "127.0.0.1:8500";
 
-/// Where an agent is and what is shown to it.
+/// The access to an agent: its address, TLS and credentials.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConsulConfig {
     /// `host:port` or the path of a Unix socket.

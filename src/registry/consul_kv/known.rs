@@ -120,7 +120,7 @@ impl Known {
     }
 }
 
-/// Whose a key is; the first counts where several have an ID.
+/// The owner of a key; the first counts where several have an ID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Claim {
     Ours,
