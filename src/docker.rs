@@ -74,8 +74,8 @@ pub trait Source: Send + Sync {
     /// It is not known whether there is such a container, or what it is like.
     async fn inspect(&self, id: &ContainerId) -> Result<Option<Container>, SourceError>;
 
-    /// What is known of an image, by its identifier; none if the engine does not have it, or may
-    /// not be asked for it.
+    /// The facts of an image, by its identifier; none if the engine does not have it, or may not
+    /// be asked for it.
     ///
     /// # Errors
     ///
@@ -85,7 +85,7 @@ pub trait Source: Send + Sync {
         Ok(None)
     }
 
-    /// What the engine is; none if there is none. The answer may be a minute old.
+    /// The engine's kind and version; none if there is no engine. The answer may be a minute old.
     ///
     /// # Errors
     ///
@@ -113,8 +113,8 @@ pub trait Source: Send + Sync {
         Ok(())
     }
 
-    /// What tells this container engine from others and stays the same over its
-    /// restarts; none if it has no such thing.
+    /// An identity that tells this container engine from others and stays the same over
+    /// its restarts; none if it has none.
     ///
     /// # Errors
     ///
@@ -129,13 +129,13 @@ pub trait Source: Send + Sync {
 pub struct Event {
     /// The container.
     pub container: ContainerId,
-    /// What happened, as far as that matters.
+    /// The kind of the event, as far as it matters.
     pub kind: EventKind,
     /// When it happened.
     pub at: Option<Moment>,
 }
 
-/// What happened to a container.
+/// The kind of an event, by what happened to the container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventKind {
     /// Something that only a look at it tells.
@@ -174,24 +174,24 @@ impl fmt::Display for Moment {
     }
 }
 
-/// What was attempted in vain.
+/// A failed attempt to read from the source.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// Reading from Docker.
     #[error("cannot {attempt}")]
     Docker {
-        /// What was attempted, such as `list containers`.
+        /// The attempt, such as `list containers`.
         attempt: String,
-        /// What Docker or the connection said.
+        /// The error of Docker or the connection.
         #[source]
         source: Error,
     },
     /// Docker took longer than anyone can wait.
     #[error("cannot {attempt}: no answer within {}", humantime::format_duration(*.limit))]
     Silent {
-        /// What was attempted.
+        /// The attempt.
         attempt: String,
-        /// How long it was waited.
+        /// The time that was waited.
         limit: Duration,
     },
     /// Docker said something in the stream of events that makes no sense. The stream
@@ -201,13 +201,13 @@ pub enum SourceError {
     /// An answer is larger than anything that makes sense.
     #[error("cannot {attempt}")]
     TooLarge {
-        /// What was attempted.
+        /// The attempt.
         attempt: String,
-        /// How large it may be.
+        /// The error, which says how large it may be.
         #[source]
         source: Error,
     },
-    /// What Docker said of a container makes no sense.
+    /// Docker's answer about a container makes no sense.
     #[error("container {}", .0.short())]
     Inspect(ContainerId, #[source] InspectFault),
 }
@@ -217,7 +217,7 @@ pub enum SourceError {
 pub struct Docker {
     client: client::Client,
     tags: Tags,
-    /// What the engine says of itself.
+    /// The engine's kind and version.
     known: Fresh<Option<Engine>>,
 }
 

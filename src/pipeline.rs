@@ -70,7 +70,7 @@ pub use unloaded::Unloaded;
 pub(crate) use validate::veto_reason;
 pub use wants::Wants;
 
-/// What stands in the place of a stage's name where a container asks for too much.
+/// The name in the place of a stage's where a container asks for too much.
 const LIMITS: &str = "limits";
 
 /// One step of the pipeline: a pure function from a container and its proposed
@@ -80,7 +80,7 @@ pub trait Stage: Send + Sync {
     /// The stage's name in the configuration.
     fn name(&self) -> &str;
 
-    /// Whether the stage is part of the daemon. What others return is checked
+    /// Whether the stage is part of the daemon. The answers of others are checked
     /// like a user's text.
     fn is_builtin(&self) -> bool {
         false
@@ -103,13 +103,13 @@ pub trait Stage: Send + Sync {
         None
     }
 
-    /// Which facts it is shown beyond the container itself. It must not look at the others: they may
+    /// The facts that it is shown beyond the container itself. It must not look at others: they may
     /// be there for another stage, and are no part of what its answers are remembered by.
     fn wants(&self) -> Wants {
         Wants::default()
     }
 
-    /// What its calls took, if that is measured.
+    /// The figures of its calls, if they are measured.
     fn stats(&self) -> Option<Stats> {
         None
     }
@@ -122,7 +122,7 @@ pub trait Stage: Send + Sync {
 /// The answer of a stage, and what it wrote to the log meanwhile.
 #[derive(Debug)]
 pub struct Called {
-    /// What the stage decided.
+    /// The stage's decision.
     pub result: Result<Decision, StageError>,
     /// Its messages in order.
     pub messages: Vec<Message>,
@@ -149,7 +149,7 @@ pub enum Level {
     Error,
 }
 
-/// What a stage says of one proposed service.
+/// A stage's verdict on one proposed service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Verdict {
     /// It stays as it is.
@@ -160,18 +160,18 @@ pub enum Verdict {
     Veto(String),
 }
 
-/// What a stage says of all proposed services.
+/// A stage's decision on all proposed services.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
     /// One verdict for each proposed service, in the same order.
     pub verdicts: Vec<Verdict>,
     /// Services that the stage adds.
     pub added: Vec<Service>,
-    /// What it says of its verdicts beyond them: one for each, or none at all.
+    /// Remarks on its verdicts: one for each, or none at all.
     pub remarks: Vec<Remark>,
 }
 
-/// Why a stage gave no usable answer. Whatever it is, the container keeps the
+/// Why a stage gave no usable answer. In each case the container keeps the
 /// registrations it has, and the stage is asked again later.
 #[derive(Debug, thiserror::Error)]
 pub enum StageError {
@@ -194,9 +194,9 @@ pub enum StageError {
     /// The call returned, or handed to the host, more than the stage may.
     #[error("exceeded its limit of {limit} {what} (limits.{key})")]
     Output {
-        /// What there is too much of.
+        /// The words after the limit: the thing that it bounds.
         what: &'static str,
-        /// How much there may be.
+        /// The most that is allowed.
         limit: String,
         /// The limit's key in the configuration.
         key: &'static str,
@@ -216,8 +216,8 @@ pub enum StageError {
     /// The host could not make the call.
     #[error("could not be called: {0}")]
     Host(String),
-    /// What the daemon itself does before the stages: it cannot tell whether
-    /// the container is selected.
+    /// The daemon itself failed before the stages: it cannot tell whether the
+    /// container is selected.
     #[error("could not decide")]
     Select(#[source] SelectError),
     /// Likewise: it cannot tell what the container offers.
@@ -226,9 +226,9 @@ pub enum StageError {
     /// The container asks for more than one may, or more than is left for it.
     #[error("the container asks for {asked}; {most} are allowed (limits.{key})")]
     Bound {
-        /// What it asks for.
+        /// The amount that it asks for.
         asked: String,
-        /// How much there may be.
+        /// The most that is allowed.
         most: String,
         /// The limit's key in the configuration.
         key: &'static str,
@@ -267,15 +267,15 @@ pub struct PipelineError {
     pub container: ContainerId,
     /// The container's name.
     pub name: String,
-    /// What happened.
+    /// The failure.
     #[source]
     pub source: StageError,
-    /// What the stages did up to the failure.
+    /// The outcome up to the failure.
     pub so_far: Box<Outcome>,
 }
 
 impl PipelineError {
-    /// What the stages up to the failure wrote to the log.
+    /// The messages to the log up to the failure, each with its stage.
     pub fn messages(&self) -> impl Iterator<Item = (&str, &Message)> {
         self.so_far
             .trace
@@ -303,7 +303,7 @@ pub struct Pipeline {
     /// None if no answers are remembered.
     memory: Option<Arc<Memory>>,
     bounds: Bounds,
-    /// What all containers have asked for; none where no container comes twice.
+    /// The tally of all containers; none where no container comes twice.
     tally: Option<Arc<Tally>>,
 }
 
@@ -376,7 +376,7 @@ impl Pipeline {
         Self { memory: None, tally: None, ..self }
     }
 
-    /// What each stage is, in their order, for people.
+    /// A note on each stage, in their order, for people.
     pub fn notes(&self) -> Vec<StageNote> {
         self.steps.iter().map(Step::note).collect()
     }
@@ -398,12 +398,12 @@ impl Pipeline {
         digest::of_steps(&self.steps)
     }
 
-    /// What some stage is shown; see [`Stage::wants`].
+    /// The facts that some stage is shown; see [`Stage::wants`].
     pub fn wants(&self) -> Wants {
         self.steps.iter().map(|step| step.stage().wants()).fold(Wants::default(), BitOr::bitor)
     }
 
-    /// How each stage has fared, in their order.
+    /// The health of each stage, in their order.
     pub fn health(&self) -> Vec<StageHealth> {
         self.steps.iter().map(Step::health).collect()
     }

@@ -1,4 +1,4 @@
-//! What an event of Docker's is about: a container, and what happened to it.
+//! The subject of an event of Docker's: a container, and what happened to it.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What is asked of the engine, as often as it takes, and what its answers mean.
+//! The calls to the engine, each as often as it takes, and the meaning of their answers.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -55,8 +55,8 @@ impl Docker {
         Err(SourceError::Docker { attempt, source })
     }
 
-    /// What is known of an image; none if the engine does not have it any more, or a proxy before
-    /// it answers for containers only.
+    /// The facts of an image; none if the engine does not have it any more, or a proxy before it
+    /// answers for containers only.
     pub(super) async fn image_facts(&self, id: &str) -> Result<Option<ImageFacts>, SourceError> {
         if id.is_empty() {
             return Ok(None);
@@ -72,7 +72,7 @@ impl Docker {
         }
     }
 
-    /// Which engine it is, and of which version.
+    /// The engine's kind and version.
     pub(super) async fn engine_facts(&self) -> Result<Engine, SourceError> {
         let version = self.client.version();
         let version = within(PING_LIMIT, || "ask Docker for its version".into(), version).await?;
@@ -103,8 +103,8 @@ impl Docker {
         }
     }
 
-    /// What an error says of the removal of a container, where it is Podman's. Which
-    /// engine answers is asked only then, since another one may by now.
+    /// The removal of a container that an error tells of, where it is Podman's. The
+    /// engine's kind is asked only then, since another one may answer by now.
     pub(super) async fn removal(&self, error: &Error, id: &str) -> Option<Removal> {
         let Error::DockerResponseServerError { status_code: 500, message } = error else {
             return None;
@@ -137,7 +137,7 @@ impl Docker {
         }
     }
 
-    /// What follows is asked of the engine that is there now, over connections that are made for it.
+    /// Make new connections, so that later calls go to the engine that is there now.
     pub(super) fn renew(&self) -> Result<(), SourceError> {
         let attempt = || "connect to Docker".into();
         self.client.renew().map_err(|source| SourceError::Docker { attempt: attempt(), source })

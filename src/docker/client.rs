@@ -41,12 +41,12 @@ use pool::{Pool, Way};
 /// The time for a connection, and for the head of an answer.
 const CONNECT: Duration = Duration::from_secs(10);
 const HEAD: Duration = Duration::from_secs(60);
-/// What an answer about one container may have. One with all that a kernel lets a
+/// The most bytes of an answer about one container. One with all that a kernel lets a
 /// process be started with has 2 MiB.
 const CONTAINER: u64 = 8 << 20;
-/// What an answer about the engine may have.
+/// The most bytes of an answer about the engine.
 const SMALL: u64 = 1 << 20;
-/// What is read of an error's words.
+/// The bytes that are read of an error's words.
 const WORDS: u64 = 16 << 10;
 /// Answers that are larger are read and understood one after the other.
 const LARGE: u64 = 1 << 20;
@@ -60,12 +60,12 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.'
 pub(super) struct Client {
     http: Arc<Pool>,
     base: String,
-    /// What is put before each path, such as `/v1.43`.
+    /// The prefix of each path, such as `/v1.43`.
     version: String,
     large: Arc<Semaphore>,
 }
 
-/// What is read of an engine's facts.
+/// The fields that are read of an engine's facts.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct Info {
@@ -117,12 +117,12 @@ impl Client {
         Ok(self)
     }
 
-    /// What the engine says of itself and its version.
+    /// The engine's answer about itself and its version.
     pub(super) async fn version(&self) -> Result<SystemVersion, Error> {
         self.json("/version", NOTHING, SMALL).await
     }
 
-    /// What Docker prints of a container, and all of its answer if that is wanted.
+    /// Docker's answer about a container, with its whole text if that is wanted.
     pub(super) async fn inspect_container(
         &self,
         id: &str,
@@ -143,7 +143,7 @@ impl Client {
         Ok(Inspected { whole, ..inspected })
     }
 
-    /// What Docker prints of an image.
+    /// Docker's answer about an image.
     pub(super) async fn inspect_image(&self, id: &str) -> Result<InspectedImage, Error> {
         let path = format!("/images/{}/json", utf8_percent_encode(id, PLAIN));
         self.json(&path, NOTHING, CONTAINER).await
@@ -180,8 +180,8 @@ impl Client {
         self.body(answer, SMALL).await.map(drop)
     }
 
-    /// What happens. The request goes out when the stream is first polled. What cannot be
-    /// understood is a [`Error::DockerStreamError`], after which the stream goes on; it
+    /// The events. The request goes out when the stream is first polled. One that cannot be
+    /// understood is an [`Error::DockerStreamError`], after which the stream goes on; it
     /// ends after any other.
     pub(super) fn events(
         &self,
@@ -314,7 +314,7 @@ fn certificates() -> Result<PathBuf, Error> {
     })
 }
 
-/// What is in the folder of certificates, in the form in which connections are made with it.
+/// The certificates of the folder, in the form in which connections are made with them.
 fn secured(folder: &Path) -> Result<Way, Error> {
     let read = |name: &str| {
         let path = folder.join(name);

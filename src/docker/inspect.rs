@@ -14,7 +14,7 @@ use super::{
 };
 use crate::model::container::{Container, ContainerId, Health, Network, NetworkPeer};
 
-/// What is missing or makes no sense in Docker's answer.
+/// A fault of Docker's answer, or of the template of `-tags` on it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InspectFault {
     /// A field that every container has.
@@ -150,7 +150,7 @@ fn started_at(state: &ContainerState) -> Option<String> {
     state.started_at.clone().filter(|time| !time.starts_with("0001-"))
 }
 
-/// What the health check says. A state without a check that makes it means
+/// The result of the health check. A state without a check that makes it means
 /// nothing: Podman may say `starting` for ever, and a check may be taken away by
 /// `HEALTHCHECK NONE`.
 fn health(config: &ContainerConfig, state: &ContainerState) -> Health {

@@ -1,4 +1,4 @@
-//! What is read of Docker's answer about a container. The names are those of Docker's API, and of
+//! The fields of Docker's answer about a container. The names are those of Docker's API, and of
 //! bollard's models, of which only the small ones are used: to read all that the large ones have
 //! takes more of the program, and of the time of each look, than all the rest of the answer.
 
@@ -34,7 +34,7 @@ pub struct Inspected {
     pub(super) whole: Option<String>,
 }
 
-/// How it is.
+/// Its state.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct ContainerState {
@@ -45,14 +45,14 @@ pub(super) struct ContainerState {
     pub(super) health: Option<HealthState>,
 }
 
-/// What its health check says.
+/// The result of its health check.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct HealthState {
     pub(super) status: Option<HealthStatusEnum>,
 }
 
-/// What it was made of.
+/// The configuration that it was made of.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct ContainerConfig {
@@ -78,7 +78,7 @@ pub(super) struct HealthCheck {
     pub(super) retries: Option<i64>,
 }
 
-/// What it was started with.
+/// The options that it was started with.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct HostConfig {
@@ -128,7 +128,7 @@ pub(super) struct InspectedImage {
     pub(super) config: Option<ImageConfig>,
 }
 
-/// What an image says of the containers that are made of it.
+/// An image's configuration for the containers that are made of it.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct ImageConfig {

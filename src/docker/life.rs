@@ -1,4 +1,4 @@
-//! What an engine says of a container's life, in our words.
+//! A container's life, from an engine's answer.
 
 use bollard::models::ContainerStateStatusEnum;
 

@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 use super::{inspect::InspectFault, inspected::Inspected, podman};
 use crate::model::container::ContainerId;
 
-/// What is not there must not be taken for empty where it was said and could not
-/// be read.
+/// Fields that must not be taken for empty where they were said and could not be
+/// read.
 const WHOLE: [&str; 9] = [
     "/Config",
     "/Config/Env",
@@ -24,8 +24,8 @@ const WHOLE: [&str; 9] = [
     "/NetworkSettings/Ports",
     "/State",
 ];
-/// How a container was set up. What a policy asks about must not be taken for harmless where it
-/// was said in another form: then nothing of it is known.
+/// The fields of a container's setup. A policy must not take one for harmless where it was said
+/// in another form: then nothing of the setup is known.
 const SETUP: [&str; 14] = [
     "/Config/User",
     "/Config/Healthcheck",

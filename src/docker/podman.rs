@@ -33,7 +33,7 @@ pub(super) fn made(version: &SystemVersion) -> bool {
     components.into_iter().any(|component| component.name.starts_with("Podman"))
 }
 
-/// What an internal error (500) of Podman says of a removal.
+/// A removal, as an internal error (500) of Podman tells of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Removal {
     /// The container that was asked for is gone: a 404 in other words.

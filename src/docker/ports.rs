@@ -1,5 +1,5 @@
-//! Which ports a container declares and where they are published, from what an
-//! engine says of them.
+//! The ports that a container declares and where they are published, from an
+//! engine's answer.
 //!
 //! A key may name a range (`33060-33061/tcp`): images that were not built by
 //! Docker declare such, and engines hand them on.
@@ -111,7 +111,7 @@ pub(super) fn host_ip(text: &str) -> String {
     ip.map(|ip| ip.to_canonical().to_string()).unwrap_or_default()
 }
 
-/// What a running container is to publish and does not yet.
+/// The ports that a running container is to publish and does not yet.
 pub(super) fn pending(response: &Inspected) -> Vec<ExposedPort> {
     let running = response.state.as_ref().is_some_and(|state| life(state).is_running());
     let mode = network_mode(response);

@@ -110,7 +110,7 @@ impl Recorded {
         self.containers.values().filter_map(|container| container.as_ref().ok())
     }
 
-    /// What is wrong with running ones that the template of `-tags` fails on.
+    /// The faults of running ones that the template of `-tags` fails on.
     pub fn faults(&self) -> impl Iterator<Item = SourceError> {
         self.containers.iter().filter_map(|(id, container)| {
             let fault = container.as_ref().err()?.clone();
@@ -122,7 +122,7 @@ impl Recorded {
 /// Images by their identifiers.
 type Images = BTreeMap<String, ImageFacts>;
 
-/// What is in a recording.
+/// The containers and images in a recording.
 struct Entries {
     containers: Vec<Map<String, Value>>,
     images: Images,

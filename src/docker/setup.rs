@@ -1,4 +1,4 @@
-//! How a container was set up, from what an engine says of it.
+//! The setup of a container, and the facts of an image, from an engine's answers.
 
 use super::inspected::{ContainerConfig, HostConfig, Inspected, InspectedImage, MountPoint};
 use crate::model::setup::{HealthCheck, ImageFacts, Mount, ResourceLimits, RestartPolicy, Setup};
@@ -6,7 +6,7 @@ use crate::model::setup::{HealthCheck, ImageFacts, Mount, ResourceLimits, Restar
 /// The period of a quota of processors, where none is said, in microseconds.
 const PERIOD: u64 = 100_000;
 
-/// How a container was set up.
+/// The setup of a container.
 pub(super) fn of(response: &Inspected) -> Setup {
     let (none, nobody) = (HostConfig::default(), ContainerConfig::default());
     let host = response.host_config.as_ref().unwrap_or(&none);
@@ -28,7 +28,7 @@ pub(super) fn of(response: &Inspected) -> Setup {
     }
 }
 
-/// What an image's own answer tells of it.
+/// The facts of an image, from the answer about it.
 pub(super) fn image(response: InspectedImage) -> ImageFacts {
     let mut digests = response.repo_digests.unwrap_or_default();
     // Of an image without a name that was loaded from a file.

@@ -1,6 +1,6 @@
 //! Signals by their names.
 
-/// What `docker stop` sends unless the container says otherwise.
+/// The signal that `docker stop` sends unless the container says otherwise.
 pub(super) const SIGTERM: i64 = 15;
 
 /// The number of a signal that is given by number or by name, with or without

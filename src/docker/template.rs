@@ -2,9 +2,9 @@
 //! container.
 //!
 //! Docker's answer goes in as JSON and one line of text comes out; the pipeline
-//! splits it at commas, as it does with tags from any other place. Whatever can
-//! be known of a template without a container is checked by [`Template::parse`],
-//! so that a wrong flag stops the start and not the first container.
+//! splits it at commas, as it does with tags from any other place. A template is
+//! checked as far as it can be without a container by [`Template::parse`], so that
+//! a wrong flag stops the start and not the first container.
 //!
 //! gtmpl-ng evaluates the template. It differs from Go's engine in a few
 //! places, and those that a tag can run into are evened out here:
@@ -15,7 +15,7 @@
 //! - its messages quote the values they fail on, that is, a container's
 //!   environment. An error here names the place in the template instead.
 //!
-//! What stays different: a struct that is printed whole reads `map[a:1]`, not
+//! Differences that stay: a struct that is printed whole reads `map[a:1]`, not
 //! `{1}`; a null pointer prints `<no value>`, not `<nil>`; a duration prints as
 //! nanoseconds; Go's methods (`.State.StateString`, a port's `.Proto`) are not
 //! there; comparisons, `index` and `range` take types that Go refuses. Regular
@@ -37,7 +37,7 @@ use gtmpl_ng::{Context, ErrorContext, ExecError, Limits, ParseError};
 
 pub use functions::Fault;
 
-/// What `httpGet` does in a template.
+/// The effect of `httpGet` in a template.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum HttpGet {
     /// A template that calls it is wrong.
@@ -58,7 +58,7 @@ pub enum TemplateError {
     Syntax {
         /// Line and column, if they are known.
         at: String,
-        /// What the parser says.
+        /// The parser's words.
         problem: String,
     },
     /// It calls `httpGet`, which is off.
@@ -69,7 +69,7 @@ pub enum TemplateError {
     Regex {
         /// The function that is given it.
         function: String,
-        /// What is wrong with it.
+        /// The fault of the expression.
         problem: String,
     },
     /// An expression has no value for this container: a field that there is
@@ -193,9 +193,9 @@ impl PartialEq for Template {
 
 impl Eq for Template {}
 
-/// What one rendering may use up. A tag is short, so the limits are there for
-/// mistakes, and for containers with many labels; a response of `httpGet` counts twice its
-/// bytes, and is waited for.
+/// The limits of one rendering. A tag is short, so they are there for mistakes, and for
+/// containers with many labels; a response of `httpGet` counts twice its bytes, and is
+/// waited for.
 fn limits(http_get: HttpGet) -> Limits {
     let deadline = match http_get {
         HttpGet::Forbidden => Duration::from_secs(2),

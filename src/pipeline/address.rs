@@ -49,7 +49,7 @@ pub(super) enum Refused {
     Subnet(IpAddr),
 }
 
-/// How sure it is that a published port is reached at an address.
+/// The certainty that a published port is reached at an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Reached {
     Surely,
@@ -78,7 +78,7 @@ pub struct AddressRules {
     pub host_ipv4: Option<Ipv4Addr>,
     /// The host's IPv6 address.
     pub host_ipv6: Option<Ipv6Addr>,
-    /// Which address counts for a port that is bound to one.
+    /// The address that counts for a port that is bound to one.
     pub bound: Bound,
     /// The subnets that a container's label may choose an address of.
     pub label_subnets: Vec<IpNet>,
@@ -160,7 +160,7 @@ impl AddressRules {
         Ok(())
     }
 
-    /// What the rules ask of an own address, for a reason why there is none.
+    /// The rules for an own address in words, for a reason why there is none.
     pub(super) fn asked(&self) -> &'static str {
         match (self.networks.is_empty(), self.subnets.is_empty()) {
             (true, true) => "in any network",
@@ -294,7 +294,7 @@ fn family_of_binding(binding: &PublishedPort) -> Option<Family> {
     family(&binding.host_ip)
 }
 
-/// How sure it is that what is bound to an address, or to all, is reached at
+/// The certainty that a port bound to an address, or to all, is reached at
 /// another.
 fn reached(host: &Host, address: &str, bound: &str) -> Reached {
     let (Ok(bound), at) = (bound.parse::<IpAddr>(), address.parse::<IpAddr>().ok()) else {

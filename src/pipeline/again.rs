@@ -14,7 +14,7 @@ use crate::{
     model::{container::Container, host::Host},
 };
 
-/// What does not stay as it is when a pipeline is run on its own result.
+/// A reason why a result does not stay as it is when the pipeline is run on it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum Unsettled {
@@ -60,7 +60,7 @@ pub enum Unsettled {
     Failed {
         /// The stage.
         stage: String,
-        /// How.
+        /// The error.
         error: String,
     },
 }
@@ -112,7 +112,7 @@ impl Pipeline {
     }
 }
 
-/// What the stages did to services that should have stayed as they are.
+/// The changes by stages to services that should have stayed as they are.
 fn unsettled(again: &Outcome) -> Vec<Unsettled> {
     let mut found = Vec::new();
     // Each field that was changed: the service's first ID, the field, the value

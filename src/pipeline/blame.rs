@@ -1,4 +1,4 @@
-//! Which stage made a service what it is: read from the trace of an outcome.
+//! The stages that made the parts of a service: read from the trace of an outcome.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Change, FieldChange, Outcome};
 
 /// The stages by the parts of a service that they made: a field's name, or
-/// `meta.<key>`. What no stage touched is the candidate's.
+/// `meta.<key>`. A part that no stage touched is the candidate's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Blame {
     parts: BTreeMap<String, String>,
@@ -33,7 +33,7 @@ impl Blame {
 }
 
 impl Outcome {
-    /// Which stages made the services what they are, by the services' final IDs.
+    /// The stages that made the parts of each service, by the services' final IDs.
     /// Of several with one ID, the last one's counts.
     pub fn blame(&self) -> BTreeMap<String, Blame> {
         let mut all: BTreeMap<String, Blame> =

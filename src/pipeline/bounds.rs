@@ -1,4 +1,4 @@
-//! What one container may ask for, and all of them together. Pure.
+//! The bounds of what one container may ask for, and all of them together. Pure.
 //!
 //! A few labels multiply: each port of a container gets every tag and every check
 //! that the container names. So what that would come to is counted before any of
@@ -25,13 +25,13 @@ use crate::model::{
 
 pub(super) use tally::Tally;
 
-/// What a service, a check, a tag and a pair of metadata take beside their texts,
-/// roughly.
+/// The bytes that a service, a check, a tag and a pair of metadata take beside their
+/// texts, roughly.
 const SERVICE: usize = 512;
 const CHECK: usize = FieldValue::CHECK;
 const TAG: usize = FieldValue::TEXT;
 const PAIR: usize = FieldValue::PAIR;
-/// What a value of JSON takes beside its text, be it never so short.
+/// The bytes that a value of JSON takes beside its text, however short.
 const VALUE: usize = 32;
 
 /// Hand the list of what containers may ask for to a macro, behind what else it is to get. Of each:
@@ -64,8 +64,8 @@ macro_rules! bounds_of_containers {
         $($(#[$doc:meta])* $field:ident: $type:ty, $key:literal, $default:expr, $least:expr,
             $most:expr;)*
     ) => {
-        /// What one container may ask for, and all of them together; each is the key of
-        /// `[limits]` of its name.
+        /// The bounds of what one container may ask for, and all of them together; each is
+        /// the key of `[limits]` of its name.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub struct Bounds {
             /// The services of one container.
@@ -76,7 +76,7 @@ macro_rules! bounds_of_containers {
         }
 
         impl Bounds {
-            /// What holds where nothing is said.
+            /// The bounds where none are configured.
             pub const DEFAULT: Self = Self { services: 1_000, tags: 256, $($field: $default,)* };
         }
     };
@@ -89,7 +89,7 @@ impl Default for Bounds {
     }
 }
 
-/// What services come to.
+/// The number of services, and the bytes that they take.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Size {
     pub(super) services: usize,

@@ -2,8 +2,8 @@
 //! has seen them.
 //!
 //! A candidate has the address and port under which it can be reached, a plain
-//! name and an ID. What cannot be reached is no candidate, and the reason is
-//! said.
+//! name and an ID. A port that cannot be reached is no candidate, and the reason
+//! is said.
 
 use std::collections::BTreeMap;
 
@@ -21,11 +21,11 @@ use crate::model::{
 /// why others are none.
 #[derive(Debug, Default)]
 pub struct Candidates {
-    /// What can be reached.
+    /// The services that can be reached.
     pub services: Vec<Service>,
     /// Why something is not offered, a phrase each.
     pub ignored: Vec<String>,
-    /// What was mended, a sentence each.
+    /// Warnings, a sentence each.
     pub warnings: Vec<String>,
 }
 
@@ -161,7 +161,7 @@ fn not_published(port: ExposedPort) -> String {
     format!("port {} not published on host", port.port)
 }
 
-/// What decides under which address a container's ports are reached.
+/// The facts and rules by which the address of a container's ports is chosen.
 struct Offer<'a> {
     container: &'a Container,
     host: &'a Host,

@@ -1,4 +1,4 @@
-//! What differs between two versions of a service.
+//! The differences between two versions of a service.
 
 use std::{borrow::Cow, fmt};
 

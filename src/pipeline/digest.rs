@@ -11,10 +11,10 @@ use crate::model::{container::Container, host::Host, service::Service};
 
 pub(super) type Digest = [u8; 32];
 
-/// Digests of the facts, the same for all stages. What every stage is shown of the container is
-/// one, whether a stage is granted all of it or not: an answer is rather worked out once more
-/// than used where it does not fit. What a stage is shown only if it wants it is by itself, so
-/// that an answer does not depend on what other stages want.
+/// Digests of the facts, the same for all stages. Facts that every stage is shown have one
+/// together, whether a stage is granted all of them or not: an answer is rather worked out once
+/// more than used where it does not fit. A fact that a stage is shown only if it wants it has
+/// its own, so that an answer does not depend on what other stages want.
 pub(super) struct Facts {
     all: Digest,
     image: Digest,
@@ -109,8 +109,8 @@ impl Facts {
     }
 
     /// The key of the answer that a stage of this fingerprint, which wants these facts, gives on
-    /// services of this digest. What it wants follows from what it is made of, so that it need
-    /// not be told apart from what it does not want.
+    /// services of this digest. The fingerprint decides what the stage wants, so that wanted facts
+    /// need not be told apart from the others.
     pub(super) fn key(&self, fingerprint: &Digest, wants: Wants, services: &Digest) -> Digest {
         let mut digest = Sha256::new();
         digest.update(fingerprint);
@@ -153,7 +153,7 @@ fn update(digest: &mut Sha256, value: &impl Serialize) {
 }
 
 /// A digest of a value within this process: it is made again and again and kept nowhere else, so
-/// that no text has to be made of the value. Whatever derives `Hash` says each of its fields, a
+/// that no text has to be made of the value. A type that derives `Hash` says each of its fields, a
 /// text with its end and a list with its length, so that two values say the same only if they are.
 fn digest(value: &(impl Hash + ?Sized)) -> Digest {
     let mut parts = Parts { digest: Sha256::new(), few: [0; FEW], length: 0 };
@@ -165,7 +165,7 @@ fn digest(value: &(impl Hash + ?Sized)) -> Digest {
 /// Bytes that are gathered before they are digested: most parts are a few.
 const FEW: usize = 256;
 
-/// What a value says of itself, on its way into a digest.
+/// A hasher that gathers the parts of a value for a digest.
 struct Parts {
     digest: Sha256,
     few: [u8; FEW],

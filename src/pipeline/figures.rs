@@ -1,4 +1,4 @@
-//! What is counted of a stage, and what its calls took.
+//! The counters of a stage, and the time and memory of its calls.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,11 +9,11 @@ use super::{Change, Mode, Remark, StageError, Step};
 
 /// The codes of one stage that are counted apart: a stage may make them of what containers say.
 const MOST_CODES: usize = 20;
-/// What further codes are counted as.
+/// The code that further ones are counted as.
 const OTHER: &str = "other";
 
-/// What is counted of a stage since the daemon's start. What it says is counted
-/// when it says it, and when a remembered answer counts under another mode for the first time.
+/// The counters of a stage since the daemon's start. An answer's changes are counted when it
+/// is given, and when a remembered one counts under another mode for the first time.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageFigures {
     /// Calls of the stage.
@@ -44,15 +44,15 @@ pub struct StageFigures {
     pub would_be_additions: u64,
 }
 
-/// What the calls of a stage took since it was loaded.
+/// The figures of a stage's calls since it was loaded.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Stats {
     /// The calls.
     pub calls: u64,
-    /// The calls by what came of them: `ok`, or the kind of the failure, such
-    /// as `timeout`, `memory` or `trap`.
+    /// The calls by outcome: `ok`, or the kind of the failure, such as `timeout`,
+    /// `memory` or `trap`.
     pub outcomes: BTreeMap<String, u64>,
-    /// How long the calls took, without the waiting for a turn.
+    /// The time of the calls, without the wait for a turn.
     pub time: Times,
     /// The most memory that a call used, all memories and tables together.
     pub peak_memory: ByteSize,

@@ -50,7 +50,7 @@ impl<'a> Gate<'a> {
         self.host.compat == Compat::None
     }
 
-    /// What passes of a container's candidates.
+    /// A container's candidates without what breaks a rule.
     pub(super) fn candidates(
         &self,
         services: Vec<Service>,
@@ -64,8 +64,8 @@ impl<'a> Gate<'a> {
         services
     }
 
-    /// What passes of a stage's verdicts on services of these origins. What does not is
-    /// vetoed.
+    /// A stage's verdicts on services of these origins without what breaks a rule. A
+    /// service of which nothing is left is vetoed.
     pub(super) fn verdicts(
         &self,
         verdicts: Vec<Verdict>,

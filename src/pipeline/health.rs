@@ -1,5 +1,5 @@
-//! How a stage has fared: its figures, and whether it fails on most of what it
-//! is called for.
+//! The health of a stage: its figures, and whether it fails on most of the
+//! containers that it is called for.
 //!
 //! That is judged by the last containers that it was called for and not by the
 //! last calls: a container that it fails on is tried again and again while the
@@ -27,7 +27,7 @@ const MIN_FAILURES: u64 = 3;
 /// gone, since otherwise it would have been tried again.
 const FORGOTTEN: Duration = Duration::from_secs(600);
 
-/// How a stage has fared.
+/// The health of a stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StageHealth {
     /// The stage's name.
@@ -37,7 +37,7 @@ pub struct StageHealth {
     /// Whose stage it is; none where there is no policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer: Option<Layer>,
-    /// What it is made of, if that is known.
+    /// The plugin and settings that it is made of, if they are known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub made: Option<Made>,
     /// False if it fails on most of the containers that it is called for, or could not
@@ -49,9 +49,9 @@ pub struct StageHealth {
     /// Its last failure, also if it has answered since.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<LastError>,
-    /// What is counted.
+    /// Its figures since the daemon's start.
     pub figures: StageFigures,
-    /// What its calls took; none of a built-in stage.
+    /// The figures of its calls; none of a built-in stage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stats: Option<Stats>,
 }
@@ -59,7 +59,7 @@ pub struct StageHealth {
 /// The last failure of a stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastError {
-    /// What happened.
+    /// The error.
     pub error: String,
     /// On which container.
     pub container: ContainerId,
@@ -67,7 +67,7 @@ pub struct LastError {
     pub at: SystemTime,
 }
 
-/// What is remembered of a stage.
+/// The record of a stage's calls.
 #[derive(Debug, Default)]
 pub(super) struct Record(Mutex<State>);
 
@@ -88,7 +88,7 @@ struct Seen {
     at: Instant,
 }
 
-/// What a stage said that is counted.
+/// The parts of a stage's answer that are counted.
 #[derive(Clone, Copy)]
 pub(super) struct Said<'a> {
     pub(super) changes: &'a [(String, Change)],

@@ -1,4 +1,4 @@
-//! What stages say, without the secrets of the container that they were asked about: their
+//! The words of stages, without the secrets of the container that they were asked about: their
 //! messages, reasons and errors go to the log, to explanations and to records.
 
 use super::{Change, Message, StageError, judge::Judged};

@@ -14,28 +14,28 @@ use crate::model::{container::Container, host::Host, service::Service};
 pub(super) struct Judged {
     pub(super) services: Vec<Service>,
     pub(super) vetoed: Vec<Veto>,
-    /// What differs, by the IDs that the services had before.
+    /// The changes, by the IDs that the services had before.
     pub(super) changes: Vec<(String, Change)>,
-    /// What the stage says of its verdicts beyond them, likewise.
+    /// The stage's remarks on its verdicts, likewise.
     pub(super) remarks: Vec<(String, Remark)>,
-    /// What of the container's own words was mended or left out.
+    /// The container's own words that were mended or left out, a sentence each.
     pub(super) warnings: Vec<String>,
 }
 
 impl Judged {
-    /// What of it is counted.
+    /// The parts of it that are counted.
     pub(super) fn said(&self) -> Said<'_> {
         Said { changes: &self.changes, remarks: &self.remarks }
     }
 }
 
-/// What a decision is held against.
+/// The facts and bounds that a decision is held against.
 pub(super) struct Judge<'a> {
     pub(super) step: &'a Step,
     pub(super) container: &'a Container,
     pub(super) host: &'a Host,
     pub(super) bounds: &'a Bounds,
-    /// What the stage was shown.
+    /// The services that the stage was shown.
     pub(super) services: &'a [Service],
 }
 
@@ -141,8 +141,8 @@ impl Judge<'_> {
         Ok(())
     }
 
-    /// Of two services with one ID only one would be registered. What the stage
-    /// was shown with one ID already is not held against it, unless it adds one more.
+    /// Of two services with one ID only one would be registered. Those that the stage
+    /// was shown with one ID already are not held against it, unless it adds one more.
     fn distinct(&self, services: &[Service], added_from: usize) -> Result<(), StageError> {
         let (before, after) = (count(self.services), count(services));
         let added: HashSet<_> = services.iter().skip(added_from).map(|it| it.id.as_str()).collect();

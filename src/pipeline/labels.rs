@@ -1,4 +1,4 @@
-//! What a container says of its own address and ports by labels.
+//! The labels by which a container chooses its own address and ports.
 
 use crate::model::container::{Container, ExposedPort, Protocol};
 
@@ -11,17 +11,17 @@ pub(super) const PORT: &str = "wharfinger.port";
 /// Whether the container offers one service that has no port.
 const PORTLESS: &str = "wharfinger.portless";
 
-/// A label that makes no sense. What its container has registered stays.
+/// A label that makes no sense. Its container's registrations stay.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("label {label}: {fault}")]
 pub struct LabelFault {
     /// The label's key.
     pub label: &'static str,
-    /// What is wrong with its value.
+    /// The fault of its value.
     pub fault: String,
 }
 
-/// What a container says by labels.
+/// A container's choices by labels.
 #[derive(Debug, Default)]
 pub(super) struct Labels {
     pub(super) network: Option<String>,

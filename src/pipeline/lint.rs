@@ -1,4 +1,4 @@
-//! What of a service will not work although it can be registered.
+//! The parts of a service that will not work although it can be registered.
 
 use crate::model::service::{CheckKind, Service};
 
@@ -9,15 +9,16 @@ const MOST_META: usize = 64;
 const LONGEST_KEY: usize = 128;
 const LONGEST_VALUE: usize = 512;
 
-/// What bears on whether a check can run.
+/// The facts that bear on whether a check can run.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Lint {
     /// The daemon reports to TTL checks.
     pub heartbeat: bool,
 }
 
-/// What will not work, a sentence each, but for what a [`Survey`](super::Survey)
-/// finds. The service is as it will be registered, with its marks.
+/// The parts that will not work, a sentence each, but for what a
+/// [`Survey`](super::Survey) finds. The service is as it will be registered, with its
+/// marks.
 pub fn lint(service: &Service, lint: Lint) -> Vec<String> {
     let mut found = Vec::new();
     if service.meta.len() > MOST_META {

@@ -1,5 +1,5 @@
-//! The answers that stages have given, within bounds. What was not used for the
-//! longest time is forgotten first.
+//! The answers that stages have given, within bounds. The least recently used is
+//! forgotten first.
 //!
 //! An answer is kept in a binary form, and of a changed service only the fields that differ
 //! from those that the stage was shown: there is one for each stage and container, and it is
@@ -23,7 +23,7 @@ use patch::Patch;
 const MAX_ANSWERS: usize = 1 << 16;
 /// Bytes that they take at most, roughly.
 const MAX_BYTES: usize = 32 << 20;
-/// What an answer takes apart from its content, roughly.
+/// The bytes that an answer takes apart from its content, roughly.
 const ANSWER_BYTES: usize = 128;
 
 /// A remembered answer.
@@ -112,7 +112,7 @@ impl Memory {
     }
 }
 
-/// What is to be kept of an answer on these services.
+/// An answer on these services in the form in which it is kept.
 pub(super) fn pack(
     services: &[Service],
     decision: &Decision,

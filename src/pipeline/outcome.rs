@@ -1,5 +1,5 @@
-//! What becomes of a container in the pipeline, with a trace of what each stage
-//! did to it.
+//! The outcome of a container's way through the pipeline, with a trace of what each
+//! stage did to it.
 
 use std::{
     fmt,
@@ -22,47 +22,47 @@ pub struct Veto {
     pub reason: String,
 }
 
-/// What became of a container in the pipeline.
+/// The outcome of a container's way through the pipeline.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// What the container could offer, before any stage has seen it.
+    /// The services that the container could offer, before any stage has seen them.
     #[serde(default)]
     pub candidates: Vec<Service>,
-    /// What is to be registered.
+    /// The services to register.
     pub services: Vec<Service>,
-    /// What a stage vetoed.
+    /// The services that a stage vetoed.
     pub vetoed: Vec<Veto>,
     /// Why something was no candidate, a phrase each.
     pub ignored: Vec<String>,
     /// Whether `containers.select` leaves it out.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unselected: bool,
-    /// What of the container's own words was mended or left out, a sentence each.
+    /// Warnings on the container's own words and addresses, a sentence each.
     pub warnings: Vec<String>,
-    /// What each stage did, in order.
+    /// The traces of the stages, in order.
     pub trace: Vec<Trace>,
 }
 
-/// What one stage did.
+/// The trace of one stage.
 #[derive(Debug, Clone, PartialEq, Hash, Serialize, Deserialize)]
 pub struct Trace {
     /// The stage's name.
     pub stage: String,
-    /// What it changed, by the IDs that the services had before.
+    /// Its changes, by the IDs that the services had before.
     pub changes: Vec<(String, Change)>,
-    /// What a monitored stage would have changed if it were enforced.
+    /// The changes that a monitored stage would have made if it were enforced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub would_be: Vec<(String, Change)>,
-    /// What the stage says of its verdicts beyond them, by the same IDs.
+    /// The stage's remarks on its verdicts, by the same IDs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<(String, Remark)>,
     /// Whether the container is not among those that the stage is for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub skipped: bool,
-    /// How it failed, where that did not end the run.
+    /// Its failure, where that did not end the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
-    /// What it wrote to the log.
+    /// Its messages to the log.
     pub messages: Vec<Message>,
     /// When it was asked.
     #[serde(skip)]
@@ -91,14 +91,14 @@ impl Hash for Timing {
 /// A failure of a stage that did not end the run.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Failure {
-    /// What happened.
+    /// The error.
     pub error: String,
     /// Whether the outcome may be another one when the stage answers. That of a
     /// monitored stage will not.
     pub matters: bool,
 }
 
-/// What a stage did to one service.
+/// A stage's change to one service.
 #[derive(Debug, Clone, PartialEq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Change {
@@ -124,7 +124,7 @@ impl fmt::Display for Change {
 }
 
 impl Change {
-    /// What it would be if its stage were enforced.
+    /// The change in words, as it would be if its stage were enforced.
     pub fn if_enforced(&self) -> String {
         match self {
             Self::Changed(_) => format!("would change: {self}"),

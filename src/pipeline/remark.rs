@@ -1,4 +1,4 @@
-//! What a stage says of a verdict beyond the verdict itself.
+//! A stage's remark on a verdict, beyond the verdict itself.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ const MOST: usize = 10;
 /// Characters of a code.
 const CODE: usize = 32;
 
-/// What a stage says of one verdict. Nothing is decided by it.
+/// A stage's remark on one verdict. Nothing is decided by it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Remark {
     /// A word for the kind of a veto, for figures.

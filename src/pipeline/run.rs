@@ -19,10 +19,10 @@ use super::{
 };
 use crate::model::{container::Container, host::Host, timed::Timer};
 
-/// How far a container has come.
+/// A container on its way through the pipeline.
 struct Run {
     facts: Facts,
-    /// Which of the steps are part of it.
+    /// For each step, whether it is part of it.
     takes_part: Arc<[bool]>,
     /// The step that is next.
     next: usize,
@@ -72,8 +72,8 @@ impl Pipeline {
         }
     }
 
-    /// Take the steps that are left, or those that do not have to be taken elsewhere. Who is told to
-    /// stay leaves it to the stages to change threads.
+    /// Take the steps that are left, or those that do not have to be taken elsewhere. A run that is
+    /// told to stay leaves it to the stages to change threads.
     async fn go_on(
         &self,
         container: &Container,
@@ -157,7 +157,7 @@ impl Pipeline {
         (Some(key), memory.get(&key, judge.services))
     }
 
-    /// What a stage makes of the services so far.
+    /// Ask a stage about the services so far.
     async fn ask(
         &self,
         judge: &Judge<'_>,
@@ -181,7 +181,7 @@ impl Pipeline {
         Ok(judged)
     }
 
-    /// What a stage made of the same before.
+    /// Judge a stage's remembered answer on the same.
     fn recall(
         &self,
         judge: &Judge<'_>,

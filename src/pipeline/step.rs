@@ -64,7 +64,7 @@ impl fmt::Display for OnError {
     }
 }
 
-/// Which containers a stage is for.
+/// A choice of the containers that a stage is for.
 #[async_trait::async_trait]
 pub trait Selects: fmt::Debug + Send + Sync {
     /// Whether this is one of them.
@@ -95,20 +95,20 @@ impl Selects for Selector {
     }
 }
 
-/// What the operator says of a stage's place in the pipeline.
+/// The operator's rules for a stage's place in the pipeline.
 #[derive(Debug, Clone, Default)]
 pub struct Rules {
     /// Whether its word counts.
     pub mode: Mode,
-    /// What becomes of a container that it fails on.
+    /// The handling of a container that it fails on.
     pub on_error: OnError,
     /// It may keep and veto; a change or an addition is an error of the stage.
     pub validate_only: bool,
-    /// Which containers it is for; all if none.
+    /// The containers that it is for; all if none.
     pub select: Option<Arc<dyn Selects>>,
 }
 
-/// What a stage is made of.
+/// The plugin and settings that a stage is made of.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Made {
     /// The name that the plugin gives itself.
@@ -132,8 +132,8 @@ impl Made {
         }
     }
 
-    /// What tells the stage's answers from those of another one: equal input
-    /// gives equal answers where this is equal.
+    /// A digest of the stage's identity: stages of equal digests give equal answers
+    /// to equal input.
     pub(super) fn fingerprint(&self) -> Digest {
         let mut digest = Sha256::new();
         for part in [&self.plugin, &self.version, &self.digest, &self.settings] {
@@ -144,7 +144,7 @@ impl Made {
     }
 }
 
-/// What a stage is, for people.
+/// A note on a stage, for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageNote {
     /// Its name in the configuration.
@@ -157,7 +157,7 @@ pub struct StageNote {
     pub digest: String,
     /// Whether its word counts.
     pub mode: Mode,
-    /// What becomes of a container that it fails on.
+    /// The handling of a container that it fails on.
     pub on_error: OnError,
     /// Whose stage it is; none where there is no policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -172,7 +172,7 @@ impl StageNote {
         self.plugin == REGISTRATOR
     }
 
-    /// What it is made of, in a few words.
+    /// Its plugin, version, digest, mode and layer, in a few words.
     pub fn made(&self) -> String {
         let digest = match self.digest.get(..12) {
             Some(digits) => format!("sha256:{digits}"),
@@ -233,17 +233,17 @@ impl Step {
         self.stage.name()
     }
 
-    /// What the operator says of it.
+    /// The operator's rules for it.
     pub fn rules(&self) -> &Rules {
         &self.rules
     }
 
-    /// What it is made of, if that is known.
+    /// The plugin and settings that it is made of, if they are known.
     pub fn made(&self) -> Option<&Made> {
         self.made.as_ref().map(|(made, _)| made)
     }
 
-    /// What it is, for people.
+    /// A note on it, for people.
     pub fn note(&self) -> StageNote {
         let builtin = || Made { plugin: REGISTRATOR.into(), ..Made::default() };
         let made = self.made().cloned();
@@ -264,7 +264,7 @@ impl Step {
         self.is_builtin() || self.made().is_some_and(|made| made.plugin == REGISTRATOR)
     }
 
-    /// How it has fared.
+    /// Its health.
     pub fn health(&self) -> StageHealth {
         self.record.health(self)
     }
@@ -303,8 +303,8 @@ impl Step {
             .map_err(|reason| StageError::Host(format!("its select cannot be evaluated: {reason}")))
     }
 
-    /// The step in the place of `old`, whose figures go on. What is known of the
-    /// old one's health says nothing of another plugin or other settings.
+    /// The step in the place of `old`, whose figures go on. The old one's health says
+    /// nothing of another plugin or other settings.
     pub(super) fn succeeding(self, old: &Self) -> Self {
         let same = self.made.is_some() && self.made == old.made;
         Self { record: Arc::new(old.record.successor(same)), ..self }

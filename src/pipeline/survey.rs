@@ -1,5 +1,5 @@
-//! What is wrong with the services of all containers together, or with what DNS
-//! makes of them: said before anything is written.
+//! Faults of the services of all containers together, or of their names in DNS:
+//! said before anything is written.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -62,7 +62,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What all containers offer, as far as it matters here.
+/// The IDs, places and names of the services of all containers.
 #[derive(Debug, Default)]
 pub struct Survey {
     ids: BTreeMap<String, Vec<String>>,
@@ -86,7 +86,7 @@ impl Survey {
         }
     }
 
-    /// What is wrong.
+    /// The faults.
     pub fn findings(&self) -> Vec<Finding> {
         let twice = self.ids.iter().filter(|(_, containers)| containers.len() > 1);
         let mut found: Vec<_> = twice

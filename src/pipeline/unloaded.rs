@@ -1,5 +1,5 @@
-//! What stands in the place of a stage that could not be loaded: it fails on every
-//! container, so that the stage's own rules say what becomes of them.
+//! The stand-in for a stage that could not be loaded: it fails on every container, so
+//! that the stage's own rules say what becomes of them.
 
 use super::{Called, Stage, StageError};
 use crate::model::{container::Container, host::Host, service::Service};

@@ -1,4 +1,4 @@
-//! What a stage returns is checked like a user's text.
+//! A stage's answer is checked like a user's text.
 //!
 //! Only what the stage itself wrote is held against it: a field that it handed
 //! on as it was is not. The rules are Consul's (its documentation of service and

@@ -1,5 +1,6 @@
-//! What has to be asked for, or read, beyond a container before a stage can decide on it. A stage says which
-//! of it it wants, and is shown nothing else, so that its answers depend on what it has said itself.
+//! The facts beyond a container that have to be asked for, or read, before a stage can decide on
+//! it. A stage says which of them it wants, and is shown no others, so that its answers depend on
+//! what it has said itself.
 
 use std::ops::BitOr;
 
@@ -8,13 +9,13 @@ use serde::{Deserialize, Serialize};
 /// The facts that a stage wants, or several stages do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wants {
-    /// What the engine knows of the container's image.
+    /// The engine's facts of the container's image.
     pub image: bool,
-    /// How the container was set up.
+    /// The container's setup.
     pub setup: bool,
-    /// What the registry's agent says of itself.
+    /// The facts of the registry's agent.
     pub agent: bool,
-    /// What the container engine says of itself.
+    /// The facts of the container engine.
     pub engine: bool,
 }
 
@@ -22,7 +23,7 @@ impl Wants {
     /// All that there is.
     pub const ALL: Self = Self { image: true, setup: true, agent: true, engine: true };
 
-    /// Whether something has to be asked for. How a container was set up is part of its inspection.
+    /// Whether something has to be asked for. A container's setup is part of its inspection.
     pub fn asks(self) -> bool {
         self.image || self.agent || self.engine
     }

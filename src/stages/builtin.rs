@@ -35,7 +35,7 @@ fn unwanted<T, U>(_: &T) -> Option<U> {
     None
 }
 
-/// What other stages may have given a service it neither looks at nor changes.
+/// The default: fields that only other stages give a service are neither read nor changed.
 fn not_its_own<T: Default>(_: &Further) -> T {
     T::default()
 }

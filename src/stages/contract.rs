@@ -3,8 +3,8 @@
 //!
 //! The types are generated for each version of the contract, and for stages that
 //! are linked natively, with the same names and fields. The macro writes the adapter for
-//! each of them, so that there is one place that knows the contract's records. What a later
-//! version has beyond the first one is said where the macro is used.
+//! each of them, so that there is one place that knows the contract's records. The additions
+//! of a later version to the first one are said where the macro is used.
 
 /// Define the module `$module` with the adapter to the generated types of
 /// `$types`, which must have `types`'s records and `logging::Level`. Further fields of the

@@ -27,8 +27,8 @@ use crate::{
 #[error("the configuration cannot be used")]
 pub struct BadConfig(#[source] pub anyhow::Error);
 
-/// Makes pipelines of configurations. What can be used again of one for the next
-/// is kept: the plugin host, which has compiled the components.
+/// Makes pipelines of configurations. The plugin host, which has compiled the
+/// components, is kept from one for the next.
 #[derive(Default)]
 pub struct Stages {
     plugins: Option<Plugins>,
@@ -42,7 +42,7 @@ pub struct Stages {
 pub struct Loaded {
     /// The pipeline.
     pub pipeline: Pipeline,
-    /// What could not be loaded.
+    /// The stages that could not be loaded.
     pub broken: Vec<StageFault>,
 }
 
@@ -221,7 +221,7 @@ impl Stages {
 ///
 /// # Errors
 ///
-/// What it says of them is wrong.
+/// The configuration's rules for them are wrong.
 pub fn choosing(config: &Config, pipeline: Pipeline) -> Result<Pipeline, BadConfig> {
     let mut faults = Vec::new();
     let select = config.containers.selector().map_err(|fault| faults.push(fault));
@@ -261,7 +261,7 @@ pub(crate) fn cache(config: &Config) -> Option<Cache> {
     }
 }
 
-/// What stages read of the key-value store beside the registry, if any is granted a part of it
+/// The reader of the key-value store beside the registry, if any stage is granted a part of it
 /// and there is one.
 fn kv_reader(config: &Config, uri: Option<&str>) -> anyhow::Result<Option<Arc<dyn KvReader>>> {
     let Some(uri) = uri else { return Ok(None) };

@@ -70,7 +70,7 @@ pub use limits::Limits;
 pub(crate) use limits::{Written, every_limit, outside};
 pub use outline::{Import, Meaning, Outline};
 
-/// What the operator says of a component.
+/// The operator's configuration of a component.
 #[derive(Debug, Clone)]
 pub struct ComponentSpec {
     /// The stage's name.
@@ -79,9 +79,9 @@ pub struct ComponentSpec {
     pub file: PathBuf,
     /// The settings in JSON.
     pub settings: String,
-    /// What a call may use.
+    /// The limits of a call.
     pub limits: Limits,
-    /// What the stage may see and ask for.
+    /// The grants of the stage.
     pub grants: Grants,
 }
 
@@ -96,7 +96,7 @@ pub enum LoadError {
     NotAFile {
         /// The name.
         file: PathBuf,
-        /// What is there.
+        /// The kind of thing that is there.
         found: &'static str,
     },
     /// The file is larger than a component can be.
@@ -104,7 +104,7 @@ pub enum LoadError {
     TooLarge {
         /// The file.
         file: PathBuf,
-        /// How much it may have.
+        /// The most that it may have.
         limit: ByteSize,
     },
     /// The file is no component of the contract, or imports what it is not
@@ -119,11 +119,11 @@ pub enum LoadError {
     Parts {
         /// The file.
         file: PathBuf,
-        /// What there is too much of.
+        /// The kind of parts of which there are too many.
         what: &'static str,
-        /// How many there are.
+        /// The number of them.
         found: u32,
-        /// How many there may be.
+        /// The most that there may be.
         limit: u32,
     },
     /// The component cannot be compiled.
@@ -131,7 +131,7 @@ pub enum LoadError {
     Compile {
         /// The file.
         file: PathBuf,
-        /// What the compiler says.
+        /// The compiler's words.
         reason: String,
     },
     /// The component does not fit the contract.
@@ -139,7 +139,7 @@ pub enum LoadError {
     Link {
         /// The file.
         file: PathBuf,
-        /// What does not fit.
+        /// The reason why it does not fit.
         reason: String,
     },
     /// The component failed when it was asked to describe itself or to
@@ -150,7 +150,7 @@ pub enum LoadError {
         file: PathBuf,
         /// The function of the contract.
         function: &'static str,
-        /// What happened.
+        /// The failure.
         source: StageError,
     },
     /// The stage refuses its settings.
@@ -163,7 +163,7 @@ pub enum LoadError {
     },
 }
 
-/// What a component says of itself, and what the host knows of its file.
+/// A component's description of itself, and the host's knowledge of its file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Identity {
     /// The name that the component gives itself.
@@ -194,15 +194,15 @@ struct GuestCall<T> {
     memory: usize,
 }
 
-/// How a [`PluginHost`] is made.
+/// The options of a [`PluginHost`].
 pub struct HostOptions {
-    /// How many calls may run at once.
+    /// The number of calls that may run at once.
     pub concurrency: usize,
     /// For each limit the largest that a stage may have.
     pub largest: Limits,
     /// The stack of a call.
     pub stack: ByteSize,
-    /// What stages that are granted it read of a key-value store.
+    /// The reader of a key-value store, for stages that are granted it.
     pub kv: Option<Arc<dyn KvReader>>,
     /// Where components are compiled.
     pub compiler: Compiler,
@@ -324,7 +324,7 @@ impl PluginHost {
         figures.push((name.to_string(), Arc::downgrade(stage)));
     }
 
-    /// How many components were compiled, and not found in the cache.
+    /// The number of components that were compiled, and not found in the cache.
     pub fn compilations(&self) -> u64 {
         self.store.compilations.load(Ordering::Relaxed)
     }

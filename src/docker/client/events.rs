@@ -10,16 +10,16 @@ use serde_json::value::RawValue;
 
 use super::{Client, failed, list::is_id, nonsense};
 
-/// What a line may have: the labels of a container are in it.
+/// The most bytes of a line that is kept: the labels of a container are in it.
 const LINE: usize = 1 << 20;
-/// What a line may have that is not kept. After that nobody knows where it ends.
+/// The most bytes of a line that are thrown away. After that nobody knows where it ends.
 const SKIPPED: u64 = 64 << 20;
 /// Of a line that is not kept, so much is looked at.
 const HEAD: usize = 16 << 10;
 /// After so many lines in a row that are nothing that was asked for, this is no stream of
 /// events.
 const STRIKES: usize = 1000;
-/// What may be an event before its line has ended.
+/// The most bytes of a line that may be an event before it has ended.
 const EARLY: usize = 16 << 10;
 
 /// A line that could not be understood: what happened is not known.
@@ -85,7 +85,7 @@ impl Feed {
 #[derive(Default)]
 struct Lines {
     line: Vec<u8>,
-    /// How much of the line was thrown away.
+    /// The bytes of the line that were thrown away.
     skipped: u64,
     /// Lines in a row that were nothing that was asked for.
     strikes: usize,
@@ -163,7 +163,7 @@ impl Lines {
     }
 }
 
-/// What a value says; nothing if it is about something that was not asked for.
+/// The event that a value is; none if it is about something that was not asked for.
 fn event(text: &str) -> Result<Option<EventMessage>, Unreadable> {
     #[derive(Deserialize)]
     struct Kind {
@@ -185,8 +185,8 @@ fn event(text: &str) -> Result<Option<EventMessage>, Unreadable> {
     }
 }
 
-/// The event of a line of which only the beginning is there. What Docker says first is
-/// what it is about; a quotation mark in a text would be escaped.
+/// The event of a line of which only the beginning is there. Docker says first what it is
+/// about; a quotation mark in a text would be escaped.
 fn head(line: &[u8]) -> Option<EventMessage> {
     let line = String::from_utf8_lossy(line);
     let after = |key: &str| {

@@ -18,10 +18,10 @@ use crate::{
     },
 };
 
-/// What a list may have; more containers than a host can run.
+/// The bounds of a list: more containers than a host can run.
 const BOUNDS: Bounds = Bounds { whole: 1 << 30, one: CONTAINER as usize, entries: 100_000 };
 
-/// What is read of an element. Nothing but the identifier has to make sense.
+/// The fields that are read of an element. Nothing but the identifier has to make sense.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Element<'a> {
@@ -35,7 +35,7 @@ struct Element<'a> {
     network_settings: Option<&'a RawValue>,
 }
 
-/// What is read of an element where nothing else is wanted.
+/// The field that is read of an element where nothing else is wanted.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Named {

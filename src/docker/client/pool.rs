@@ -23,10 +23,10 @@ use super::CONNECT;
 
 /// For how long a connection is kept that nobody uses.
 const KEPT: Duration = Duration::from_secs(1);
-/// How many are kept: as many as the loop has use for at once.
+/// The number of connections kept: as many as the loop has use for at once.
 const MOST: usize = 16;
 
-/// How connections are made.
+/// The way in which connections are made.
 #[derive(Debug)]
 pub(super) enum Way {
     /// To a Unix socket.
@@ -37,7 +37,7 @@ pub(super) enum Way {
     Secured {
         /// Whose word counts for the server.
         roots: Vec<Certificate>,
-        /// Who the client is.
+        /// The client's certificate and key.
         identity: Identity,
     },
 }

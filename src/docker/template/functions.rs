@@ -27,7 +27,7 @@ pub enum Fault {
     Arity {
         /// The function.
         function: &'static str,
-        /// How many it got.
+        /// The number that it got.
         got: usize,
     },
     /// An argument is of another type.

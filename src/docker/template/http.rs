@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::Fault;
 use crate::proxy::Proxies;
 
-/// How long a request may take, to the last byte of its response.
+/// The time that a request may take, to the last byte of its response.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The largest body that is taken, in bytes.

@@ -120,7 +120,7 @@ fn unquote(token: &str) -> Option<String> {
     (quote == '"' || value.chars().count() == 1).then_some(value)
 }
 
-/// What an escape stands for: `\xff` is a byte, `\u00ff` a character.
+/// The meaning of an escape: `\xff` is a byte, `\u00ff` a character.
 enum Unit {
     Byte(u8),
     Char(char),

@@ -30,7 +30,7 @@ fn container() -> serde_json::Value {
     })
 }
 
-/// What is said of a failure, with its cause.
+/// The words of a failure, with its cause.
 fn said(error: &TemplateError) -> String {
     let cause = error.source().map(|cause| format!(": {cause}"));
     format!("{error}{}", cause.unwrap_or_default())
@@ -237,7 +237,7 @@ fn a_rendering_is_bounded() {
     assert!(Template::parse(forever, HttpGet::Forbidden).unwrap().render(&container()).is_err());
 }
 
-/// What takes long is ended between two calls of functions, each of which is bounded by its result.
+/// A long rendering ends between two calls of functions, each of which is bounded by its result.
 #[test]
 fn a_rendering_has_a_deadline() {
     let value = format!("A={}", "a".repeat(1 << 20));

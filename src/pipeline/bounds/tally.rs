@@ -1,4 +1,4 @@
-//! What the containers of a host have asked for together.
+//! A tally of the services granted to the containers of a host.
 
 use std::{
     collections::HashMap,
@@ -8,7 +8,7 @@ use std::{
 use super::{Bounds, Size, counted, weighed};
 use crate::{model::container::ContainerId, pipeline::StageError};
 
-/// What each container was granted last.
+/// The size that each container was granted last.
 #[derive(Debug, Default)]
 pub(in crate::pipeline) struct Tally(Mutex<Granted>);
 

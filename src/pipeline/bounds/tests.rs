@@ -1,5 +1,5 @@
-//! What is too much is refused before anything is made of it, and what is left for
-//! all is never taken from a small container.
+//! A request for too much is refused before anything is made of it, and a small
+//! container's part of the whole is never taken from it.
 
 use super::*;
 use crate::{
@@ -43,7 +43,7 @@ fn said(result: Result<(), StageError>) -> Option<String> {
     result.err().map(|error| error.to_string())
 }
 
-/// What is said of a container with this label.
+/// The fault of a container with this label, if it has one.
 fn labelled(key: &str, value: &str) -> Option<String> {
     let mut container = container();
     container.labels.insert(key.into(), value.into());

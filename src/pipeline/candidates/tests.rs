@@ -10,7 +10,7 @@ use crate::{
     docker::{Tags, container},
 };
 
-/// What `docker inspect` prints of a container in these networks, each with an
+/// The output of `docker inspect` on a container in these networks, each with an
 /// IPv4 and an IPv6 address.
 fn inspected(mode: &str, networks: &[(&str, &str, &str)]) -> Value {
     let endpoint = |&(name, ipv4, ipv6): &(&str, &str, &str)| {
@@ -65,7 +65,7 @@ fn rules(keys: &str) -> Result<AddressRules, String> {
     Ok(config.address.rules().expect("they were checked"))
 }
 
-/// What a container offers.
+/// The candidates of a container.
 fn found(
     inspected: &Value,
     peer: Option<&Value>,

@@ -1,5 +1,5 @@
-//! What a container may say, and what becomes of the rest: through the pipeline of the
-//! daemon's own stage.
+//! The values that a container may give, and what becomes of the others: through the pipeline
+//! of the daemon's own stage.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -59,7 +59,7 @@ fn of_port(outcome: &Outcome, port: u16) -> Option<&Service> {
     outcome.services.iter().find(is)
 }
 
-/// What the stage itself warned of: it holds back some of what the gate would.
+/// The warnings of the stage itself: it holds back some of what the gate would.
 fn by_the_stage(outcome: &Outcome) -> Vec<&str> {
     let messages = outcome.trace.iter().flat_map(|trace| &trace.messages);
     messages.filter(|it| it.level >= Level::Warn).map(|it| it.text.as_str()).collect()

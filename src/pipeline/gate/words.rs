@@ -1,5 +1,5 @@
-//! What is said of what did not pass: the key that the container wrote, the value,
-//! the rule, and what becomes of it.
+//! The sentences on values that did not pass: the key that the container wrote, the
+//! value, the rule, and what becomes of it.
 
 use super::super::validate;
 use crate::model::{container::Container, service::Service};

@@ -1,4 +1,4 @@
-//! What a stage changed of a service. Pure.
+//! The changes of a stage to a service. Pure.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ pub(super) struct Patch {
 }
 
 impl Patch {
-    /// What makes one service of the other.
+    /// The patch that makes `after` of `before`.
     pub(super) fn between(before: &Service, after: &Service) -> Self {
         fn differing<T: PartialEq + Clone>(before: &T, after: &T) -> Option<T> {
             (before != after).then(|| after.clone())

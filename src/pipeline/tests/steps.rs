@@ -1,5 +1,5 @@
-//! What the keys of a stage mean: mode, on-error, validate-only and select; what
-//! is remembered; and how a stage's health and figures tell of it.
+//! The meaning of a stage's keys: mode, on-error, validate-only and select; the answers
+//! that are remembered; and how a stage's health and figures tell of it.
 
 use super::*;
 
@@ -297,7 +297,7 @@ async fn the_health_of_a_stage_ends_with_it() {
     assert_eq!(health.figures.calls, 3);
 }
 
-/// What came with one ID already is not held against a stage, but one more of it is.
+/// Services that came with one ID already are not held against a stage, but one more is.
 #[tokio::test]
 async fn an_added_service_has_an_id_that_no_other_has() {
     fn twin(services: &[Service], first: Verdict) -> Result<Decision, StageError> {
@@ -332,7 +332,7 @@ async fn an_added_service_has_an_id_that_no_other_has() {
     }
 }
 
-/// What a stage does not want is not what its answer is remembered by, whoever else wants it.
+/// A fact that a stage does not want is no part of its answer's key, whoever else wants it.
 #[tokio::test]
 async fn an_answer_is_remembered_by_what_the_stage_wants() {
     use crate::model::{

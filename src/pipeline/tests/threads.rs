@@ -50,8 +50,9 @@ fn threads() -> Runtime {
     threads.worker_threads(1).thread_name("guest").build().expect("a thread")
 }
 
-/// What the stages `name:answer` make of a container, in two runs of one pipeline, and where they are
-/// called. Those whose name begins with `g` have threads of their own.
+/// The outcome of a container in the stages `name:answer`, which must be called where it is
+/// expected, and only in the first of two runs. Those whose name begins with `g` have threads
+/// of their own.
 fn check(
     stages: &[(&'static str, Answer)],
     expected: &[&str],

@@ -13,9 +13,10 @@ const MOST: usize = 64;
 const LONGEST: usize = 16 << 10;
 const LONGEST_LABEL: usize = 63;
 
-/// What a definition of a service may not say: what has a field and a rule of its own, what names
-/// another place than the one that is read and cleared away by this daemon, and what brings
-/// another service or a token with it. Consul takes each in any case, with and without `_`.
+/// The keys that a definition of a service may not have: those with a field and a rule of their
+/// own, those that name another place than the one that is read and cleared away by this daemon,
+/// and those that bring another service or a token with them. Consul takes each in any case, with
+/// and without `_`.
 const OF_SERVICE: [&str; 27] = [
     "id",
     "name",
@@ -123,7 +124,7 @@ fn socket(path: &str) -> Fault {
     }
 }
 
-/// What Consul asks of a proxy and a gateway.
+/// Consul's rules for a proxy and a gateway.
 fn mesh(service: &Service, proxy: Option<&Proxy>) -> Fault {
     let kind = service.further.kind.as_str();
     if !kind.is_empty() && service.port == 0 && service.further.socket_path.is_none() {

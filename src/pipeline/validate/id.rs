@@ -14,9 +14,9 @@ const MAINTENANCE: [&str; 2] = ["_node_maintenance", "_service_maintenance"];
 /// The service that Consul's servers register themselves.
 pub(in crate::pipeline) const CONSUL: &str = "consul";
 
-/// What the daemon puts before a service's ID to name the check that says what Docker's says.
+/// The daemon's prefix to a service's ID, for the ID of the check that mirrors Docker's.
 const MIRRORED: &str = "wharfinger-health:";
-/// What Consul puts before a service's ID to name a check that was given none.
+/// Consul's prefix to a service's ID, for the ID of a check that was given none.
 const OF_SERVICE: &str = "service:";
 
 /// An ID that a stage gave a service, on the host of this name.
@@ -92,8 +92,8 @@ pub(in crate::pipeline) fn is_consuls(id: &str) -> bool {
         || MAINTENANCE.iter().any(|prefix| id.starts_with(prefix))
 }
 
-/// Consul tidies the path of a request up. What does not survive that could be registered and
-/// not be removed.
+/// Consul tidies the path of a request up. An ID that does not survive that could be registered
+/// and not be removed.
 pub(in crate::pipeline) fn in_path(id: &str) -> Fault {
     line(id)?;
     if id.ends_with('/') {

@@ -1,5 +1,5 @@
-//! What a stage may not write, one by one, and that nothing invalid gets past
-//! all of it together.
+//! The rules for what a stage may write, one by one, and that nothing invalid gets
+//! past all of them together.
 
 use std::cell::RefCell;
 
@@ -64,7 +64,7 @@ fn http(url: &str) -> Check {
     })
 }
 
-/// What is said of the service after this change of it.
+/// The fault of the service after this change of it, if it has one.
 fn fault(change: impl FnOnce(&mut Service)) -> Option<String> {
     let before = service();
     let mut after = before.clone();

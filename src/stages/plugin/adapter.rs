@@ -1,5 +1,4 @@
-//! What the host asks of a version of the contract: an adapter from its generated types to the
-//! daemon's own.
+//! The adapter of a version of the contract, from its generated types to the daemon's own.
 
 use std::sync::Arc;
 
@@ -18,7 +17,7 @@ pub(super) type Run<T> = Box<
         + Send,
 >;
 
-/// What a component says of itself.
+/// A component's description of itself.
 pub(super) struct Description {
     pub(super) name: String,
     pub(super) version: String,

@@ -1,10 +1,10 @@
-//! What a stage may use and is given, in each of its calls.
+//! The allowance of a stage: its limits, grants and imports in each of its calls.
 
 use std::sync::Arc;
 
 use crate::stages::plugin::{Limits, grants::Grants, imports::Imports, kv::KvReader};
 
-/// What all calls of a stage have in common.
+/// The allowance that all calls of a stage have in common.
 pub(super) struct Allowance {
     pub(super) limits: Limits,
     pub(super) grants: Grants,

@@ -6,7 +6,7 @@
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::Component;
 
-/// What a compiler of this program has made of a component.
+/// The code that a compiler of this program has made of a component.
 pub(super) struct Artifact(Vec<u8>);
 
 /// Says that a file is compiled code of this form.
@@ -14,7 +14,7 @@ const MAGIC: &[u8; 16] = b"wharfinger code\n";
 const HEAD: usize = MAGIC.len() + 32;
 
 impl Artifact {
-    /// What a compiler returned.
+    /// The artifact of code that a compiler returned.
     pub(super) fn compiled(code: Vec<u8>) -> Self {
         Self(code)
     }
@@ -25,7 +25,7 @@ impl Artifact {
         [MAGIC, &digest(key, &self.0)[..], &self.0].concat()
     }
 
-    /// What [`Artifact::sealed`] made, if it is whole and of this key.
+    /// The artifact in bytes from [`Artifact::sealed`], if they are whole and of this key.
     pub(super) fn unsealed(key: &str, mut sealed: Vec<u8>) -> Option<Self> {
         let (magic, rest) = sealed.split_at_checked(MAGIC.len())?;
         let (expected, code) = rest.split_at_checked(32)?;

@@ -30,9 +30,9 @@ use crate::files;
 use crate::stages::plugin::{artifact::Artifact, hex};
 use crate::telemetry::event;
 
-/// What a file has at the end of its name that is an entry.
+/// The end of the name of an entry's file.
 const SUFFIX: &str = ".code";
-/// What a file has there that is being written.
+/// The end of the name of a file that is being written.
 const UNFINISHED: &str = ".new";
 /// A writer that has not finished by then never will.
 const ABANDONED: Duration = Duration::from_secs(3600);
@@ -40,7 +40,7 @@ const ABANDONED: Duration = Duration::from_secs(3600);
 /// Why a folder is not used.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
-    /// It cannot be made or opened. What is a symbolic link is not opened.
+    /// It cannot be made or opened. A symbolic link is not opened.
     #[error("cannot use the folder {}", .0.display())]
     Open(PathBuf, #[source] io::Error),
     /// Others could put code into it.
@@ -48,7 +48,7 @@ pub enum CacheError {
     NotPrivate {
         /// The folder.
         path: PathBuf,
-        /// What is wrong with it, and what to do.
+        /// The fault of the folder, and the remedy.
         fault: String,
     },
 }
@@ -89,7 +89,7 @@ impl Cache {
         &self.path
     }
 
-    /// What is kept under a key, if it can be trusted.
+    /// The code that is kept under a key, if it can be trusted.
     pub(super) fn get(&self, key: &str) -> Option<Artifact> {
         match self.read(key) {
             Ok(sealed) => {
@@ -228,7 +228,7 @@ pub(super) fn key(engine: &wasmtime::Engine, digest: &str) -> String {
     hex(&hasher.0.finalize())
 }
 
-/// What is hashed, as a digest that no accident collides.
+/// A hasher whose digest does not collide by accident.
 struct Settings(Sha256);
 
 impl Hasher for Settings {

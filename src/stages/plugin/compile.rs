@@ -32,11 +32,11 @@ const CPU_SECONDS: u64 = 600;
 const ADDRESS_SPACE: u64 = 4 << 30;
 /// Compiled code is a few times as large as a component.
 const MAX_CODE: u64 = 1 << 30;
-/// What a child may say before it ends.
+/// The bytes that are read of a child's standard error.
 const MAX_WORDS: u64 = 16 * 1024;
-/// How the kernel ends a process that takes too much memory.
+/// The signal by which the kernel ends a process that takes too much memory.
 const SIGKILL: i32 = 9;
-/// What the runtime says where there is not enough for a value, or a thread's stack.
+/// The runtime's words where there is not enough memory for a value, or a thread's stack.
 const OUT_OF_MEMORY: [&str; 3] =
     ["memory allocation of", "Cannot allocate memory", "Resource temporarily unavailable"];
 /// Threads of a child; each takes memory.

@@ -41,7 +41,7 @@ pub struct ComponentStage {
     /// While it is here, the host knows the component as compiled.
     _component: Arc<Component>,
     linked: Box<dyn Adapter>,
-    /// What an instance takes that has only described itself, in bytes.
+    /// The memory of an instance that has only described itself, in bytes.
     start_memory: usize,
 }
 
@@ -133,7 +133,7 @@ impl ComponentStage {
         ByteSize(self.start_memory as u64)
     }
 
-    /// What the component says of itself.
+    /// The component's identity.
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
@@ -156,8 +156,8 @@ impl ComponentStage {
     }
 
     /// Call a function of a fresh instance, within the stage's limits, on the
-    /// guests' own threads. Whatever comes of it, the instance is thrown away.
-    /// Who is on such a thread already stays there.
+    /// guests' own threads. The instance is thrown away in any case. A caller on
+    /// such a thread already stays there.
     async fn call<T: Send + 'static>(&self, run: Run<T>) -> GuestCall<T> {
         let failed = |error: String| GuestCall {
             result: Err(StageError::Host(error)),

@@ -15,8 +15,8 @@ use crate::stages::plugin::{
 /// has three.
 pub(super) const MAX_MEMORIES: usize = 4;
 
-/// What the host's functions may use of a guest's stack beyond the guest's own
-/// part; the engine's default.
+/// The bytes of a guest's stack that the host's functions may use beyond the
+/// guest's own part; the engine's default.
 const HOST_STACK: usize = 1536 * 1024;
 
 pub(super) struct Engine {
@@ -58,7 +58,7 @@ impl Engine {
     }
 }
 
-/// What has a bearing on compiled code, which must be the same wherever it is
+/// The settings that bear on compiled code, which must be the same wherever it is
 /// made and used.
 pub(super) fn config() -> Config {
     let mut config = Config::new();

@@ -22,7 +22,7 @@ pub(super) enum Phase {
 }
 
 impl Guest {
-    /// What became of a call that failed in the engine.
+    /// The stage's error for a call that failed in the engine.
     pub(super) fn explain(
         &self,
         error: &wasmtime::Error,

@@ -5,7 +5,7 @@
 /// Lines of a panic's own text.
 const MAX_PANIC: usize = 5;
 
-/// What a guest says of its failure, by the lines that it wrote last.
+/// A guest's own account of its failure, by the lines that it wrote last.
 pub(super) fn told(lines: &[String]) -> Option<String> {
     python(lines)
         .or_else(|| go(lines))

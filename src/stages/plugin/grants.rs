@@ -1,4 +1,4 @@
-//! What an operator grants a component beyond the contract. Nothing is granted
+//! The grants of an operator to a component, beyond the contract. Nothing is granted
 //! unless the configuration says so, and only what is granted is linked.
 
 use std::{fmt, str::FromStr};
@@ -6,7 +6,7 @@ use std::{fmt, str::FromStr};
 use globset::GlobSet;
 use url::Url;
 
-/// What a component is granted.
+/// The grants of a component.
 #[derive(Debug, Clone, Default)]
 pub struct Grants {
     /// The environment variables of a container that it sees.

@@ -15,7 +15,7 @@ use crate::stages::plugin::{
     wasi::System,
 };
 
-/// What a table element takes in the host.
+/// The bytes that a table element takes in the host.
 const TABLE_ELEMENT_BYTES: usize = 8;
 /// Handles of resources that a guest may hold at once.
 const MAX_HANDLES: usize = 1000;
@@ -73,7 +73,7 @@ impl Guest {
         self.voice.into_messages(self.allowance.limits.log_rate, figures)
     }
 
-    /// What became of a call whose time was over while the host did something for it.
+    /// The stage's error for a call whose time was over while the host did something for it.
     pub(super) fn late(&self) -> StageError {
         if self.waited && !self.allowance.grants.clock {
             self.voice.log(

@@ -1,4 +1,4 @@
-//! What a file is and what it imports, found out before anything is compiled.
+//! The kind of a file and its imports, found out before anything is compiled.
 
 mod parts;
 
@@ -13,11 +13,12 @@ const PACKAGE: &str = "wharfinger:pipeline/";
 
 /// Parts of WASI that every component of some toolchains imports, needed or
 /// not. They are linked to implementations that give nothing away and touch
-/// nothing. What is neither here nor a capability, such as sockets, is refused.
+/// nothing. An import that is neither here nor a capability, such as sockets, is
+/// refused.
 const INERT: [&str; 5] =
     ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/"];
 
-/// What a component needs to be linked with.
+/// The imports that a component is linked with, and the numbers of its parts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Imports {
     /// The contract's version.
@@ -57,15 +58,15 @@ pub enum ComponentFault {
     /// It is damaged.
     #[error("a damaged component: {0}")]
     Damaged(String),
-    /// What it is made of is made of more, and so on.
+    /// Its parts are made of more parts, and so on.
     #[error("made of {found} instances of components, of which a stage may have {limit}")]
     Sprawling {
-        /// How many there are, as far as they were counted.
+        /// The number of instances, as far as they were counted.
         found: u64,
-        /// How many there may be.
+        /// The most that there may be.
         limit: u64,
     },
-    /// It cannot be counted what it is made of.
+    /// Its parts cannot be counted.
     #[error("it instantiates components that it is handed, so that nobody knows how many")]
     Unbounded,
     /// It exports a stage of another version of the contract.
@@ -84,10 +85,10 @@ pub enum ComponentFault {
     /// It does not export a stage.
     #[error("a component of another world: it exports {found}; {}", wanted())]
     NotAStage {
-        /// What it exports instead.
+        /// Its exports.
         found: String,
     },
-    /// It imports what is not granted, or cannot be.
+    /// It has imports that are not granted, or cannot be.
     #[error("imports {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; it imports "))]
     NotGranted(Vec<Refused>),
 }
@@ -98,7 +99,7 @@ pub enum Refused {
     /// The operator could grant it.
     #[error("{import}, which is not granted: if it is to have it, add `{line}` to the stage")]
     Ungranted {
-        /// What it imports.
+        /// The import.
         import: String,
         /// The line of the configuration that grants it.
         line: &'static str,
@@ -108,7 +109,7 @@ pub enum Refused {
     Ungrantable(String),
 }
 
-/// What to do about a stage of a version that has no adapter.
+/// The remedy for a stage of a version that has no adapter.
 fn way_out(found: &str) -> &'static str {
     let newest = Version::ALL.iter().filter_map(|version| numbers(version.number())).max();
     match numbers(found) {
@@ -183,7 +184,7 @@ pub(super) fn inspect(bytes: &[u8], grants: &Grants) -> Result<Imports, Componen
     if refused.is_empty() { Ok(found) } else { Err(ComponentFault::NotGranted(refused)) }
 }
 
-/// What a stage is made of; an error if the file is none.
+/// The parts of a stage; an error if the file is none.
 pub(super) fn parts(bytes: &[u8]) -> Result<Parts, ComponentFault> {
     recognise(bytes)?;
     let parts::Outline { imports, exports, instances, tables } = outline(bytes)?;
@@ -208,11 +209,11 @@ pub(super) fn parts(bytes: &[u8]) -> Result<Parts, ComponentFault> {
     Err(ComponentFault::NotAStage { found })
 }
 
-/// What a stage is made of.
+/// The contract's version, the imports and the numbers of parts of a stage.
 pub(super) struct Parts {
     /// The contract's version.
     pub(super) version: Version,
-    /// What it imports, in its own order.
+    /// Its imports, in its own order.
     pub(super) imports: Vec<String>,
     /// The core instances that it is made of, those of its parts included.
     pub(super) instances: u32,
@@ -220,7 +221,7 @@ pub(super) struct Parts {
     pub(super) tables: u32,
 }
 
-/// What a file is by its first bytes.
+/// Check by its first bytes that a file is WebAssembly in its binary form.
 fn recognise(bytes: &[u8]) -> Result<(), ComponentFault> {
     if bytes.is_empty() {
         return Err(ComponentFault::Empty);
@@ -254,7 +255,7 @@ pub(super) enum Admitted {
     Own(Capability),
 }
 
-/// What an import of a stage of this version means, under these grants.
+/// The meaning of an import of a stage of this version, under these grants.
 pub(super) fn admit(name: &str, version: Version, grants: &Grants) -> Result<Admitted, Refused> {
     let number = version.number();
     if ["logging", "types"].iter().any(|part| name == format!("{PACKAGE}{part}@{number}")) {

@@ -1,5 +1,5 @@
-//! What a stage may use in one call: the limits, what they are where nothing
-//! is said, and the bounds within which they make sense.
+//! The limits of a stage in one call, their defaults, and the bounds within which
+//! they make sense.
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -51,7 +51,7 @@ macro_rules! limits_of_a_call {
         $($(#[$more_doc:meta])* $more:ident: $more_type:ty $(where $with:literal)?, $key:literal,
             $default:expr, $bounds:ident;)*
     ) => {
-        /// What a stage may use in one call.
+        /// The limits of a stage in one call.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub struct Limits {
             $($(#[$doc])* pub $own: $own_type,)*
@@ -59,7 +59,7 @@ macro_rules! limits_of_a_call {
         }
 
         impl Limits {
-            /// What holds where nothing is said.
+            /// The limits where none are configured.
             pub const DEFAULT: Self = Self { $($own: $own_default,)* $($more: $default,)* };
 
             /// Of each limit, the larger one.
@@ -70,8 +70,8 @@ macro_rules! limits_of_a_call {
                 }
             }
 
-            /// What is out of its bounds: the key in the configuration, and a sentence
-            /// with the least and the most.
+            /// The limits that are out of their bounds: the key in the configuration, and a
+            /// sentence with the least and the most.
             pub fn faults(&self) -> Vec<(&'static str, String)> {
                 [
                     $(($own_key, outside(&self.$own, &Self::$own_bounds)),)*
@@ -119,8 +119,7 @@ impl Limits {
     /// The shortest deadline is several ticks of the clock that enforces it.
     pub const TIMEOUT: RangeInclusive<Duration> =
         Duration::from_millis(10)..=Duration::from_secs(60);
-    /// What the runtime of a small guest needs, and the most that a guest can
-    /// address.
+    /// The need of a small guest's runtime, and the most that a guest can address.
     pub const MEMORY: RangeInclusive<ByteSize> = ByteSize::mib(1)..=ByteSize::gib(4);
     /// The largest known table, of a Python interpreter, has 12,000 elements.
     pub const TABLE_ELEMENTS: RangeInclusive<u32> = 16..=1_000_000;
@@ -146,7 +145,7 @@ impl Limits {
     /// The stack where nothing is said.
     pub const DEFAULT_STACK: ByteSize = ByteSize::kib(512);
 
-    /// What is wrong with a size of the stack.
+    /// The fault of a size of the stack, if it has one.
     pub fn stack_fault(size: ByteSize) -> Option<String> {
         outside(&size, &Self::STACK)
     }
@@ -174,7 +173,7 @@ macro_rules! written_as_shown {
 }
 written_as_shown!(u32, usize, ByteSize);
 
-/// What is wrong with a value that is outside of its bounds.
+/// The fault of a value that is outside of its bounds; none if it is within.
 pub(crate) fn outside<T: Written + PartialOrd>(
     value: &T,
     bounds: &RangeInclusive<T>,

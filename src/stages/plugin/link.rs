@@ -1,4 +1,4 @@
-//! What components import, as the type of the store gives it.
+//! The imports of components, as the type of the store gives them.
 
 use tokio::time::timeout;
 use wasmtime::component::{HasSelf, Linker, Resource};

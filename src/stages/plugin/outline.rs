@@ -1,5 +1,5 @@
-//! What can be said of a component's file without running anything of it: for
-//! its author and for the operator who is to decide what it is granted.
+//! The outline of a component's file, without running anything of it: for its
+//! author and for the operator who is to decide what it is granted.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::stages::plugin::{
     version::Version,
 };
 
-/// What a component is, by its file alone.
+/// The outline of a component, by its file alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outline {
     /// The contract's version that it was built against.
@@ -26,7 +26,7 @@ pub struct Outline {
     pub digest: String,
     /// The core instances that it is made of.
     pub instances: u32,
-    /// What it imports, in its own order.
+    /// Its imports, in its own order.
     pub imports: Vec<Import>,
 }
 
@@ -35,11 +35,11 @@ pub struct Outline {
 pub struct Import {
     /// The interface, on one line.
     pub name: String,
-    /// What a stage gets that imports it.
+    /// The meaning for a stage that imports it.
     pub meaning: Meaning,
 }
 
-/// What a stage gets for an import.
+/// The meaning of an import: what a stage gets for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {
     /// It is part of the contract.

@@ -1,5 +1,5 @@
-//! What a guest says in a call: the messages of the contract, and the lines that it writes to its
-//! standard output and error. All of them are messages of the stage, within its limits.
+//! The words of a guest in a call: the messages of the contract, and the lines that it writes to
+//! its standard output and error. All of them are messages of the stage, within its limits.
 
 use std::{
     collections::VecDeque,
@@ -82,7 +82,7 @@ impl Voice {
         }
     }
 
-    /// What was said last of what may explain a failure, the latest last.
+    /// The last lines that may explain a failure, the latest last.
     pub(super) fn last_words(&self) -> Vec<String> {
         let mut said = lock(&self.0);
         said.end_line(Stream::Err);

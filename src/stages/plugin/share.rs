@@ -1,5 +1,5 @@
-//! How much memory the process that compiles may have: a share of what there is, by
-//! the machine or by the control group that the daemon is in, whichever is less.
+//! The memory that the process that compiles may have: a share of that of the machine
+//! or of the control group that the daemon is in, whichever is less.
 
 use std::{
     fs,
@@ -10,9 +10,9 @@ use bytesize::ByteSize;
 
 /// The part of all memory, as a divisor.
 const PART: u64 = 4;
-/// What compiling a small component takes; with less there would be no compiler.
+/// The memory that a small component takes to compile; with less there would be no compiler.
 const LEAST: u64 = 512 << 20;
-/// What compiling the largest known interpreter takes twice over.
+/// Twice the memory that the largest known interpreter takes to compile.
 const MOST: u64 = 4 << 30;
 
 /// The memory that compiling may take on this machine.
@@ -35,7 +35,7 @@ fn text(path: &Path) -> Option<String> {
     fs::read_to_string(path).ok()
 }
 
-/// What the machine has.
+/// The memory of the machine.
 fn machine(root: &Path) -> Option<u64> {
     let info = text(&root.join("proc/meminfo"))?;
     let total = info.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;

@@ -25,7 +25,7 @@ struct Inner {
     messages: Window,
 }
 
-/// What one call was.
+/// The figures of one call.
 pub(super) struct Call {
     pub(super) outcome: &'static str,
     pub(super) time: Duration,

@@ -91,7 +91,8 @@ fn unknown(container: &Container, wants: Wants) -> Result<(), StageError> {
     }
 }
 
-/// What a stage does not want it does not see, also where it is known because another one wants it.
+/// Hide the facts that a stage does not want, also where they are known because another one wants
+/// them.
 fn hide(container: &mut types::Container, host: &mut types::HostFacts, wants: Wants) {
     let Wants { image, setup, agent, engine } = wants;
     container.image_facts.take_if(|_| !image);

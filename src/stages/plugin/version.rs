@@ -1,5 +1,5 @@
-//! The versions of the contract that this program knows: a value, and no more. What each of them
-//! takes is in its adapter.
+//! The versions of the contract that this program knows: a value, and no more. Their types are
+//! in their adapters.
 
 /// A version of the contract that this program knows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,7 +23,7 @@ impl Version {
         }
     }
 
-    /// What a stage has of it beyond the version before, in words that end a sentence.
+    /// The additions to the version before, in words that end a sentence.
     const fn brings(self) -> Option<&'static str> {
         match self {
             Self::V0_1_0 => None,

@@ -1,9 +1,9 @@
 //! WASI that gives nothing away and touches nothing, for components whose
 //! toolchain imports it without need: no environment, arguments, files or
 //! network, clocks that stand still and random numbers that are the same in each
-//! call. What is written to the standard output and error is messages of the
-//! stage. So a stage stays a pure function,
-//! unless its operator grants it the real clocks or random numbers.
+//! call. Lines on the standard output and error are messages of the stage. So a
+//! stage stays a pure function, unless its operator grants it the real clocks or
+//! random numbers.
 
 use std::time::Duration;
 

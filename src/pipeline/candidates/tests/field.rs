@@ -1,5 +1,5 @@
-//! What users of tools of this kind have met: ports and addresses as engines give
-//! them, and hosts as people name them.
+//! Cases that users of tools of this kind have met: ports and addresses as engines
+//! give them, and hosts as people name them.
 
 use super::*;
 

@@ -1,5 +1,5 @@
-//! What a component is made of, counted before anything is compiled: a component of a
-//! few bytes can be made of two of which each is made of two, and so on.
+//! The parts of a component, counted before anything is compiled: a component of a few
+//! bytes can be made of two of which each is made of two, and so on.
 
 use wasmparser::{
     ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind,
@@ -10,12 +10,12 @@ use crate::stages::plugin::imports::{ComponentFault, damaged};
 
 /// Instances of components that a stage may be made of; one of JavaScript has ten.
 const MOST: u64 = 500;
-/// How deeply components may be defined in each other.
+/// The depth to which components may be defined in each other.
 const DEPTH: usize = 50;
 
-/// What the outermost component imports and exports, how many core instances
-/// there are in all of it, or are made of it if that is more, and how many tables in the
-/// module that has the most.
+/// The imports and exports of the outermost component, the core instances that there are
+/// in all of it, or are made of it if that is more, and the tables of the module that has
+/// the most.
 pub(super) struct Outline {
     pub(super) imports: Vec<String>,
     pub(super) exports: Vec<String>,
@@ -23,7 +23,7 @@ pub(super) struct Outline {
     pub(super) tables: u32,
 }
 
-/// What one instance of a component comes to.
+/// The core instances and components that one instance of a component comes to.
 #[derive(Debug, Clone, Copy, Default)]
 struct Cost {
     core: u64,
@@ -153,7 +153,7 @@ fn define(frames: &mut [Frame], cost: Option<Cost>) {
     }
 }
 
-/// What an instance of a component comes to, which is defined so many components
+/// The cost of an instance of the component that is defined so many components
 /// outwards under this index.
 fn at(frames: &[Frame], outwards: u32, index: u32) -> Result<Option<Cost>, ComponentFault> {
     let place = usize::try_from(outwards).ok().and_then(|n| frames.len().checked_sub(n + 1));
