@@ -272,7 +272,10 @@ async fn a_trap_or_a_loop_before_the_call_is_an_error_of_loading() {
             let error = error.expect("it fails in its beginning");
             assert!(matches!(error, LoadError::Call { function: "describe", .. }), "{error}");
             let text = error_chain(&error);
-            assert!(text.contains("guest.wasm failed in describe") && text.contains(fault), "{text}");
+            assert!(
+                text.contains("guest.wasm failed in describe") && text.contains(fault),
+                "{text}"
+            );
         }
     }
 }
