@@ -205,6 +205,39 @@ async fn a_document_brings_a_policy_and_takes_it_back_and_no_older_one() {
     assert!(daemon.terminate().await.success());
 }
 
+/// Whatever was rolled out or taken back meanwhile, it has by its return what the others have, in one step.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_was_away_comes_back_to_what_holds_by_then() {
+    let host = Host::new().await;
+    let [six, seven, eight, nine, ten] = [6, 7, 8, 9, 10].map(|n| host.bundles.version(n));
+    let [six, seven, eight, nine, ten] = [six, seven, eight, nine, ten].map(|n| host.in_file(&n));
+    host.say("running", &six, None).await;
+    let mut daemon = host.daemon();
+    host.tagged("v6").await;
+    for (documents, before, tag, never) in [
+        // Two rollouts later.
+        (&[("running", &seven, &six), ("running", &eight, &seven)][..], 6, "v8", 7),
+        // One was begun, and taken back.
+        (&[("running", &nine, &eight), ("aborted", &nine, &eight)], 8, "v8", 9),
+        // One was whole, and the next one taken back to it.
+        (&[("running", &nine, &eight), ("aborted", &ten, &nine)], 8, "v9", 10),
+    ] {
+        daemon.kill9();
+        for (state, bundle, to) in documents {
+            host.say(state, bundle, Some(to)).await;
+        }
+        // What it had registered is there while it is away.
+        host.stays(&format!("v{before}")).await;
+        daemon = host.daemon();
+        daemon.wait_for_log(&format!("the policy prod {before} is in force"), SOON).await;
+        host.tagged(tag).await;
+        host.stays(tag).await;
+        let log = daemon.log();
+        assert!(!log.contains(&format!("the policy prod {never} is in force")), "{log}");
+    }
+    assert!(daemon.terminate().await.success());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_consul_the_last_good_policy_is_in_force() {
     let mut host = Host::new().await;
