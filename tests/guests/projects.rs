@@ -109,10 +109,12 @@ fn upgrade(project: &Path, further: &[&str]) -> Value {
 /// Build it and run its cases, and say what the component is.
 fn built(project: &Path, language: &str) -> Value {
     let made = in_project(project, language, &["plugin", "build", "--json"]).good().json();
-    let tested = in_project(project, language, &["plugin", "test", "--json"]).good().json();
+    let tested = in_project(project, language, &["plugin", "test", "--json", "--timeout", "20s"])
+        .good()
+        .json();
     assert!(tested["passed"].as_u64().is_some_and(|passed| passed > 0), "{language}: {tested:#}");
     let file = made["file"].as_str().expect("a file");
-    wharfinger(project, &["plugin", "inspect", file, "--json"]).good().json()
+    wharfinger(project, &["plugin", "inspect", file, "--json", "--timeout", "20s"]).good().json()
 }
 
 #[test]
@@ -263,7 +265,10 @@ fn a_blank_plugin_keeps_everything_and_says_what_it_is_for() {
         assert_eq!(inspected["plugin"]["summary"], "Says where a service runs.", "{language}");
         let file = inspected["file"].as_str().expect("a file").to_string();
         let check = |settings| {
-            wharfinger(&root, &["plugin", "check", &file, "--json", "--settings", settings])
+            wharfinger(
+                &root,
+                &["plugin", "check", &file, "--json", "--timeout", "20s", "--settings", settings],
+            )
         };
         check("{}").good();
         let error = check(r#"{"lable": 1}"#).error();
