@@ -58,7 +58,7 @@ impl Part {
             true => path.starts_with(*known),
             false => path == *known,
         };
-        if MACHINERY.iter().any(|known| is(&known)) {
+        if MACHINERY.iter().any(is) {
             Self::Machinery
         } else if FRAME.contains(&path) {
             Self::Frame
