@@ -13,7 +13,10 @@ use crate::{
         marks::{META_ENGINE, META_HOST},
         registered::Registered,
     },
-    reconcile::job::{Job, JobError, Next},
+    reconcile::{
+        job::{Job, JobError, Next},
+        state::State,
+    },
     telemetry::event,
 };
 
@@ -43,9 +46,9 @@ impl Shared {
         let others = found.values().filter(|service| !former.contains(&service.id));
         others.for_each(|service| self.say_other_name(service));
         let ids: BTreeSet<_> = found.into_keys().collect();
-        let mut state = self.state();
-        let known = state.catalog.neighbours();
-        let before = std::mem::replace(&mut state.verified.neighbours, ids.clone());
+        let State { catalog, verified, .. } = &mut *self.state();
+        let known = verified.known_neighbours.after(catalog.changes(), || catalog.neighbours());
+        let before = std::mem::replace(&mut verified.neighbours, ids.clone());
         if ids != known && ids != before {
             next.push((Job::Sync, Duration::ZERO));
         }

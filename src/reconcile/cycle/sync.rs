@@ -227,8 +227,8 @@ const LOOK_UP_AGAIN: Duration = Duration::from_millis(200);
 
 /// Say what others have changed of this daemon's services.
 pub(super) fn report_drift(drift: &Drift, catalog: &Catalog) {
-    let left = catalog.services().count() + catalog.uncertain();
-    if !drift.gone.is_empty() && left == 0 {
+    let has_any = || catalog.services().next().is_some() || catalog.uncertain() > 0;
+    if !drift.gone.is_empty() && !has_any() {
         let lost = drift.gone.len();
         warn!(
             event = event::LOST_ALL,

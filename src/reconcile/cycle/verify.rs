@@ -207,6 +207,9 @@ impl Shared {
 
     /// These services are gone, by lookups that began when so much was written.
     fn note_gone(&self, gone: Vec<String>, asked: u64) -> Next {
+        if gone.is_empty() {
+            return Next::new();
+        }
         let state = &mut *self.state();
         let catalog = &mut state.catalog;
         let (mut concerned_all, mut drift) = (BTreeSet::new(), Drift::default());

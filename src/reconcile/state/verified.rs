@@ -41,8 +41,10 @@ pub(in crate::reconcile) struct Verified {
     pub(in crate::reconcile) unseen: Known<BTreeSet<String>>,
     /// ... whether a service has checks, ...
     pub(in crate::reconcile) wants_checks: Known<bool>,
-    /// ... and those that have.
+    /// ... those that have, ...
     pub(in crate::reconcile) checked: Known<Arc<[Arc<Service>]>>,
+    /// ... and those of other daemons.
+    pub(in crate::reconcile) known_neighbours: Known<BTreeSet<String>>,
 }
 
 /// When something was asked for, and what was said.
