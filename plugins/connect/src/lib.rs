@@ -59,10 +59,19 @@ impl Stage for Connect {
         _host: &HostFacts,
         services: Vec<Service>,
     ) -> Result<Outcome, String> {
-        let alone = services.len() == 1;
+        // A sidecar is no service by itself, and one is enough: of its own result the stage makes the same.
+        let is_sidecar = |one: &Service| destination(one).is_some_and(|id| has(&services, id));
+        let alone = services.iter().filter(|one| !is_sidecar(one)).count() == 1;
+        let has_one = |one: &Service| services.iter().any(|it| destination(it) == Some(&one.id));
+        let settled: Vec<_> = services.iter().map(|one| (is_sidecar(one), has_one(one))).collect();
         let mut outcome = Outcome { verdicts: Vec::new(), added: Vec::new() };
-        for service in services {
+        for (service, (is_sidecar, has_one)) in services.into_iter().zip(settled) {
             let said = Said { settings, container, port: service.container_port(), alone };
+            if is_sidecar || has_one {
+                let keeps = is_sidecar.then(Verdict::keep);
+                outcome.verdicts.push(keeps.unwrap_or_else(|| said.native(service)));
+                continue;
+            }
             match said.sidecar(&service) {
                 Ok(sidecar) => {
                     outcome.added.extend(sidecar);
@@ -74,6 +83,15 @@ impl Stage for Connect {
         }
         Ok(outcome)
     }
+}
+
+/// The ID of the service that one stands before.
+fn destination(service: &Service) -> Option<&str> {
+    service.proxy.as_ref()?.destination_service_id.as_deref()
+}
+
+fn has(services: &[Service], id: &str) -> bool {
+    services.iter().any(|service| service.id == id)
 }
 
 /// What a container's labels say of one of its services.
