@@ -44,17 +44,26 @@ pub(crate) struct Memory {
     pub(crate) peak: u64,
 }
 
-/// The languages of the examples, which `plugins/examples/build.sh` builds.
-pub(crate) const LANGUAGES: [&str; 6] = ["rust", "c", "go", "javascript", "typescript", "python"];
-
 /// The file of a component of the library, which `plugins/build.sh` has built.
 pub(crate) fn component(name: &str) -> PathBuf {
-    component_file(&format!("wharfinger_{}.wasm", name.replace('-', "_")))
+    built().join(format!("wharfinger_{}.wasm", name.replace('-', "_")))
 }
 
-/// The file of a component that is built.
-pub(crate) fn component_file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins/dist").join(name)
+/// The examples that `plugins/examples/build.sh` has built: each language, and the component's file.
+pub(crate) fn examples() -> Vec<(String, PathBuf)> {
+    let files = fs::read_dir(built()).into_iter().flatten().flatten().map(|entry| entry.path());
+    let example = |file: PathBuf| {
+        let language =
+            file.file_name()?.to_str()?.strip_prefix("example_")?.strip_suffix(".wasm")?;
+        Some((language.to_string(), file))
+    };
+    let mut examples: Vec<_> = files.filter_map(example).collect();
+    examples.sort();
+    examples
+}
+
+fn built() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins/dist")
 }
 
 impl Program {

@@ -27,7 +27,7 @@ use std::{
 use bare::Bare;
 use calls::Alone;
 use consul::Consul;
-use daemon::{LANGUAGES, Program, STAGES, component, component_file};
+use daemon::{Program, STAGES, component, examples};
 use docker::Docker;
 use hosted::Hosted;
 use report::{Figure, Growth, Spread};
@@ -174,14 +174,13 @@ fn stage_calls(
     for (name, _, settings) in STAGES {
         sum += calls_of(plan, plan.calls, runtime, figures, (name, &component(name), settings))?;
     }
-    for language in LANGUAGES {
-        let file = component_file(&format!("example_{language}.wasm"));
-        if !file.exists() {
-            eprintln!("The example in {language} is not built, and not measured: make plugins");
-            continue;
-        }
-        // Those that bring an interpreter are a hundred times slower.
+    let examples = examples();
+    if examples.is_empty() {
+        eprintln!("No example of a language is built, and none is measured: make plugins");
+    }
+    for (language, file) in examples {
         let name = format!("the example in {language}");
+        // Those that bring an interpreter are a hundred times slower.
         calls_of(plan, plan.calls / 10, runtime, figures, (&name, &file, "{}"))?;
     }
     Ok(sum / STAGES.len() as f64)
