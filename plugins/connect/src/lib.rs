@@ -202,7 +202,51 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use wharfinger_plugin::testing::{container, run, service};
+
     use super::*;
+
+    /// A sidecar of another stage's making, before the service `web`.
+    fn of_another_stage(id: &str) -> Service {
+        let web = service("web", 8080);
+        let proxy = Proxy {
+            destination_service_name: web.name,
+            destination_service_id: Some(web.id),
+            local_service_address: None,
+            local_service_port: None,
+            upstreams: Vec::new(),
+            config: Vec::new(),
+            definition: Vec::new(),
+        };
+        let made = service(id, 21000);
+        Service { kind: "connect-proxy".into(), proxy: Some(proxy), ..made }
+    }
+
+    #[test]
+    fn a_service_has_one_sidecar_whoever_made_it() {
+        let web = container("web").label("connect.sidecar", "21000");
+        let first = run::<Connect>("{}", &web, vec![service("web", 8080)]);
+        assert_eq!(first.names(), ["web", "web-sidecar-proxy"]);
+        let again = run::<Connect>("{}", &web, first.services.clone());
+        assert_eq!(again.services, first.services, "of its own result it makes the same");
+        let theirs = vec![service("web", 8080), of_another_stage("theirs")];
+        let beside = run::<Connect>("{}", &web, theirs.clone());
+        assert_eq!(beside.services, theirs);
+        // One that stands before a service of elsewhere is no sidecar of this container's.
+        let mut alien = of_another_stage("alien");
+        alien.proxy.as_mut().expect("it has one").destination_service_id = Some("x:y:1".into());
+        let two = run::<Connect>("{}", &web, vec![service("web", 8080), alien]);
+        assert_eq!(two.services.len(), 2, "of two services the label has to name the port");
+    }
+
+    #[test]
+    fn a_service_that_has_a_sidecar_may_speak_the_protocol_itself() {
+        let web = container("web").label("connect.native", "true");
+        let all =
+            run::<Connect>("{}", &web, vec![service("web", 8080), of_another_stage("theirs")]);
+        let native: Vec<_> = all.services.iter().map(|one| one.connect_native).collect();
+        assert_eq!(native, [true, false]);
+    }
 
     #[test]
     fn an_upstream_is_a_name_and_a_port() {
