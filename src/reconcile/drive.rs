@@ -291,7 +291,11 @@ impl Reconciler {
                 self.hear_of(jobs, id);
             }
             News::Unknown => jobs.add(Job::Sync, Duration::ZERO),
-            News::Quiet => jobs.add(Job::Compare, Duration::ZERO),
+            News::Quiet => {
+                if self.shared.state().life.wants_comparison(Instant::now()) {
+                    jobs.add(Job::Compare, Duration::ZERO);
+                }
+            }
             News::Lost => {
                 self.shared.lose_engine();
                 // A stream that ends as soon as it is opened must not keep the engine unknown,

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// The pauses between two questions whether something has changed. They are asked when the
-/// watch has its turn, which is every other second.
+/// watch has its turn, which is every other second; that for services takes the place of a lookup.
 const SERVICES: Duration = Duration::from_millis(3_500);
 const CHECKS: Duration = Duration::from_millis(9_500);
 /// The longest time for a list: the watch has other things to do.
@@ -41,16 +41,28 @@ const LONGEST_RESTORE: Duration = Duration::from_secs(3600);
 impl Shared {
     /// See whether the registry still has what it was told.
     pub(super) async fn watch(&self) -> Result<Next, JobError> {
-        if self.has_lost_everything().await? {
+        let told = self.ask_for_changes().await;
+        // A count of changes shows the loss of everything as a lookup does, and that the registry is there.
+        let counted = matches!(told, Some(Some(_))) && self.state().verified.suspect.is_none();
+        if !counted && self.has_lost_everything().await? {
             return Ok(vec![(Job::Sync, Duration::ZERO)]);
         }
         let mut next = self.settle_unseen().await;
         // registrator does not look whether what it registered is there.
         if !self.rules.is_original() {
-            next.extend(self.verify_services().await);
+            if let Some(version) = told {
+                next.extend(self.verify_services(version).await);
+            }
             next.extend(self.verify_checks().await);
         }
         Ok(next)
+    }
+
+    /// Ask for the version of all services, if it is time; the registry may not be able to tell it.
+    async fn ask_for_changes(&self) -> Option<Option<u64>> {
+        let due = !self.rules.is_original()
+            && self.state().verified.services.is_due(Instant::now(), SERVICES);
+        if due { Some(self.registry.version(Part::Services).await) } else { None }
     }
 
     /// Whether everything is lost, by services that are looked up. One that cannot be
@@ -226,13 +238,9 @@ impl Shared {
         looks(concerned_all)
     }
 
-    /// See whether each of the services is there.
-    async fn verify_services(&self) -> Next {
+    /// See whether each of the services is there, if this version or the last list's age asks for it.
+    async fn verify_services(&self, version: Option<u64>) -> Next {
         let now = Instant::now();
-        if !self.state().verified.services.is_due(now, SERVICES) {
-            return Next::new();
-        }
-        let version = self.registry.version(Part::Services).await;
         if !self.state().verified.services.wants_list(now, version) {
             return Next::new();
         }

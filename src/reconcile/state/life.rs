@@ -28,6 +28,10 @@ const LATE_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration:
 /// 100 ms.
 const NEWS: Duration = Duration::from_secs(1);
 
+/// The least time between two comparisons of the containers that run with those known. A list of
+/// all is long, and after each other of the listener's quiet times is often enough.
+const COMPARE: Duration = Duration::from_secs(15);
+
 /// For how long a container need not be looked at of which a list shows no change.
 const FULL: Duration = Duration::from_secs(3600);
 
@@ -70,9 +74,20 @@ pub(in crate::reconcile) struct Life {
     heartbeats: HashMap<ContainerId, Heartbeat>,
     /// The names of those that are there.
     names: HashMap<ContainerId, String>,
+    /// When those that run were last to be compared with those known.
+    compared: Option<Instant>,
 }
 
 impl Life {
+    /// Whether, after a time without events, those that run are to be compared with those known.
+    pub(in crate::reconcile) fn wants_comparison(&mut self, now: Instant) -> bool {
+        let wants = self.compared.is_none_or(|last| now.duration_since(last) >= COMPARE);
+        if wants {
+            self.compared = Some(now);
+        }
+        wants
+    }
+
     /// Note whether a container is one of those that the source lists.
     pub(super) fn note_alive(&mut self, id: &ContainerId, container: Option<&Container>) {
         let listed = [State::Running, State::Paused, State::Restarting];
