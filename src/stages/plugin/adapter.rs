@@ -11,6 +11,9 @@ use crate::{
     pipeline::{Decision, StageError, Wants},
 };
 
+/// The interface that a stage exports, in every version.
+pub(super) const STAGE: &str = "wharfinger:pipeline/stage";
+
 /// A call that is ready to be made in a store of its own. It says when the instance is made.
 pub(super) type Run<T> = Box<
     dyn for<'a> FnOnce(&'a mut Store<Guest>, &'a mut Phase) -> BoxFuture<'a, wasmtime::Result<T>>
@@ -52,13 +55,23 @@ pub(super) trait Adapter: Send + Sync {
     ) -> Result<Run<Result<Decision, String>>, StageError>;
 }
 
-/// Define `Linked`, the adapter of a version, from what its generated bindings and its module
+/// Define `Linked`, the adapter of version `$version`, from what its generated bindings and its module
 /// `contract` have. `$wants` says which facts a description wants; `$unknown` why a container cannot be
 /// shown to a stage that wants these, if it cannot; and `$hide` takes away what it does not want.
 macro_rules! linked {
-    (wants: $wants:path, unknown: $unknown:path, hide: $hide:path) => {
+    ($version:path, wants: $wants:path, unknown: $unknown:path, hide: $hide:path) => {
         /// A component of this version.
-        pub(super) struct Linked(StageComponentPre<Guest>);
+        pub(super) struct Linked {
+            pre: StageComponentPre<Guest>,
+            /// The function `process`. The generated code would compare the types of all three at each call.
+            process: ComponentExportIndex,
+        }
+
+        /// The arguments and the result of `process`.
+        type Process<'a> = TypedFunc<
+            (&'a str, &'a types::Container, &'a types::HostFacts, &'a [types::Service]),
+            (Result<types::Outcome, String>,),
+        >;
 
         impl Linked {
             /// Link a component.
@@ -66,13 +79,18 @@ macro_rules! linked {
                 linker: &Linker<Guest>,
                 component: &Component,
             ) -> wasmtime::Result<Self> {
-                Ok(Self(StageComponentPre::new(linker.instantiate_pre(component)?)?))
+                let pre = StageComponentPre::new(linker.instantiate_pre(component)?)?;
+                let stage = format!("{STAGE}@{}", $version.number());
+                let stage = component.get_export_index(None, &stage);
+                let process = component.get_export_index(stage.as_ref(), "process");
+                let process = process.expect("it is exported, by the types that were compared");
+                Ok(Self { pre, process })
             }
         }
 
         impl Adapter for Linked {
             fn describe(&self) -> Run<Description> {
-                let linked = self.0.clone();
+                let linked = self.pre.clone();
                 Box::new(move |store, phase| {
                     Box::pin(async move {
                         let instance = linked.instantiate_async(&mut *store).await?;
@@ -94,7 +112,7 @@ macro_rules! linked {
             }
 
             fn validate(&self, settings: Arc<str>) -> Run<Result<(), Vec<String>>> {
-                let linked = self.0.clone();
+                let linked = self.pre.clone();
                 Box::new(move |store, phase| {
                     Box::pin(async move {
                         let instance = linked.instantiate_async(&mut *store).await?;
@@ -115,7 +133,7 @@ macro_rules! linked {
                 visible: &dyn Fn(&str) -> bool,
             ) -> Result<Run<Result<Decision, String>>, StageError> {
                 $unknown(container, wants)?;
-                let linked = self.0.clone();
+                let (linked, process) = (self.pre.instance_pre().clone(), self.process);
                 let mut container = contract::container(container, visible);
                 let mut host = contract::host(host);
                 $hide(&mut container, &mut host, wants);
@@ -125,10 +143,9 @@ macro_rules! linked {
                     Box::pin(async move {
                         let instance = linked.instantiate_async(&mut *store).await?;
                         *phase = Phase::Call;
-                        let guest = instance.wharfinger_pipeline_stage();
-                        let answer = guest
-                            .call_process(store, &settings, &container, &host, &proposed)
-                            .await?;
+                        let process: Process<'_> = instance.get_typed_func(&mut *store, process)?;
+                        let arguments = (&*settings, &container, &host, &*proposed);
+                        let (answer,) = process.call_async(store, arguments).await?;
                         Ok(answer.map(|outcome| decision(outcome, unseen)))
                     })
                 }))

@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
-use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::component::{Component, ComponentExportIndex, HasSelf, Linker, TypedFunc};
 
 use crate::stages::plugin::{
-    adapter::{Adapter, Description, Run, linked},
+    adapter::{Adapter, Description, Run, STAGE, linked},
     failure::Phase,
     guest::Guest,
+    version::Version,
 };
 use crate::{
     model::{container::Container, host::Host, service::Service},
@@ -36,7 +37,7 @@ mod types {
 
 crate::stages::contract::adapter!(contract, [super::types]);
 crate::stages::contract::plain_decision!(contract, [types]);
-linked!(wants: nothing, unknown: never, hide: hide);
+linked!(Version::V0_1_0, wants: nothing, unknown: never, hide: hide);
 
 /// A stage of this version is shown none of what has to be wanted.
 fn nothing(_: &types::Description) -> Wants {

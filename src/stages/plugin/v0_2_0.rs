@@ -6,12 +6,13 @@ mod mesh;
 
 use std::sync::Arc;
 
-use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::component::{Component, ComponentExportIndex, HasSelf, Linker, TypedFunc};
 
 use crate::stages::plugin::{
-    adapter::{Adapter, Description, Run, linked},
+    adapter::{Adapter, Description, Run, STAGE, linked},
     failure::Phase,
     guest::Guest,
+    version::Version,
 };
 use crate::{
     model::{
@@ -61,7 +62,7 @@ crate::stages::contract::adapter!(
     } by super::mesh::back
 );
 crate::stages::contract::remarked_decision!(contract, [types], shown_whole);
-linked!(wants: wants, unknown: unknown, hide: hide);
+linked!(Version::V0_2_0, wants: wants, unknown: unknown, hide: hide);
 
 /// A stage of this version is shown all of a service.
 fn shown_whole(service: Service, _: Option<Unseen>) -> Service {
