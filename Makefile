@@ -15,6 +15,12 @@ QUICK := $(or $(CARGO_TARGET_DIR),target)/quick/wharfinger
 # real daemons, and the image.
 SHIPPED_TESTS := e2e:: live:: image::
 
+# The programs of tests beside the library's own, and the file that says where they are.
+TESTS := alone guests consul docker
+PROGRAMS := target/test-programs
+# Run one of them, on what is worked with or on the program that is named.
+run = WHARFINGER_BIN=$(or $(2),$(QUICK)) $$(grep '/$(1)-[0-9a-f]*$$' $(PROGRAMS) || echo there-is-no-program-$(1))
+
 # The policies that packages and the image bring along.
 LIBRARY := allow checks connect dns_safe environment expire hardened naming require tags traefik
 # What makes packages of it, in a private place.
@@ -27,7 +33,8 @@ BASH_SCRIPTS := .ci/run $(wildcard tests/demo/*.sh)
 .NOTPARALLEL:
 .PHONY: help build plugins reference dist image deb rpm packages-check package-contents packagers demo check test page pictures bench sim fuzz fuzz-gate lint clean
 .PHONY: quick environment components check-format check-scripts check-clippy check-clippy-daemon
-.PHONY: check-clippy-plugins test-unit test-plugins test-library test-daemon test-consul test-docker test-shipped
+.PHONY: check-clippy-plugins test-unit test-plugins test-programs test-documents test-library test-alone test-guests
+.PHONY: test-servers test-shipped
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -101,15 +108,21 @@ demo: ## Show the daemon at work, with a Docker daemon and a Consul agent of its
 
 check: check-format check-clippy-daemon test-unit ## What a change has to pass before anything else: format, Clippy, unit tests
 
-# Everything is run even if something before it failed; the tests' own words
-# come last.
+# Everything is run even if something before it failed; the tests' own words come last. What is shipped is compiled
+# while other languages' tools and servers are waited for, with less weight than they: Cargo builds one thing at a time, so
+# that all else is built before.
 test: ## Install what is missing, build and run all tests
 	tests/env/install.sh
 	$(MAKE) --no-print-directory plugins
 	@failed=; \
-	for part in check-format check-scripts test-plugins test-library test-daemon test-consul test-docker test-shipped; do \
-		$(MAKE) --no-print-directory $$part || failed="$$failed $$part"; \
+	part() { $(MAKE) --no-print-directory $$1 || failed="$$failed $$1"; }; \
+	for part in check-format check-scripts test-plugins test-programs test-documents test-library test-alone; do \
+		part $$part; \
 	done; \
+	nice -n 19 $(MAKE) --no-print-directory dist >target/dist.log 2>&1 & dist=$$!; \
+	for part in test-guests test-servers; do part $$part; done; \
+	wait $$dist || cat target/dist.log; \
+	for part in dist test-shipped; do part $$part; done; \
 	if [ -n "$$failed" ]; then echo "make test: failed:$$failed" >&2; exit 1; fi
 
 page: components ## Try the page in a real browser (CHECK=part of a check's name); `make test` does so, too
@@ -190,31 +203,39 @@ test-plugins:
 test-unit:
 	SEEDS=100 $(CARGO) test --release --locked --lib
 
-test-library: quick
-	WHARFINGER_BIN=$(QUICK) $(CARGO) test --release --locked --no-fail-fast --lib --bins
+# All programs of tests at once, on both processors. They are run without Cargo, which would wait for the building of
+# what is shipped.
+test-programs: quick
+	@mkdir -p target; rm -f $(PROGRAMS)
+	@$(CARGO) test --release --locked --no-run --lib $(TESTS:%=--test %) 2>$(PROGRAMS).log; \
+		status=$$?; cat $(PROGRAMS).log >&2; exit $$status
+	@sed -n 's/^ *Executable .*(\(.*\))$$/\1/p' $(PROGRAMS).log >$(PROGRAMS)
+
+test-documents:
 	$(CARGO) test --release --locked --doc
 
-# The programs of tests need plugins/dist.
-test-daemon: quick
-	WHARFINGER_BIN=$(QUICK) $(CARGO) test --release --locked --no-fail-fast --test alone --test guests
+# The following run what `test-programs` has built.
+test-library:
+	$(call run,wharfinger)
 
-# These wait for Consul more than they compute.
-test-consul: quick
-	WHARFINGER_BIN=$(QUICK) RUST_TEST_THREADS=$(or $(RUST_TEST_THREADS),4) \
-		$(CARGO) test --release --locked --no-fail-fast --test consul
+test-alone:
+	$(call run,alone)
 
-# What is shipped is compiled meanwhile, once the tests have been built and have begun, since Cargo builds one thing at
-# a time; with less weight than the daemons' own compiling of components. `test-shipped` says what went wrong with it.
-test-docker: quick
-	$(CARGO) test --release --locked --no-run --test docker
-	@WHARFINGER_BIN=$(QUICK) $(CARGO) test --release --locked --no-fail-fast --test docker -- $(SHIPPED_TESTS:%=--skip %) & \
-	tests=$$!; \
-	sleep 10; nice -n 19 $(MAKE) --no-print-directory dist >target/dist.log 2>&1; \
-	wait $$tests
+test-guests:
+	$(call run,guests)
+
+# They wait for Consul and for Docker more than they compute, so that both do so at once; the words of the one come
+# after those of the other.
+test-servers:
+	@RUST_TEST_THREADS=$(or $(RUST_TEST_THREADS),4) $(call run,consul) >target/consul.log 2>&1 & consul=$$!; \
+	$(call run,docker) $(SHIPPED_TESTS:%=--skip %); docker=$$?; \
+	wait $$consul; consul=$$?; \
+	cat target/consul.log; \
+	exit $$((docker | consul))
 
 # On what is shipped.
-test-shipped: dist
-	WHARFINGER_BIN=dist/wharfinger $(CARGO) test --release --locked --no-fail-fast --test docker -- $(SHIPPED_TESTS)
+test-shipped:
+	$(call run,docker,dist/wharfinger) $(SHIPPED_TESTS)
 
 clean: ## Remove what was built, and what tests/env/install.sh has put into target/
 	$(CARGO) clean

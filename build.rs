@@ -10,10 +10,14 @@ use std::{
     process::Command,
 };
 
+use miniz_oxide::deflate::compress_to_vec;
+
 /// Folders of which every file is embedded.
 const FOLDERS: [&str; 4] = ["plugins/blank", "plugins/examples", "plugins/sdk", "wit"];
 /// Single files.
 const FILES: [&str; 2] = ["plugins/Cargo.toml", "plugins/earlier.txt"];
+/// How hard it is tried to make them small, of ten.
+const LEVEL: u8 = 9;
 /// What a build leaves behind.
 const PRODUCTS: [&str; 8] = [
     "target",
@@ -40,19 +44,18 @@ fn main() -> io::Result<()> {
         }
     }
     files.sort();
-    let mut code = String::from("static FILES: &[File] = &[\n");
+    let (mut code, mut whole) = (String::from("static FILES: &[Part] = &[\n"), Vec::new());
     for file in &files {
         println!("cargo::rerun-if-changed={}", file.display());
         let path = file.to_str().expect("the names of our own files are plain text");
-        let from = root.join(file);
-        let _ = writeln!(
-            code,
-            "    File {{ path: {path:?}, content: include_bytes!({:?}) }},",
-            from.display().to_string()
-        );
+        let start = whole.len();
+        whole.extend(fs::read(root.join(file))?);
+        let _ = writeln!(code, "    Part {{ path: {path:?}, place: {start}..{} }},", whole.len());
     }
     code.push_str("];\n");
     let out = PathBuf::from(env::var("OUT_DIR").expect("Cargo says where the output goes"));
+    // Together they take a fifth of the room.
+    fs::write(out.join("embedded.deflate"), compress_to_vec(&whole, LEVEL))?;
     fs::write(out.join("embedded.rs"), code)
 }
 

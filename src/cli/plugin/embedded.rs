@@ -1,5 +1,7 @@
 //! The files that new projects are made of. They are part of the program, so
-//! that it needs nothing but itself to make one.
+//! that it needs nothing but itself to make one; packed, since most runs make none.
+
+use std::{ops::Range, sync::LazyLock};
 
 /// A file of this repository.
 #[derive(Debug, Clone, Copy)]
@@ -9,7 +11,25 @@ pub(super) struct File {
     pub(super) content: &'static [u8],
 }
 
+/// A file's part of all of them.
+struct Part {
+    path: &'static str,
+    place: Range<usize>,
+}
+
 include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
+
+/// The content of all files, one after the other.
+static WHOLE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let packed = include_bytes!(concat!(env!("OUT_DIR"), "/embedded.deflate"));
+    miniz_oxide::inflate::decompress_to_vec(packed).expect("the build script has packed it")
+});
+
+impl Part {
+    fn content(&self) -> &'static [u8] {
+        &WHOLE[self.place.clone()]
+    }
+}
 
 /// Where the examples are, a folder for each language.
 const EXAMPLES: &str = "plugins/examples/";
@@ -19,7 +39,7 @@ const BLANK: &str = "plugins/blank/";
 
 /// The languages, sorted: the folders with a build script.
 pub(super) fn languages() -> Vec<&'static str> {
-    let language = |file: &File| file.path.strip_prefix(EXAMPLES)?.strip_suffix("/build.sh");
+    let language = |file: &Part| file.path.strip_prefix(EXAMPLES)?.strip_suffix("/build.sh");
     FILES.iter().filter_map(language).filter(|name| !name.contains('/')).collect()
 }
 
@@ -47,9 +67,7 @@ pub(super) fn blank(language: &str) -> Vec<File> {
 
 /// The digests of what programs wrote that left no stamp in a project.
 pub(super) fn earlier() -> &'static str {
-    let found = FILES.iter().find(|file| file.path == "plugins/earlier.txt");
-    let found = found.expect("the build script embeds it");
-    std::str::from_utf8(found.content).expect("it is a list of digests")
+    std::str::from_utf8(single("plugins/earlier.txt")).expect("it is a list of digests")
 }
 
 /// The files of the SDK for Rust, by their paths within it.
@@ -70,13 +88,17 @@ pub(super) fn contract() -> Vec<File> {
 
 /// The manifest of the workspace that the SDK is part of.
 pub(super) fn workspace() -> &'static [u8] {
-    let found = FILES.iter().find(|file| file.path == "plugins/Cargo.toml");
-    found.expect("the build script embeds it").content
+    single("plugins/Cargo.toml")
+}
+
+fn single(path: &str) -> &'static [u8] {
+    let found = FILES.iter().find(|file| file.path == path);
+    found.expect("the build script embeds it").content()
 }
 
 fn below(folder: &str) -> Vec<File> {
     let file =
-        |file: &File| Some(File { path: file.path.strip_prefix(folder)?, content: file.content });
+        |part: &Part| Some(File { path: part.path.strip_prefix(folder)?, content: part.content() });
     FILES.iter().filter_map(file).collect()
 }
 
@@ -101,7 +123,7 @@ mod tests {
                 .any(|part| file.path.contains(part));
             assert!(!product, "{}", file.path);
         }
-        let size: usize = FILES.iter().map(|file| file.content.len()).sum();
+        let size: usize = FILES.iter().map(|file| file.place.len()).sum();
         assert!(size < 2 << 20, "{size} bytes are a lot for a program");
     }
 }
