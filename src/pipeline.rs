@@ -24,6 +24,7 @@ mod memory;
 mod outcome;
 mod remark;
 mod run;
+mod shown;
 mod step;
 mod survey;
 mod unloaded;
@@ -63,6 +64,7 @@ pub use lint::{Lint, lint};
 pub use outcome::{Change, Failure, Outcome, Timing, Trace, Veto};
 pub use remark::Remark;
 pub(crate) use remark::veto_code;
+pub use shown::Shown;
 pub(crate) use step::REGISTRATOR;
 pub use step::{Made, Mode, OnError, Rules, Selects, StageNote, Step};
 pub use survey::{Finding, Survey};
@@ -117,6 +119,18 @@ pub trait Stage: Send + Sync {
     /// Decide on `services`. Cancelling the call has no effect but that there
     /// is no answer.
     async fn process(&self, container: &Container, host: &Host, services: &[Service]) -> Called;
+
+    /// Decide on `services` in a run through several stages: the same, but that a form in which the container and
+    /// the host are shown may be taken from `shown`, or left there for the stages after this one.
+    async fn process_in_run(
+        &self,
+        container: &Container,
+        host: &Host,
+        services: &[Service],
+        _shown: &Shown,
+    ) -> Called {
+        self.process(container, host, services).await
+    }
 }
 
 /// The answer of a stage, and what it wrote to the log meanwhile.

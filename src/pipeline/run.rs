@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    Called, Outcome, Pipeline, PipelineError, StageError, Step, Trace,
+    Called, Outcome, Pipeline, PipelineError, Shown, StageError, Step, Trace,
     digest::{Digest, Facts, services_digest},
     failed, hush,
     judge::{Judge, Judged},
@@ -22,6 +22,7 @@ use crate::model::{container::Container, host::Host, timed::Timer};
 /// A container on its way through the pipeline.
 struct Run {
     facts: Facts,
+    shown: Shown,
     /// For each step, whether it is part of it.
     takes_part: Arc<[bool]>,
     /// The step that is next.
@@ -52,7 +53,8 @@ impl Pipeline {
     ) -> Result<Outcome, PipelineError> {
         let takes_part = self.steps.iter().map(takes_part).collect();
         let facts = Facts::of(container, host);
-        let run = Run { facts, takes_part, next: 0, pending: None, services: None, outcome };
+        let shown = Shown::default();
+        let run = Run { facts, shown, takes_part, next: 0, pending: None, services: None, outcome };
         let (threads, run) = match self.go_on(container, host, run, false).await? {
             Reached::End(outcome) => return Ok(outcome),
             Reached::Threads(threads, run) => (threads, *run),
@@ -111,7 +113,7 @@ impl Pipeline {
                                 run.pending = Some(key);
                                 return Ok(Reached::Threads(threads, Box::new(run)));
                             }
-                            self.ask(&judge, key, &mut trace).await
+                            self.ask(&judge, &run.shown, key, &mut trace).await
                         }
                     }
                 }
@@ -161,12 +163,14 @@ impl Pipeline {
     async fn ask(
         &self,
         judge: &Judge<'_>,
+        shown: &Shown,
         key: Option<Digest>,
         trace: &mut Trace,
     ) -> Result<Judged, StageError> {
         let Judge { step, container, host, services, .. } = *judge;
         let began = Instant::now();
-        let Called { result, messages } = step.stage().process(container, host, services).await;
+        let Called { result, messages } =
+            step.stage().process_in_run(container, host, services, shown).await;
         let decided = result.as_ref().ok().filter(|_| key.is_some());
         let mode = step.rules().mode;
         let packed = decided.map(|decision| memory::pack(services, decision, &messages, mode));

@@ -93,6 +93,36 @@ async fn only_what_a_stage_wants_is_asked_for() {
     }
 }
 
+/// In one run each stage is shown the variables that it is granted, whatever was shown before and after it.
+#[test]
+fn of_several_stages_each_sees_its_own_variables() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut one = base();
+    one["Config"]["Env"] = json!(["COLOUR=red", "SIZE=xl", "SERVICE_NAME=web"]);
+    let containers = folder.path().join("containers.json");
+    fs::write(&containers, json!([one]).to_string()).expect("it is written");
+    let (naming, config) = (plugin("naming"), folder.path().join("wharfinger.toml"));
+    let mut text = "[limits]\ntimeout = '10s'\n[[pipeline]]\nname = 'registrator'\n\
+                    builtin = 'registrator'\n"
+        .to_string();
+    for (n, granted) in [&[][..], &["COLOUR"], &[], &["SIZE", "COLOUR"], &["SIZE"], &["COLOUR"]]
+        .into_iter()
+        .enumerate()
+    {
+        text += &format!(
+            "[[pipeline]]\nname = 's{n}'\nfile = {naming:?}\ngrant.env = {granted:?}\n\
+             settings.names = ['{{name}}-{n}{{env:COLOUR|default(-)}}{{env:SIZE|default(-)}}']\n"
+        );
+    }
+    fs::write(&config, text).expect("it is written");
+    let plan = ["plan", "--fresh", "--output", "json", "--hostname", "h", "--ip", "192.0.2.1"];
+    let of = ["--config", arg(&config), "--containers", arg(&containers)];
+    let said = wharfinger(folder.path(), &[&plan[..], &of].concat());
+    let plan: Value = serde_json::from_str(&said.stdout).expect(&said.stderr);
+    let name = &plan["plan"]["containers"][0]["writes"][0]["body"]["Name"];
+    assert_eq!(name, "web-0---1red--2---3redxl-4-xl-5red-", "{plan:#}");
+}
+
 /// What `plugin inspect` says.
 fn inspected(folder: &Path, file: &Path) -> (Value, String) {
     let json = wharfinger(folder, &["plugin", "inspect", arg(file), "--json"]).good().json();

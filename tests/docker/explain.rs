@@ -120,6 +120,13 @@ async fn every_kind_of_absence_is_told() {
     assert_eq!(ask(&daemon, "forbidden").await[0]["container"]["name"], "secret");
     lab.consul.register_foreign(&json!({"ID": "db", "Name": "db", "Port": 5432})).await;
     assert_eq!(absences(&ask(&daemon, "db").await)[0].0, "foreign");
+    // A whole ID is meant before the beginning of a container's identifier.
+    let quiet = lab.docker.run(&["inspect", "--format", "{{.Id}}", "quiet"]);
+    let beginning = &quiet.trim()[..4];
+    assert_eq!(absences(&ask(&daemon, beginning).await)[0].0, "ignored");
+    let foreign = json!({"ID": beginning, "Name": "another", "Port": 5433});
+    lab.consul.register_foreign(&foreign).await;
+    assert_eq!(absences(&ask(&daemon, beginning).await)[0].0, "foreign");
     let explained = ask(&daemon, "failing").await;
     let trace = explained[0]["outcome"]["trace"].as_array().expect("what was done so far");
     assert_eq!(trace.len(), 3, "{explained:#}");

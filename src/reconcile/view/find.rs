@@ -43,15 +43,17 @@ impl Explainer {
             source.inspect(&id).await.map_err(|error| error_chain(&error))
         };
         let mut known = self.by_services(what, registered);
+        // A whole ID or name, also of a service that nobody here has, is meant before the beginning of an identifier.
+        let whole = registered.values().any(|one| one.id == what || one.name == what);
         // A service's ID may have a form that no container's name has.
         if what.chars().all(|c| c.is_ascii_alphanumeric() || "_.-/".contains(c)) {
             match read(ContainerId(what.into())).await {
-                Ok(Some(container)) if container.name == what || known.is_empty() => {
+                Ok(Some(container)) if container.name == what || (known.is_empty() && !whole) => {
                     return Ok(vec![container]);
                 }
                 // Its identifier begins like the name of a service.
-                Ok(Some(container)) => drop(known.insert(container.id)),
-                Ok(None) => {}
+                Ok(Some(container)) if !known.is_empty() => drop(known.insert(container.id)),
+                Ok(_) => {}
                 // So an engine may answer where several identifiers begin so.
                 Err(fault) => {
                     let all = source.list().await.map_err(|error| error_chain(&error))?;

@@ -8,7 +8,7 @@ use wasmtime::Store;
 use crate::stages::plugin::{failure::Phase, guest::Guest};
 use crate::{
     model::{container::Container, host::Host, service::Service},
-    pipeline::{Decision, StageError, Wants},
+    pipeline::{Decision, Shown, StageError, Wants},
 };
 
 /// The interface that a stage exports, in every version.
@@ -30,6 +30,17 @@ pub(super) struct Description {
     pub(super) attributes: Vec<(String, String)>,
 }
 
+/// The part of the facts that a stage sees.
+#[derive(Clone, Copy)]
+pub(super) struct Sight<'a> {
+    /// The facts beyond a container that it wants.
+    pub(super) wants: Wants,
+    /// Whether it sees a variable of the container's environment.
+    pub(super) visible: &'a dyn Fn(&str) -> bool,
+    /// The forms in which they were shown to stages before it in the same run.
+    pub(super) shown: &'a Shown,
+}
+
 /// A linked component, and how it is called in the daemon's own types.
 pub(super) trait Adapter: Send + Sync {
     /// Ask what it is.
@@ -38,8 +49,7 @@ pub(super) trait Adapter: Send + Sync {
     /// Let it validate its settings.
     fn validate(&self, settings: Arc<str>) -> Run<Result<(), Vec<String>>>;
 
-    /// Let it decide. It sees the facts that it wants, and of the container's variables those that
-    /// `visible` admits.
+    /// Let it decide.
     ///
     /// # Errors
     ///
@@ -50,8 +60,7 @@ pub(super) trait Adapter: Send + Sync {
         container: &Container,
         host: &Host,
         services: &[Service],
-        wants: Wants,
-        visible: &dyn Fn(&str) -> bool,
+        sight: Sight<'_>,
     ) -> Result<Run<Result<Decision, String>>, StageError>;
 }
 
@@ -129,14 +138,18 @@ macro_rules! linked {
                 container: &Container,
                 host: &Host,
                 services: &[Service],
-                wants: Wants,
-                visible: &dyn Fn(&str) -> bool,
+                Sight { wants, visible, shown }: Sight<'_>,
             ) -> Result<Run<Result<Decision, String>>, StageError> {
                 $unknown(container, wants)?;
                 let (linked, process) = (self.pre.instance_pre().clone(), self.process);
-                let mut container = contract::container(container, visible);
-                let mut host = contract::host(host);
-                $hide(&mut container, &mut host, wants);
+                // All by which what one stage is shown of a container differs from what another one is.
+                let variables: Vec<_> = container.env.iter().map(|(key, _)| visible(key)).collect();
+                let facts = shown.get_or_make((variables, wants), || {
+                    let mut container = contract::container(container, visible);
+                    let mut host = contract::host(host);
+                    $hide(&mut container, &mut host, wants);
+                    (container, host)
+                });
                 let proposed: Vec<_> = services.iter().map(contract::service).collect();
                 let unseen = services.iter().map(Service::unseen).collect();
                 Ok(Box::new(move |store, phase| {
@@ -144,7 +157,8 @@ macro_rules! linked {
                         let instance = linked.instantiate_async(&mut *store).await?;
                         *phase = Phase::Call;
                         let process: Process<'_> = instance.get_typed_func(&mut *store, process)?;
-                        let arguments = (&*settings, &container, &host, &*proposed);
+                        let (container, host) = &*facts;
+                        let arguments = (&*settings, container, host, &*proposed);
                         let (answer,) = process.call_async(store, arguments).await?;
                         Ok(answer.map(|outcome| decision(outcome, unseen)))
                     })

@@ -14,7 +14,7 @@ use wasmtime::component::{Component, Linker};
 
 use crate::stages::plugin::{
     ComponentSpec, GuestCall, Identity, LoadError, PluginHost,
-    adapter::{Adapter, Run},
+    adapter::{Adapter, Run, Sight},
     allowance::Allowance,
     failure::Phase,
     grants::Capability,
@@ -27,7 +27,7 @@ use crate::stages::plugin::{
 };
 use crate::{
     model::{container::Container, host::Host, service::Service},
-    pipeline::{Called, Decision, Stage, StageError, Stats, Verdict, Wants},
+    pipeline::{Called, Decision, Shown, Stage, StageError, Stats, Verdict, Wants},
 };
 
 /// A component that is linked and ready to be called.
@@ -267,10 +267,20 @@ impl Stage for ComponentStage {
     }
 
     async fn process(&self, container: &Container, host: &Host, services: &[Service]) -> Called {
+        self.process_in_run(container, host, services, &Shown::default()).await
+    }
+
+    async fn process_in_run(
+        &self,
+        container: &Container,
+        host: &Host,
+        services: &[Service],
+        shown: &Shown,
+    ) -> Called {
         let visible = |key: &str| self.allowance.grants.env.is_match(key);
+        let sight = Sight { wants: self.identity.wants, visible: &visible, shown };
         let settings = self.settings.clone();
-        let wants = self.identity.wants;
-        let run = match self.linked.process(settings, container, host, services, wants, &visible) {
+        let run = match self.linked.process(settings, container, host, services, sight) {
             Ok(run) => run,
             Err(error) => return Called { result: Err(error), messages: Vec::new() },
         };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use wasmtime::component::{Component, ComponentExportIndex, HasSelf, Linker, TypedFunc};
 
 use crate::stages::plugin::{
-    adapter::{Adapter, Description, Run, STAGE, linked},
+    adapter::{Adapter, Description, Run, STAGE, Sight, linked},
     failure::Phase,
     guest::Guest,
     version::Version,
