@@ -77,6 +77,7 @@ const JAVASCRIPT: Wrong = Wrong {
     }
     if (bad === "date") new Date();
     if (bad === "random") Math.random();
+    if (bad === "now") performance.now();
     if (bad === "url") new URL("http://localhost");
     if (bad === "own") throw "could not";
 "#,
@@ -100,6 +101,7 @@ const JAVASCRIPT: Wrong = Wrong {
         ),
         ("date", &["new Date(): a stage has no clock", "plugin.js:"]),
         ("random", &["Math.random: a stage has no random numbers"]),
+        ("now", &["performance.now: a stage has no clock"]),
         ("url", &["ReferenceError", "URL"]),
         ("own", &["could not decide: could not"]),
     ],

@@ -38,9 +38,8 @@ fi
 trap 'rm -f "$output.new"' EXIT
 trap 'exit 130' INT TERM
 
-# Without WASI, since a stage needs nothing of it; put into place when whole.
+# Put into place when whole.
 mkdir -p "$(dirname "$output")"
-node_modules/.bin/componentize-qjs --wit wit --world stage-component --js src/plugin.js \
-    --sync --stub-wasi --output "$output.new" >&2 ||
+node make-component.js src/plugin.js "$output.new" >&2 ||
     fail "src/plugin.js could not be made a component"
 mv "$output.new" "$output"

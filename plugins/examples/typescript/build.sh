@@ -41,9 +41,8 @@ trap 'exit 130' INT TERM
 node_modules/.bin/tsc >&2 || fail "the types do not fit"
 node lines.js >&2 || fail "lines.js cannot read what tsc has made"
 
-# Without WASI, since a stage needs nothing of it; put into place when whole.
+# Put into place when whole.
 mkdir -p "$(dirname "$output")"
-node_modules/.bin/componentize-qjs --wit wit --world stage-component --js dist/js/component.js \
-    --sync --stub-wasi --output "$output.new" >&2 ||
+node make-component.js dist/js/component.js "$output.new" >&2 ||
     fail "dist/js/component.js could not be made a component"
 mv "$output.new" "$output"

@@ -35,6 +35,7 @@ globalThis.Date = new Proxy(RealDate, {
   get: (target, key) => (key === "now" ? without("Date.now", "clock") : Reflect.get(target, key)),
 });
 Math.random = without("Math.random", "random numbers");
+globalThis.performance = { now: without("performance.now", "clock") };
 for (const name of ["setTimeout", "setInterval", "fetch"]) {
   globalThis[name] = without(name, name === "fetch" ? "network" : "clock: no time passes within a call");
 }

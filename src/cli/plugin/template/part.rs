@@ -13,7 +13,7 @@ pub(in crate::cli::plugin) enum Part {
 }
 
 /// Folders and files of the first kind.
-const MACHINERY: [&str; 16] = [
+const MACHINERY: [&str; 18] = [
     "bindings/",
     "contract/",
     "types/",
@@ -21,7 +21,9 @@ const MACHINERY: [&str; 16] = [
     "wit/",
     "build.sh",
     "cargo-wasm.sh",
+    "engine.js",
     "lines.js",
+    "make-component.js",
     "src/guard.js",
     "src/guard.py",
     "src/verdict.js",
