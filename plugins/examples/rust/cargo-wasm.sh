@@ -37,16 +37,30 @@ export PATH CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER
 CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS="${CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS-} -C link-arg=-zstack-size=131072"
 export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS
 
+# One source is to give one component, wherever it lies and whoever builds it. So the paths that panics name are the
+# same on every machine: those of Cargo's sources, of the standard library's, and of the project.
+remapped() {
+    printf '"--remap-path-prefix=%s=%s"' "$(printf %s "$1" | sed 's/[\\"]/\\&/g')" "$2"
+}
+run() {
+    cargo=$1 compiler=$2
+    shift 2
+    library=$("$compiler" --print sysroot)/lib/rustlib/src/rust
+    commit=$("$compiler" -vV | sed -n 's/^commit-hash: //p')
+    paths=$(remapped "${CARGO_HOME:-$HOME/.cargo}" /cargo),$(remapped "$library" "/rustc/$commit"),$(remapped "$PWD" .)
+    exec "$cargo" --config "target.$target.rustflags=[$paths]" "$@" --target "$target"
+}
+
 debian_sources() {
     [ -x /usr/bin/rustc ] && [ -x /usr/bin/cargo ] &&
         [ -d "$(/usr/bin/rustc --print sysroot)/lib/rustlib/src/rust/library/std" ]
 }
 
 if [ -d "$(rustc --print target-libdir --target "$target")" ]; then
-    exec cargo "$@" --target "$target"
+    run cargo rustc "$@"
 elif debian_sources; then
     # It is a stable compiler; building the standard library is unstable.
     export RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1
-    exec /usr/bin/cargo -Z build-std=std,panic_abort "$@" --target "$target"
+    run /usr/bin/cargo /usr/bin/rustc -Z build-std=std,panic_abort "$@"
 fi
 fail "no Rust for $target. Run: rustup target add $target; or, on Debian: apt-get install -y rustc-web cargo-web rust-web-src"
