@@ -13,7 +13,7 @@ pub(in crate::cli::plugin) enum Part {
 }
 
 /// Folders and files of the first kind.
-const MACHINERY: [&str; 18] = [
+const MACHINERY: [&str; 20] = [
     "bindings/",
     "contract/",
     "types/",
@@ -24,11 +24,13 @@ const MACHINERY: [&str; 18] = [
     "engine.js",
     "lines.js",
     "make-component.js",
+    "make_component.py",
     "src/guard.js",
     "src/guard.py",
     "src/verdict.js",
     "src/verdict.py",
     "src/verdict.ts",
+    "still.c",
     "verdict.c",
     "verdict.h",
     "wasi.wat",
