@@ -40,6 +40,13 @@ pub mod render;
 
 // The shape of the code and of the documents is tested with the library, so that it is seen in the working loop.
 #[cfg(test)]
+#[path = "../tests/unit/allocated.rs"]
+mod allocated;
+#[cfg(test)]
+#[allow(missing_docs, unreachable_pub)]
+#[path = "../tests/common/counting.rs"]
+mod counting;
+#[cfg(test)]
 #[path = "../tests/unit/documents.rs"]
 mod documents;
 #[cfg(test)]

@@ -29,6 +29,8 @@ mod view;
 mod way;
 
 #[cfg(test)]
+mod kept;
+#[cfg(test)]
 mod sim;
 
 pub use crate::model::marks::{

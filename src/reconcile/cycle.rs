@@ -120,6 +120,15 @@ impl Shared {
         }
     }
 
+    /// The state, and the parts of what is kept beside it.
+    #[cfg(test)]
+    pub(super) fn dismantled(self) -> (State, Vec<super::kept::Part>) {
+        let Self { pipeline, state, turns, .. } = self;
+        let pipeline = pipeline.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        (state, vec![("turns of writes", Box::new(turns)), ("pipeline", Box::new(pipeline))])
+    }
+
     /// The state, for as long as something is asked of it or noted in it: never across a wait.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)

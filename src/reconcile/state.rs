@@ -240,6 +240,23 @@ impl State {
         self.roster.note(id, container, outcome, became);
     }
 
+    /// Its parts, by whose they are.
+    #[cfg(test)]
+    pub(super) fn parts(self) -> Vec<super::kept::Part> {
+        let Self { catalog, life, reports, history, figures, meters, roster, verified, .. } = self;
+        let mut parts: Vec<super::kept::Part> = vec![
+            ("reports", Box::new(reports)),
+            ("history", Box::new(history)),
+            ("figures", Box::new(figures)),
+            ("meters", Box::new(meters)),
+            ("roster", Box::new(roster)),
+            ("verified", Box::new(verified)),
+        ];
+        parts.extend(life.parts());
+        parts.extend(catalog.parts());
+        parts
+    }
+
     /// The containers that another one's look has left something for since this was
     /// asked last.
     pub(super) fn take_requeued(&mut self) -> BTreeSet<ContainerId> {

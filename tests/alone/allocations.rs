@@ -6,7 +6,6 @@
 //! nothing else; Docker and Consul are in this one.
 
 use std::{
-    alloc::{GlobalAlloc, Layout, System},
     env,
     io::{BufRead as _, BufReader, Write as _},
     process::{Child, ChildStdout, Command, Stdio},
@@ -20,8 +19,15 @@ use tracing::Level;
 use wharfinger::{cli, config::LogFormat, telemetry};
 
 use crate::common::{
-    corpus, daemon::Daemon, fake_docker::FakeDocker, guard::Guard, http::Activity, plugin,
-    recording_consul::RecordingConsul, wait::until,
+    corpus,
+    counting::{Counting, Meter},
+    daemon::Daemon,
+    fake_docker::FakeDocker,
+    guard::Guard,
+    http::Activity,
+    plugin,
+    recording_consul::RecordingConsul,
+    wait::until,
 };
 
 const SOON: Duration = Duration::from_secs(120);
@@ -40,45 +46,16 @@ static COUNT: AtomicU64 = AtomicU64::new(0);
 static BYTES: AtomicI64 = AtomicI64::new(0);
 
 #[global_allocator]
-static COUNTING: Counting = Counting;
+static COUNTING: Counting<Process> = Counting(Process);
 
-/// The system's allocator, of which each allocation is counted.
-struct Counting;
+/// Counts for the whole process: each allocation, and the bytes.
+struct Process;
 
-impl Counting {
-    /// An allocation of so many bytes in the place of so many.
-    fn note(new: usize, old: usize) {
-        COUNT.fetch_add(1, Ordering::Relaxed);
-        Self::note_bytes(new, old);
-    }
-
-    fn note_bytes(new: usize, old: usize) {
+impl Meter for Process {
+    fn note(&self, new: usize, old: usize) {
+        COUNT.fetch_add(u64::from(new > 0), Ordering::Relaxed);
         // No allocation has more than half of the address space.
         BYTES.fetch_add(new as i64 - old as i64, Ordering::Relaxed);
-    }
-}
-
-// The one way to see allocations; nothing is added to what the system's allocator does.
-#[allow(unsafe_code)]
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        Self::note(layout.size(), 0);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        Self::note(layout.size(), 0);
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        Self::note(size, layout.size());
-        unsafe { System.realloc(old, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        Self::note_bytes(0, layout.size());
-        unsafe { System.dealloc(memory, layout) }
     }
 }
 

@@ -14,6 +14,7 @@ pub mod collector;
 pub mod command_lines;
 pub mod consul;
 pub mod corpus;
+pub mod counting;
 pub mod daemon;
 pub mod docker_proxy;
 pub mod documented;

@@ -352,6 +352,19 @@ impl Catalog {
         given.cloned().collect()
     }
 
+    /// Its parts, by whose they are; the services that they share come last.
+    #[cfg(test)]
+    pub(super) fn parts(self) -> Vec<crate::reconcile::kept::Part> {
+        let services: Vec<_> = self.claims.all().map(|(_, service)| service.clone()).collect();
+        let Self { claims, slots, registered_for, .. } = self;
+        vec![
+            ("claims", Box::new(claims)),
+            ("what is registered", Box::new(slots)),
+            ("what is registered for whom", Box::new(registered_for)),
+            ("services that are wanted", Box::new(services)),
+        ]
+    }
+
     /// Containers that have services or want some.
     pub(in crate::reconcile) fn containers(&self) -> BTreeSet<ContainerId> {
         self.claims.containers().chain(self.registered_for.keys()).cloned().collect()

@@ -289,6 +289,18 @@ impl Life {
         }
     }
 
+    /// Its parts, by whose they are.
+    #[cfg(test)]
+    pub(super) fn parts(self) -> Vec<crate::reconcile::kept::Part> {
+        let Self { alive, starts, dead, sharing, ending, late, heartbeats, names } = self;
+        vec![
+            ("runs", Box::new((alive, starts, dead))),
+            ("sharing of networks", Box::new(sharing)),
+            ("names", Box::new(names)),
+            ("other moments of a life", Box::new((ending, late, heartbeats))),
+        ]
+    }
+
     /// A container has ended.
     pub(in crate::reconcile) fn forget(&mut self, id: &ContainerId) {
         self.ending.remove(id);
