@@ -182,7 +182,7 @@ impl Line {
         let result = result.into();
         Difference {
             host: self.host.hostname,
-            id: self.container.id.0,
+            id: self.container.id.to_string(),
             name: self.container.name,
             image: self.container.image,
             changes: compare(&self.result, &result),

@@ -11,7 +11,7 @@
 //! number.
 
 use std::{
-    collections::{BTreeMap, hash_map::RandomState},
+    collections::hash_map::RandomState,
     hash::{BuildHasher as _, Hasher as _},
     net::SocketAddr,
     time::Duration,
@@ -27,7 +27,7 @@ use tracing::{info, warn};
 use crate::{
     daemon::hosting::awaits,
     error::error_chain,
-    model::marks::META_MEMBER,
+    model::{few::Pairs, marks::META_MEMBER},
     policy::{
         Digest,
         member::{Told, differ_in_counts},
@@ -199,7 +199,8 @@ impl Member {
         let former = found.meta.contains_key(META_MEMBER) && !self.was_there;
         if is_own || former {
             let as_written = self.written.as_ref().is_some_and(|(known, _)| {
-                (&known.meta, &known.service, known.port) == (&found.meta, &found.name, found.port)
+                found.meta.iter().eq(&known.meta)
+                    && (&known.service, known.port) == (&found.name, found.port)
             });
             if !as_written {
                 self.written = None;
@@ -240,8 +241,7 @@ impl Member {
         }
         let leave = async {
             let found = self.consul.under(&self.id).await?;
-            let own =
-                |meta: &BTreeMap<String, String>| meta.get(META_INSTANCE) == Some(&self.instance);
+            let own = |meta: &Pairs| meta.get(META_INSTANCE) == Some(&self.instance);
             if found.is_some_and(|found| own(&found.meta)) {
                 self.consul.deregister(&self.id).await?;
                 let (service, id) = (&self.service, &self.id);
@@ -319,7 +319,7 @@ mod tests {
     #[derive(Default)]
     struct Fake {
         known: Option<Value>,
-        counts: BTreeMap<&'static str, u32>,
+        counts: std::collections::BTreeMap<&'static str, u32>,
     }
 
     impl Fake {

@@ -35,7 +35,7 @@ pub(super) fn concerned(event: EventMessage) -> Option<Event> {
                 _ => None,
             };
             let kind = kind.unwrap_or(EventKind::Change);
-            Some(Event { container: ContainerId(actor.id?), kind, at })
+            Some(Event { container: ContainerId(actor.id?.into()), kind, at })
         }
         EventMessageTypeEnum::NETWORK => {
             let podmans = || {
@@ -43,7 +43,7 @@ pub(super) fn concerned(event: EventMessage) -> Option<Event> {
                 actor.id.clone().filter(|_| podman::is_about_container(attributes))
             };
             let container = attribute("container").or_else(podmans)?;
-            Some(Event { container: ContainerId(container), kind: EventKind::Change, at })
+            Some(Event { container: ContainerId(container.into()), kind: EventKind::Change, at })
         }
         _ => None,
     }

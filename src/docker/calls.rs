@@ -133,7 +133,7 @@ impl Docker {
                 Some(next) => what = next,
                 None => return Ok(Some((found, through))),
             }
-            through.extend(found.id.map(ContainerId));
+            through.extend(found.id.map(|id| ContainerId(id.into())));
         }
     }
 

@@ -71,7 +71,7 @@ pub(super) const LONGEST_WAY: usize = 16;
 /// A step on the way to the owner of a shared network: what is found under the name
 /// that the last one gives, unless the way is a circle or too long.
 pub(super) fn is_on_the_way(from: &Inspected, through: &[ContainerId], found: &Inspected) -> bool {
-    let known = |id: &str| through.iter().any(|other| other.0 == id);
+    let known = |id: &str| through.iter().any(|other| *other.0 == *id);
     through.len() < LONGEST_WAY
         && found.id != from.id
         && found.id.as_deref().is_some_and(|id| !known(id))
@@ -97,7 +97,7 @@ pub(super) fn owner<'a>(
             Some(next) => what = next,
             None => return Some((found, through)),
         }
-        through.push(ContainerId(found.id.clone()?));
+        through.push(ContainerId(found.id.as_deref()?.into()));
     }
 }
 
@@ -169,7 +169,7 @@ fn health(config: &ContainerConfig, state: &ContainerState) -> Health {
 }
 
 fn id(response: &Inspected) -> Result<ContainerId, InspectFault> {
-    response.id.clone().map(ContainerId).ok_or(InspectFault::Missing("Id"))
+    response.id.as_deref().map(|id| ContainerId(id.into())).ok_or(InspectFault::Missing("Id"))
 }
 
 fn name(response: &Inspected) -> Result<String, InspectFault> {

@@ -87,7 +87,7 @@ fn readable(answer: &Value) -> Result<Inspected, InspectFault> {
 /// if it is no such list.
 pub(super) fn listed(list: &str) -> Option<Vec<ContainerId>> {
     let list: Vec<Value> = serde_json::from_str(list).ok()?;
-    let id = |one: &Value| Some(ContainerId(one.get("Id")?.as_str()?.to_string()));
+    let id = |one: &Value| Some(ContainerId(one.get("Id")?.as_str()?.into()));
     list.iter().map(id).collect()
 }
 

@@ -73,7 +73,7 @@ impl Recorded {
                     containers.insert(container.id.clone(), Ok(container));
                 }
                 (Err(fault @ InspectFault::Tags(_)), Some(id)) if running == Some(true) => {
-                    containers.insert(ContainerId(id.clone()), Err(fault));
+                    containers.insert(ContainerId(id.as_str().into()), Err(fault));
                 }
                 (Err(InspectFault::Tags(_)), Some(_)) => {}
                 (Err(fault), _) => return Err(RecordedError::Container(name(), fault)),

@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
+    sync::Arc,
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -11,10 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use super::setup::{ImageFacts, Setup};
 
-/// The full identifier of a container, 64 hexadecimal digits.
+/// The full identifier of a container, 64 hexadecimal digits. The text is shared by all copies, as a dozen
+/// tables have one for each container.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct ContainerId(pub String);
+pub struct ContainerId(pub Arc<str>);
 
 impl ContainerId {
     /// The first twelve digits, as Docker shows them to people.
@@ -226,7 +228,7 @@ impl Container {
             stop_signal: 0,
             created_at: String::new(),
             started_at: None,
-            attributes: BTreeMap::new(),
+            attributes: Default::default(),
             setup: None,
             image_facts: None,
         }

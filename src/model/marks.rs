@@ -81,7 +81,7 @@ impl Provenance {
         if self.enabled {
             let digest = digest(&service);
             service.meta.insert(META_HOST.into(), self.host.clone());
-            service.meta.insert(META_CONTAINER.into(), container.0.clone());
+            service.meta.insert(META_CONTAINER.into(), container.to_string());
             service.meta.insert(META_DIGEST.into(), digest);
             if !service.further.is_empty() {
                 service.meta.insert(META_FURTHER.into(), service.further.names().join(" "));
@@ -90,6 +90,11 @@ impl Provenance {
                 service.meta.insert(META_ENGINE.into(), engine.clone());
             }
         }
+        // It is kept for as long as its container runs.
+        service.tags.shrink_to_fit();
+        service.checks.shrink_to_fit();
+        service.meta.shrink();
+        service.attributes.shrink();
         service
     }
 
@@ -122,7 +127,7 @@ impl Provenance {
         }
         match (registered.meta.get(META_HOST), registered.meta.get(META_CONTAINER)) {
             (Some(host), Some(container)) if *host == self.host => {
-                Owner::Ours(ContainerId(container.clone()))
+                Owner::Ours(ContainerId(container.as_str().into()))
             }
             (Some(host), None) if *host == self.host => Owner::Host,
             (Some(host), _) => Owner::OtherHost(host.clone()),

@@ -1,10 +1,13 @@
 //! A service as a registry has it, and in what that differs from what is wanted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::service::{Field, FieldValue, Further, Proxy, Service, Weights};
+use crate::model::{
+    few::{Few, Pairs},
+    service::{Field, FieldValue, Further, Proxy, Service, Weights},
+};
 
 /// A service as the registry has it. Checks are not part of what a Consul agent
 /// says of a service.
@@ -16,10 +19,10 @@ pub struct Registered {
     pub address: String,
     pub port: u16,
     pub tags: Vec<String>,
-    pub meta: BTreeMap<String, String>,
+    pub meta: Pairs,
     pub weights: Weights,
     pub enable_tag_override: bool,
-    pub tagged_addresses: BTreeMap<String, (String, u16)>,
+    pub tagged_addresses: Few<(String, u16)>,
     /// Without `definition`, which no registry tells of.
     #[serde(flatten)]
     pub further: Further,
@@ -52,7 +55,7 @@ impl From<&Service> for Registered {
             attributes: _,
         } = service.clone();
         let weights = weights.unwrap_or(Weights::DEFAULT);
-        let further = Further { definition: BTreeMap::new(), ..further };
+        let further = Further { definition: Pairs::default(), ..further };
         Self {
             id,
             name,
@@ -97,10 +100,10 @@ impl Registered {
             (Field::EnableTagOverride, FieldValue::Flag(*enable_tag_override)),
             (Field::TaggedAddresses, FieldValue::Addresses(tagged_addresses)),
             (Field::Ports, FieldValue::Ports(ports)),
-            (Field::Locality, FieldValue::Locality(locality.as_ref())),
+            (Field::Locality, FieldValue::Locality(locality.as_deref())),
             (Field::SocketPath, FieldValue::Maybe(socket_path.as_deref())),
             (Field::Kind, FieldValue::Text(kind)),
-            (Field::Proxy, FieldValue::Proxy(proxy.as_ref())),
+            (Field::Proxy, FieldValue::Proxy(proxy.as_deref())),
             (Field::ConnectNative, FieldValue::Flag(*connect_native)),
         ]
     }
@@ -215,6 +218,12 @@ impl Registered {
         }
     }
 
+    /// Keep once what it has in common with a service.
+    pub(crate) fn share(&mut self, service: &Service) {
+        self.meta.share(&service.meta);
+        self.tagged_addresses.share(&service.tagged_addresses);
+    }
+
     /// The memory that it takes, roughly; its ID is also the key by which it is found.
     pub(crate) fn size(&self) -> usize {
         let fields = self.fields().iter().map(|(_, value)| value.size()).sum::<usize>();
@@ -239,14 +248,14 @@ mod tests {
             port: 80,
             protocol: Protocol::Tcp,
             tags: vec![text("a")],
-            meta: BTreeMap::from([(text("k"), text("v"))]),
+            meta: Pairs::from([(text("k"), text("v"))]),
             checks: Vec::new(),
             weights: None,
             enable_tag_override: false,
-            tagged_addresses: BTreeMap::from([(text("lan"), (text("10.0.0.2"), 81))]),
+            tagged_addresses: Few::from([(text("lan"), (text("10.0.0.2"), 81))]),
             origin: None,
             further: Further::default(),
-            attributes: BTreeMap::from([(text("note"), text("1"))]),
+            attributes: Pairs::from([(text("note"), text("1"))]),
         }
     }
 
@@ -275,14 +284,14 @@ mod tests {
                 now.further.ports.push(NamedPort { name, port: 80, default: true });
             }),
             (Field::Locality, |now| {
-                now.further.locality = Some(Locality { region: "eu".into(), zone: None });
+                now.further.locality = Some(Box::new(Locality { region: "eu".into(), zone: None }));
             }),
             (Field::SocketPath, |now| now.further.socket_path = Some("/run/x".into())),
             (Field::Kind, |now| now.further.kind = "mesh-gateway".into()),
             (Field::Proxy, |now| {
                 let destination_service_name = String::from("web");
                 let proxy = Proxy { destination_service_name, ..Proxy::default() };
-                now.further.proxy = Some(proxy);
+                now.further.proxy = Some(Box::new(proxy));
             }),
             (Field::ConnectNative, |now| now.further.connect_native = true),
         ];
@@ -312,8 +321,8 @@ mod tests {
         });
         assert_eq!(tags, []);
         let proxy = differ(|_, now| {
-            let definition = BTreeMap::from([("MeshGateway".into(), "{}".into())]);
-            now.further.proxy = Some(Proxy { definition, ..Proxy::default() });
+            let definition = Pairs::from([("MeshGateway".into(), "{}".into())]);
+            now.further.proxy = Some(Box::new(Proxy { definition, ..Proxy::default() }));
         });
         assert_eq!(proxy, [], "an empty one, which Consul gives a gateway");
         let weights = differ(|wanted, _| wanted.weights = Some(Weights::DEFAULT));

@@ -8,7 +8,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::container::{Protocol, PublishedPort};
+use crate::model::{
+    container::{Protocol, PublishedPort},
+    few::{Few, Pairs},
+};
 
 pub use addressable::{LONGEST_ID, addressable, in_path};
 pub use fields::{Field, FieldValue};
@@ -32,7 +35,7 @@ pub struct Service {
     /// In the order in which they are registered.
     pub tags: Vec<String>,
     /// The metadata.
-    pub meta: BTreeMap<String, String>,
+    pub meta: Pairs,
     /// The health checks.
     pub checks: Vec<Check>,
     /// Consul's default, 1 and 1, if none.
@@ -40,14 +43,14 @@ pub struct Service {
     /// Others may change the tags in the catalog.
     pub enable_tag_override: bool,
     /// Further addresses by their tags.
-    pub tagged_addresses: BTreeMap<String, (String, u16)>,
+    pub tagged_addresses: Few<(String, u16)>,
     /// The container's port that the service stands for.
     pub origin: Option<Origin>,
     /// The fields that not every registry and not every version of the contract knows.
     #[serde(flatten)]
     pub further: Further,
     /// Notes from stage to stage; they are not registered.
-    pub attributes: BTreeMap<String, String>,
+    pub attributes: Pairs,
 }
 
 impl Service {
@@ -61,14 +64,14 @@ impl Service {
             port: 0,
             protocol: Protocol::Tcp,
             tags: Vec::new(),
-            meta: BTreeMap::new(),
+            meta: Pairs::default(),
             checks: Vec::new(),
             weights: None,
             enable_tag_override: false,
-            tagged_addresses: BTreeMap::new(),
+            tagged_addresses: Few::default(),
             origin: None,
             further: Further::default(),
-            attributes: BTreeMap::new(),
+            attributes: Pairs::default(),
         }
     }
 }

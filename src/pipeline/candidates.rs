@@ -342,14 +342,14 @@ fn service(
         port: number,
         protocol: port.protocol,
         tags: Vec::new(),
-        meta: BTreeMap::new(),
+        meta: Default::default(),
         checks: Vec::new(),
         weights: None,
         enable_tag_override: false,
         tagged_addresses: reach.tagged.into_iter().map(tagged).collect(),
         origin: Some(Origin { container_port: port.port, protocol: port.protocol, published }),
         further: Default::default(),
-        attributes: BTreeMap::new(),
+        attributes: Default::default(),
     }
 }
 

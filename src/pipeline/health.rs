@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     fn container(n: usize) -> ContainerId {
-        ContainerId(format!("{n:064}"))
+        ContainerId(format!("{n:064}").into())
     }
 
     /// Calls for containers, by their numbers, and whether each failed.

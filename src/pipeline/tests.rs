@@ -39,7 +39,7 @@ pub(crate) fn container() -> Container {
         host_port,
     };
     Container {
-        id: ContainerId("c".repeat(64)),
+        id: ContainerId("c".repeat(64).into()),
         name: "app".into(),
         image: "web:1".into(),
         image_id: String::new(),
@@ -58,7 +58,7 @@ pub(crate) fn container() -> Container {
         stop_signal: 15,
         created_at: String::new(),
         started_at: None,
-        attributes: BTreeMap::new(),
+        attributes: Default::default(),
         setup: None,
         image_facts: None,
     }

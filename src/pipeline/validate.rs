@@ -13,9 +13,10 @@ pub(super) mod id;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::Bounds;
+use crate::model::few::{Few, Pairs};
 use crate::model::service::{Check, Field, Service, Weights};
 
 /// Keys with this prefix are the daemon's own.
@@ -108,7 +109,7 @@ fn check(host: &str, bounds: &Bounds, before: Option<&Service>, after: &Service)
         tags(own_tags, bounds.tags.max(old)).map_err(named(Field::Tags))?;
     }
     if changed!(meta) {
-        let none = BTreeMap::new();
+        let none = Pairs::default();
         let old = before.map_or(&none, |before| &before.meta);
         meta(old, own_meta).map_err(named(Field::Meta))?;
     }
@@ -128,7 +129,7 @@ fn check(host: &str, bounds: &Bounds, before: Option<&Service>, after: &Service)
         further::further(after).map_err(|(field, fault)| named(field)(fault))?;
     }
     if changed!(attributes) {
-        let none = BTreeMap::new();
+        let none = Pairs::default();
         let old = before.map_or(&none, |before| &before.attributes);
         notes(old, attributes).map_err(named(Field::Attributes))?;
     }
@@ -189,7 +190,7 @@ pub(super) fn tag(tag: &str) -> Fault {
     fault.map_err(|fault: String| format!("{:?}: {fault}", shown(tag)))
 }
 
-fn meta(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Fault {
+fn meta(old: &Pairs, new: &Pairs) -> Fault {
     if new.len() > MAX_META.max(old.len()) {
         return Err(format!("{} pairs, of which Consul allows {MAX_META}", new.len()));
     }
@@ -248,7 +249,7 @@ pub(super) fn weights(weights: Option<Weights>) -> Fault {
     Ok(())
 }
 
-fn tagged(addresses: &BTreeMap<String, (String, u16)>) -> Fault {
+fn tagged(addresses: &Few<(String, u16)>) -> Fault {
     for (tag, (at, _)) in addresses {
         text(tag)
             .and_then(|()| address::address(at))
@@ -258,7 +259,7 @@ fn tagged(addresses: &BTreeMap<String, (String, u16)>) -> Fault {
 }
 
 /// Notes are not registered, but they are kept and shown to later stages.
-fn notes(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Fault {
+fn notes(old: &Pairs, new: &Pairs) -> Fault {
     if new.len() > MAX_NOTES.max(old.len()) {
         return Err(format!("{} notes; {MAX_NOTES} are allowed", new.len()));
     }

@@ -1,7 +1,7 @@
 //! The signs of a container's life in its services, beyond that they are there while it runs: its
 //! health, the time before it ends, and reports to TTL checks.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -232,7 +232,7 @@ fn ttl_check(id: Option<String>, name: &str, ttl: Duration) -> Check {
         initial_status: None,
         success_before_passing: None,
         failures_before_critical: None,
-        attributes: BTreeMap::new(),
+        attributes: Default::default(),
     }
 }
 

@@ -22,7 +22,7 @@ pub fn explanation(explanation: &Explanation) -> Tree {
         return tree;
     };
     let brief = Brief {
-        id: container.id.0.clone(),
+        id: container.id.to_string(),
         name: container.name.clone(),
         image: container.image.clone(),
     };

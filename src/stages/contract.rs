@@ -86,7 +86,7 @@ macro_rules! adapter {
                 visible: impl Fn(&str) -> bool,
             ) -> t::Container {
                 t::Container {
-                    id: container.id.0.clone(),
+                    id: container.id.to_string(),
                     name: container.name.clone(),
                     image: container.image.clone(),
                     image_id: container.image_id.clone(),
@@ -107,7 +107,7 @@ macro_rules! adapter {
                     networks: networks(&container.networks),
                     network_mode: container.network_mode.clone(),
                     network_peer: container.network_peer.as_ref().map(|peer| t::NetworkPeer {
-                        id: peer.id.0.clone(),
+                        id: peer.id.to_string(),
                         name: peer.name.clone(),
                         network_mode: peer.network_mode.clone(),
                         networks: networks(&peer.networks),

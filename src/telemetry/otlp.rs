@@ -224,7 +224,7 @@ mod tests {
         let way = Way {
             pipeline: "p".into(),
             container: Subject {
-                id: ContainerId("c".repeat(64)),
+                id: ContainerId("c".repeat(64).into()),
                 name: "web\u{202e}\n".into(),
                 image: "i".repeat(2 * LONGEST),
             },

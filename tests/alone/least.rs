@@ -162,10 +162,10 @@ async fn a_registry_that_can_do_the_least_is_kept_true_and_asked_for_nothing_els
         address: "192.0.2.9".into(),
         port: 1,
         tags: Vec::new(),
-        meta: BTreeMap::new(),
+        meta: Default::default(),
         weights: wharfinger::model::service::Weights::DEFAULT,
         enable_tag_override: false,
-        tagged_addresses: BTreeMap::new(),
+        tagged_addresses: Default::default(),
         further: Default::default(),
         lacks: Default::default(),
     };

@@ -37,8 +37,11 @@ fn containers(count: usize, labels: &[(&str, &str)]) -> (Vec<Container>, Host) {
     let case = case.expect("the case is part of the corpus");
     let mut one = case.containers().remove(0);
     one.labels.extend(labels.iter().map(|(key, value)| (key.to_string(), value.to_string())));
-    let container =
-        |n| Container { id: ContainerId(format!("{n:064}")), name: format!("c{n}"), ..one.clone() };
+    let container = |n| Container {
+        id: ContainerId(format!("{n:064}").into()),
+        name: format!("c{n}"),
+        ..one.clone()
+    };
     ((0..count).map(container).collect(), case.host(Compat::None))
 }
 

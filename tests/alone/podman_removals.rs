@@ -40,7 +40,7 @@ async fn inspect(engine: &str, there: bool, faults: &[(u16, &str)]) -> String {
     for (status, message) in faults {
         fake.fail(&id(), *status, &message.replace("{}", &id()));
     }
-    match docker.inspect(&ContainerId(id())).await {
+    match docker.inspect(&ContainerId(id().into())).await {
         Ok(Some(_)) => "there".into(),
         Ok(None) => format!("gone after {}", fake.inspections(&id())),
         Err(_) => format!("unknown after {}", fake.inspections(&id())),
@@ -87,7 +87,7 @@ async fn a_list_is_read_again_where_a_container_went_meanwhile() {
     docker.list().await.expect_err("it is no Podman");
     fake.be(PODMAN);
     fake.fail_list(500, removed);
-    assert_eq!(docker.list().await.expect("the second list"), [ContainerId(id())]);
+    assert_eq!(docker.list().await.expect("the second list"), [ContainerId(id().into())]);
     assert_eq!(fake.lists(), 3);
 }
 

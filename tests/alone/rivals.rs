@@ -78,7 +78,7 @@ fn containers() -> (Vec<Container>, Host) {
     let case = case.expect("the case is part of the corpus");
     let one = case.containers().remove(0);
     let container = |n: usize| Container {
-        id: ContainerId(format!("{n:064}")),
+        id: ContainerId(format!("{n:064}").into()),
         name: format!("c{n}"),
         ..one.clone()
     };

@@ -122,7 +122,7 @@ fn published(port: &PublishedPort) -> types::PublishedPort {
 
 fn container(it: &Container) -> types::Container {
     types::Container {
-        id: it.id.0.clone(),
+        id: it.id.to_string(),
         name: it.name.clone(),
         image: it.image.clone(),
         image_id: it.image_id.clone(),

@@ -92,7 +92,7 @@ pub(crate) fn facts() -> (Container, Host) {
     labels.insert("com.docker.compose.project".into(), "shop".into());
     labels.insert("SERVICE_REGION".into(), "eu-west".into());
     let container = Container {
-        id: ContainerId(format!("{:064x}", 7)),
+        id: ContainerId(format!("{:064x}", 7).into()),
         name: "web".into(),
         image: "registry.local:5000/shop/web:1.2.3".into(),
         image_id: format!("sha256:{:064x}", 8),

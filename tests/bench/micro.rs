@@ -106,7 +106,7 @@ impl Still {
         let (base, _) = facts();
         let one = |n: usize| {
             let mut one = base.clone();
-            one.id = ContainerId(format!("{n:064x}"));
+            one.id = ContainerId(format!("{n:064x}").into());
             one.name = format!("web-{n}");
             one.published_ports[0].host_port = u16::try_from(n).expect("a port");
             one

@@ -1,10 +1,7 @@
 //! Whatever stands in a path or a query arrives as it was, or is not sent: for every call of
 //! every adapter, and on a real agent.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 use reqwest::{Method, Url};
@@ -99,7 +96,7 @@ fn service(id: &str, check: Option<&str>) -> Service {
         deregister_after: None,
         success_before_passing: None,
         failures_before_critical: None,
-        attributes: BTreeMap::new(),
+        attributes: Default::default(),
     };
     Service {
         id: id.into(),
@@ -108,14 +105,14 @@ fn service(id: &str, check: Option<&str>) -> Service {
         port: 80,
         protocol: Protocol::Tcp,
         tags: Vec::new(),
-        meta: BTreeMap::new(),
+        meta: Default::default(),
         checks: vec![check],
         weights: None,
         enable_tag_override: false,
-        tagged_addresses: BTreeMap::new(),
+        tagged_addresses: Default::default(),
         origin: None,
         further: Default::default(),
-        attributes: BTreeMap::new(),
+        attributes: Default::default(),
     }
 }
 

@@ -59,8 +59,8 @@ pub(in crate::daemon) async fn explained(what: &str, handle: &Handle) -> Result<
     // A container that is gone by now is meant rather than one that begins like it.
     let history = handle.history().await.unwrap_or_default();
     let is_it = |change: &Change| {
-        let names = [&change.name, &change.container.0];
-        names.into_iter().chain(&change.service).any(|name| name == what)
+        let names = [&*change.name, &*change.container.0].into_iter();
+        names.chain(change.service.as_deref()).any(|name| name == what)
     };
     if history.iter().any(is_it) {
         return Ok(Meant::Nothing);

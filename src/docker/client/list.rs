@@ -125,7 +125,7 @@ fn listed(one: &[u8], summaries: bool) -> Result<Listed, Error> {
     if !is_id(&id) {
         return Err(nonsense(format!("no container can be called {id:.100?}")));
     }
-    Ok(Listed { id: ContainerId(id), summary })
+    Ok(Listed { id: ContainerId(id.into()), summary })
 }
 
 impl Element<'_> {
@@ -224,7 +224,7 @@ mod tests {
     fn read_by(text: &str, step: usize, summaries: bool) -> Result<Vec<String>, Error> {
         let mut list = List::new(summaries);
         text.as_bytes().chunks(step).try_for_each(|chunk| list.push(chunk))?;
-        Ok(list.end()?.into_iter().map(|listed| listed.id.0).collect())
+        Ok(list.end()?.into_iter().map(|listed| listed.id.to_string()).collect())
     }
 
     #[test]

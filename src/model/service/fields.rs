@@ -4,11 +4,10 @@
 //! A list takes a service apart field by field, so that the compiler names it where one is
 //! new; whoever walks the list knows the new one then.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
 use crate::model::container::Protocol;
+use crate::model::few::{Few, Pairs};
 use crate::model::service::{
     Check, CheckKind, Further, Locality, NamedPort, Proxy, Service, Weights,
 };
@@ -85,11 +84,11 @@ pub enum FieldValue<'a> {
     Port(u16),
     Protocol(Protocol),
     List(&'a [String]),
-    Pairs(&'a BTreeMap<String, String>),
+    Pairs(&'a Pairs),
     Checks(&'a [Check]),
     Weights(Option<Weights>),
     Flag(bool),
-    Addresses(&'a BTreeMap<String, (String, u16)>),
+    Addresses(&'a Few<(String, u16)>),
     Ports(&'a [NamedPort]),
     Locality(Option<&'a Locality>),
     Maybe(Option<&'a str>),
@@ -158,10 +157,10 @@ impl Service {
             (Field::EnableTagOverride, FieldValue::Flag(*enable_tag_override)),
             (Field::TaggedAddresses, FieldValue::Addresses(tagged_addresses)),
             (Field::Ports, FieldValue::Ports(ports)),
-            (Field::Locality, FieldValue::Locality(locality.as_ref())),
+            (Field::Locality, FieldValue::Locality(locality.as_deref())),
             (Field::SocketPath, FieldValue::Maybe(socket_path.as_deref())),
             (Field::Kind, FieldValue::Text(kind)),
-            (Field::Proxy, FieldValue::Proxy(proxy.as_ref())),
+            (Field::Proxy, FieldValue::Proxy(proxy.as_deref())),
             (Field::ConnectNative, FieldValue::Flag(*connect_native)),
             (Field::Definition, FieldValue::Pairs(definition)),
             (Field::Attributes, FieldValue::Pairs(attributes)),
@@ -242,7 +241,7 @@ mod tests {
             port: 80,
             protocol: Protocol::Udp,
             tags: vec![text("a"), text("b")],
-            meta: BTreeMap::from([(text("k"), text("v"))]),
+            meta: Pairs::from([(text("k"), text("v"))]),
             checks: vec![Check {
                 id: Some(text("c")),
                 name: None,
@@ -254,22 +253,25 @@ mod tests {
                 deregister_after: None,
                 success_before_passing: None,
                 failures_before_critical: None,
-                attributes: BTreeMap::new(),
+                attributes: Default::default(),
             }],
             weights: Some(Weights { passing: 3, warning: 2 }),
             enable_tag_override: true,
-            tagged_addresses: BTreeMap::from([(text("lan"), (text("10.0.0.2"), 81))]),
+            tagged_addresses: Few::from([(text("lan"), (text("10.0.0.2"), 81))]),
             origin: None,
             further: Further {
                 ports: vec![NamedPort { name: text("http"), port: 80, default: true }],
-                locality: Some(Locality { region: text("eu"), zone: None }),
+                locality: Some(Box::new(Locality { region: text("eu"), zone: None })),
                 socket_path: Some(text("/run/a.sock")),
                 kind: text("connect-proxy"),
-                proxy: Some(Proxy { destination_service_name: text("web"), ..Proxy::default() }),
+                proxy: Some(Box::new(Proxy {
+                    destination_service_name: text("web"),
+                    ..Proxy::default()
+                })),
                 connect_native: true,
-                definition: BTreeMap::from([(text("F"), text("1"))]),
+                definition: Pairs::from([(text("F"), text("1"))]),
             },
-            attributes: BTreeMap::from([(text("note"), text("1"))]),
+            attributes: Pairs::from([(text("note"), text("1"))]),
         }
     }
 

@@ -4,12 +4,11 @@
 //! In JSON its fields stand among the service's own, and those without a value nowhere, so that
 //! a service that has none of them is written, and has the digest, as before there were any.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Field, Service};
+use crate::model::few::Pairs;
 
 /// The fields of a service that a stage of the contract's first version is not shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -20,7 +19,7 @@ pub struct Further {
     pub ports: Vec<NamedPort>,
     /// Where the service runs.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub locality: Option<Locality>,
+    pub locality: Option<Box<Locality>>,
     /// The path of the Unix socket at which it listens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub socket_path: Option<String>,
@@ -29,13 +28,13 @@ pub struct Further {
     pub kind: String,
     /// Its destination and upstreams, if it is a proxy or gateway.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub proxy: Option<Proxy>,
+    pub proxy: Option<Box<Proxy>>,
     /// It speaks the protocol of Consul's mesh itself.
     #[serde(skip_serializing_if = "is_false")]
     pub connect_native: bool,
     /// Further fields of Consul's definition by their names, with values in JSON.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub definition: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "is_none")]
+    pub definition: Pairs,
 }
 
 /// A kind of service that is a proxy for one other service.
@@ -71,8 +70,8 @@ pub struct Proxy {
     pub local_service_address: Option<String>,
     pub local_service_port: Option<u16>,
     pub upstreams: Vec<Upstream>,
-    pub config: BTreeMap<String, String>,
-    pub definition: BTreeMap<String, String>,
+    pub config: Pairs,
+    pub definition: Pairs,
 }
 
 /// A service that a proxy reaches for the one that it stands before.
@@ -83,7 +82,7 @@ pub struct Upstream {
     pub datacenter: Option<String>,
     pub local_bind_address: Option<String>,
     pub local_bind_port: u16,
-    pub definition: BTreeMap<String, String>,
+    pub definition: Pairs,
 }
 
 impl Further {
@@ -200,7 +199,7 @@ impl Upstream {
     }
 }
 
-fn size_of(pairs: &BTreeMap<String, String>) -> usize {
+fn size_of(pairs: &Pairs) -> usize {
     pairs.iter().map(|(key, value)| 96 + key.len() + value.len()).sum()
 }
 
@@ -213,7 +212,7 @@ pub fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))
 }
 
-fn all_in(wanted: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> bool {
+fn all_in(wanted: &Pairs, now: &Pairs) -> bool {
     let same = |(key, value): (&String, &String)| match now.get(key) {
         Some(now) => now == value || part_of(&json(value), &json(now)),
         // Nothing, false, 0 and the like are not always told.
@@ -257,6 +256,10 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
+fn is_none(pairs: &Pairs) -> bool {
+    pairs.is_empty()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,7 +267,7 @@ mod tests {
     fn proxy(config: &str) -> Proxy {
         Proxy {
             destination_service_name: "web".into(),
-            config: BTreeMap::from([("protocol".into(), config.into())]),
+            config: Pairs::from([("protocol".into(), config.into())]),
             upstreams: vec![Upstream {
                 destination_name: "db".into(),
                 local_bind_port: 5432,

@@ -25,7 +25,7 @@ fn check(note: usize) -> Check {
         deregister_after: None,
         success_before_passing: None,
         failures_before_critical: None,
-        attributes: std::collections::BTreeMap::new(),
+        attributes: Default::default(),
     }
 }
 
@@ -142,7 +142,7 @@ fn what_stages_made_is_counted_once_more() {
 #[test]
 fn nobody_takes_what_a_small_container_needs() {
     let tally = Tally::default();
-    let id = |n: usize| ContainerId(format!("{n:064}"));
+    let id = |n: usize| ContainerId(format!("{n:064}").into());
     let ask = |n: usize, services: usize| {
         tally.grant(&SMALL, &id(n), Size { services, bytes: services * 100 })
     };

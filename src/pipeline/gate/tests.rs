@@ -197,7 +197,7 @@ async fn names_tags_and_metadata_cost_no_more_than_themselves() {
     for compat in COMPAT {
         let outcome = outcome(compat, &labels).await;
         for service in &outcome.services {
-            assert_eq!(service.meta, BTreeMap::from([("ok".to_string(), "1".to_string())]));
+            assert_eq!(service.meta, [("ok".to_string(), "1".to_string())].into());
         }
     }
     let null = outcome(Compat::None, &[("SERVICE_BAD", "a\0b"), ("SERVICE_OK", "1")]).await;

@@ -1,11 +1,10 @@
 //! The changes of a stage to a service. Pure.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
     container::Protocol,
+    few::{Few, Pairs},
     service::{Check, Service, Weights},
 };
 
@@ -19,14 +18,14 @@ pub(super) struct Patch {
     port: Option<u16>,
     protocol: Option<Protocol>,
     tags: Option<Vec<String>>,
-    meta: Option<BTreeMap<String, String>>,
+    meta: Option<Pairs>,
     checks: Option<Vec<Check>>,
     weights: Option<Option<Weights>>,
     enable_tag_override: Option<bool>,
-    tagged_addresses: Option<BTreeMap<String, (String, u16)>>,
+    tagged_addresses: Option<Few<(String, u16)>>,
     /// In JSON, as its form depends on what it has.
     further: Option<String>,
-    attributes: Option<BTreeMap<String, String>>,
+    attributes: Option<Pairs>,
 }
 
 impl Patch {

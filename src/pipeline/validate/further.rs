@@ -2,9 +2,10 @@
 //! breaking one would cost the service its registration, and ours where a field would say what
 //! another one is held against its rule for.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::{Fault, line, named_in, shown, text};
+use crate::model::few::Pairs;
 use crate::model::service::{CONNECT_PROXY, Field, Further, KINDS, NamedPort, Proxy, Service};
 
 /// Ports, upstreams and further fields that there may be of each.
@@ -74,7 +75,7 @@ pub(super) fn further(service: &Service) -> Result<(), (Field, String)> {
         let fault = format!("{:?} is none of {}", shown(kind), KINDS.join(", "));
         return Err((Field::Kind, fault));
     }
-    mesh(service, proxy.as_ref()).map_err(of(Field::Proxy))?;
+    mesh(service, proxy.as_deref()).map_err(of(Field::Proxy))?;
     if *connect_native && !kind.is_empty() {
         return Err((Field::ConnectNative, format!("it is a {kind}")));
     }
@@ -182,7 +183,7 @@ fn mesh(service: &Service, proxy: Option<&Proxy>) -> Fault {
 }
 
 /// Fields by name with values in JSON, none of which is one of these.
-fn fields(all: &BTreeMap<String, String>, taken: &[&str]) -> Fault {
+fn fields(all: &Pairs, taken: &[&str]) -> Fault {
     if all.len() > MOST {
         return Err(format!("{} fields; {MOST} are allowed", all.len()));
     }
@@ -250,9 +251,10 @@ mod tests {
 
     #[test]
     fn a_proxy_stands_before_a_service_and_a_gateway_before_none() {
-        let before =
-            |name: &str| Some(Proxy { destination_service_name: name.into(), ..Proxy::default() });
-        let of = |kind: &'static str, proxy: Option<Proxy>, expected: &str| {
+        let before = |name: &str| {
+            Some(Box::new(Proxy { destination_service_name: name.into(), ..Proxy::default() }))
+        };
+        let of = |kind: &'static str, proxy: Option<Box<Proxy>>, expected: &str| {
             let change = |service: &mut Service| {
                 service.further.kind = kind.into();
                 service.further.proxy = proxy;
@@ -268,8 +270,8 @@ mod tests {
         of("mesh-gateway", before("web"), "stands before no one service");
         of("sidecar", None, "kind: \"sidecar\" is none of");
         let upstream = |upstream: Upstream, expected: &str| {
-            let proxy = Proxy { upstreams: vec![upstream], ..before("web").expect("one") };
-            of("connect-proxy", Some(proxy), expected);
+            let proxy = Proxy { upstreams: vec![upstream], ..*before("web").expect("one") };
+            of("connect-proxy", Some(Box::new(proxy)), expected);
         };
         let db = |port| Upstream {
             destination_name: "db".into(),
@@ -278,9 +280,9 @@ mod tests {
         };
         upstream(db(5432), "");
         upstream(db(0), "upstream 1: it has no port");
-        let path = BTreeMap::from([("LocalBindSocketPath".into(), "\"/run/db\"".into())]);
+        let path = Pairs::from([("LocalBindSocketPath".into(), "\"/run/db\"".into())]);
         upstream(Upstream { definition: path, ..db(0) }, "");
-        let twice = BTreeMap::from([("destination_name".into(), "\"x\"".into())]);
+        let twice = Pairs::from([("destination_name".into(), "\"x\"".into())]);
         upstream(Upstream { definition: twice, ..db(1) }, "not for a definition");
         let native = |service: &mut Service| {
             service.further.connect_native = true;
@@ -297,7 +299,7 @@ mod tests {
     #[test]
     fn a_definition_says_nothing_that_is_held_against_a_rule_elsewhere() {
         let field = |key: &str, value: &str, expected: &str| {
-            let all = BTreeMap::from([(key.to_string(), value.to_string())]);
+            let all = Pairs::from([(key.to_string(), value.to_string())]);
             check(|service| service.further.definition = all, expected);
         };
         field("NewThing", "{\"a\":1}", "");
@@ -312,11 +314,11 @@ mod tests {
         }
         let in_proxy = |service: &mut Service| {
             service.further.kind = CONNECT_PROXY.into();
-            service.further.proxy = Some(Proxy {
+            service.further.proxy = Some(Box::new(Proxy {
                 destination_service_name: "web".into(),
-                definition: BTreeMap::from([("Upstreams".into(), "[]".into())]),
+                definition: Pairs::from([("Upstreams".into(), "[]".into())]),
                 ..Proxy::default()
-            });
+            }));
         };
         check(in_proxy, "definition: key \"Upstreams\"");
     }
@@ -325,7 +327,7 @@ mod tests {
     fn a_place_and_a_socket_are_texts_of_one_line() {
         let zone = |region: &str, zone: Option<&str>, expected: &str| {
             let place = Locality { region: region.into(), zone: zone.map(String::from) };
-            check(|service| service.further.locality = Some(place), expected);
+            check(|service| service.further.locality = Some(Box::new(place)), expected);
         };
         zone("eu", Some("eu-1"), "");
         zone("", None, "locality: it is empty");

@@ -1,7 +1,7 @@
 //! The rules for what a stage may write, one by one, and that nothing invalid gets
 //! past all of them together.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, collections::BTreeMap};
 
 use proptest::{collection::vec, prelude::*, sample::select};
 use regex::Regex;
@@ -22,14 +22,14 @@ fn service() -> Service {
         port: 80,
         protocol: Protocol::Tcp,
         tags: vec!["a".into()],
-        meta: BTreeMap::new(),
+        meta: Default::default(),
         checks: Vec::new(),
         weights: None,
         enable_tag_override: false,
-        tagged_addresses: BTreeMap::new(),
+        tagged_addresses: Default::default(),
         origin: None,
         further: Default::default(),
-        attributes: BTreeMap::new(),
+        attributes: Default::default(),
     }
 }
 
@@ -45,7 +45,7 @@ fn tcp(address: &str) -> Check {
         deregister_after: None,
         success_before_passing: None,
         failures_before_critical: None,
-        attributes: BTreeMap::new(),
+        attributes: Default::default(),
     }
 }
 

@@ -43,7 +43,7 @@ impl Shared {
         for conflict in plan.conflicts {
             error!(
                 event = event::ID_TAKEN,
-                container.id = container.0,
+                container.id = &*container.0,
                 container.name = self.state().name_of(container),
                 id = conflict.id,
                 reason = format!("the ID is taken by {}", conflict.taken_by),
@@ -246,7 +246,7 @@ impl Told {
         let Self { name, service, old, new } = self;
         let (id, short) = (action.id(), container.short());
         // What is nobody's has no container.
-        let container = (*container != nobody()).then_some(container.0.as_str());
+        let container = (*container != nobody()).then_some(&*container.0);
         match action {
             Action::Register { reason, .. } => info!(
                 event = event::REGISTERED,

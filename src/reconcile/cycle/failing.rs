@@ -17,14 +17,14 @@ pub(super) fn warn_of(job: &Job, name: Option<&str>, reason: &str) {
         ),
         Job::Heartbeat(id) => warn!(
             event = event::HEARTBEAT_FAILING,
-            container.id = id.0,
+            container.id = &*id.0,
             container.name = name,
             reason,
             "cannot report to TTL checks"
         ),
         Job::Reconcile(id) => warn!(
             event = event::CONTAINER_FAILING,
-            container.id = id.0,
+            container.id = &*id.0,
             container.name = name,
             reason,
             "cannot bring a container up to date; it keeps what it has; trying again"
@@ -47,14 +47,14 @@ pub(super) fn say_recovered(job: &Job, name: Option<&str>, count: u64) {
         }
         Job::Heartbeat(id) => info!(
             event = event::HEARTBEAT_RECOVERED,
-            container.id = id.0,
+            container.id = &*id.0,
             container.name = name,
             count,
             "reports to TTL checks again after {attempts}"
         ),
         Job::Reconcile(id) => info!(
             event = event::CONTAINER_RECOVERED,
-            container.id = id.0,
+            container.id = &*id.0,
             container.name = name,
             count,
             "up to date again after {attempts}: {}",

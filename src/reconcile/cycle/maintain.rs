@@ -52,7 +52,7 @@ impl Shared {
             let name = self.state().name_of(container);
             info!(
                 event = event::MAINTENANCE,
-                container.id = container.0,
+                container.id = &*container.0,
                 container.name = name,
                 id,
                 new,

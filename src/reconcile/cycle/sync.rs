@@ -205,7 +205,7 @@ impl Shared {
             if self.rules.cleanup {
                 plan.actions.extend(cleanup(&state.catalog, &self.rules.addresses()).actions);
             }
-            let nobody = ContainerId(String::new());
+            let nobody = ContainerId("".into());
             plan.actions.retain(|action| !state.guard.reserves(action.id(), &nobody));
             plan
         };
@@ -262,5 +262,5 @@ pub(super) fn report_drift(drift: &Drift, catalog: &Catalog) {
 
 /// The container that wants a service of this ID, and its name.
 fn whose<'a>(catalog: &'a Catalog, id: &str) -> (Option<&'a str>, Option<&'a str>) {
-    catalog.claimant(id).map(|(container, name)| (container.0.as_str(), name)).unzip()
+    catalog.claimant(id).map(|(container, name)| (&*container.0, name)).unzip()
 }

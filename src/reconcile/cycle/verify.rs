@@ -328,7 +328,7 @@ impl Shared {
             let name = self.state().name_of(&container);
             warn!(
                 event = event::LOST_CHECKS,
-                container.id = container.0,
+                container.id = &*container.0,
                 container.name = name,
                 service = service.name,
                 id,
@@ -381,7 +381,7 @@ impl Shared {
                 if verified.muted.remove(container) {
                     info!(
                         event = event::HEARTBEAT_RECOVERED,
-                        container.id = container.0,
+                        container.id = &*container.0,
                         container.name = verified_name,
                         "reports to TTL checks again"
                     );
@@ -394,7 +394,7 @@ impl Shared {
                     let name = verified_name;
                     warn!(
                         event = event::HEARTBEAT_FAILING,
-                        container.id = container.0,
+                        container.id = &*container.0,
                         container.name = name,
                         reason,
                         "cannot report to a TTL check"

@@ -110,7 +110,7 @@ impl Jobs {
                 let container = job.container();
                 warn!(
                     event = event::ABANDONED,
-                    container.id = container.map(|id| id.0.as_str()),
+                    container.id = container.map(|id| &*id.0),
                     container.name = container.and_then(|id| self.shared.state().name_of(id)),
                     reason = ?job,
                     "abandoned; the next start brings it up to date"

@@ -163,14 +163,14 @@ mod tests {
             port: 80,
             protocol: Protocol::Tcp,
             tags: Vec::new(),
-            meta: BTreeMap::new(),
+            meta: Default::default(),
             checks: Vec::new(),
             weights: None,
             enable_tag_override: false,
-            tagged_addresses: BTreeMap::new(),
+            tagged_addresses: Default::default(),
             origin: None,
             further: Further::default(),
-            attributes: BTreeMap::new(),
+            attributes: Default::default(),
         }
     }
 

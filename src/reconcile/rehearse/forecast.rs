@@ -129,7 +129,7 @@ impl ForecastContainer {
     pub(super) fn of(observed: &Observed) -> Self {
         let container = observed.container.as_ref();
         let brief = Brief {
-            id: observed.id.0.clone(),
+            id: observed.id.to_string(),
             name: container.map(|container| container.name.clone()).unwrap_or_default(),
             image: container.map(|container| container.image.clone()).unwrap_or_default(),
         };

@@ -103,7 +103,7 @@ struct Course {
 /// Registered by hand; by another host's daemon; by hand, with this host's name.
 pub(super) fn foreign() -> Vec<Service> {
     let mut other = service("other:x:80", "x", "10.0.0.2");
-    other.meta = BTreeMap::from([
+    other.meta = crate::model::few::Pairs::from([
         (META_HOST.to_string(), "other".to_string()),
         (META_CONTAINER.to_string(), "x".to_string()),
     ]);
@@ -123,14 +123,14 @@ pub(super) fn service(id: &str, name: &str, address: &str) -> Service {
         port: 80,
         protocol: Protocol::Tcp,
         tags: Vec::new(),
-        meta: BTreeMap::new(),
+        meta: Default::default(),
         checks: Vec::new(),
         weights: None,
         enable_tag_override: false,
-        tagged_addresses: BTreeMap::new(),
+        tagged_addresses: Default::default(),
         origin: None,
         further: Default::default(),
-        attributes: BTreeMap::new(),
+        attributes: Default::default(),
     }
 }
 

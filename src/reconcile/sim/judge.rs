@@ -226,7 +226,7 @@ impl Sim {
     /// The container for which a service is registered.
     pub(super) fn claimant(&self, service: &Service) -> Option<ContainerId> {
         if retires(service) {
-            return service.meta.get(META_CONTAINER).cloned().map(ContainerId);
+            return service.meta.get(META_CONTAINER).map(|id| ContainerId(id.as_str().into()));
         }
         let mut claims = self.judge.claims.iter();
         claims.find(|(_, (_, services))| services.contains(service)).map(|(id, _)| id.clone())

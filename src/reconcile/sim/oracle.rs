@@ -112,7 +112,7 @@ enum Deed {
 /// A registration without what nobody is told. When something retires depends on the second in
 /// which it is written.
 fn register(service: &Service) -> Deed {
-    let mut service = Service { origin: None, attributes: BTreeMap::new(), ..service.clone() };
+    let mut service = Service { origin: None, attributes: Default::default(), ..service.clone() };
     if let Some(until) = service.meta.get_mut(META_RETIRE) {
         until.clear();
     }

@@ -2,8 +2,6 @@
 //! serves another engine, whose containers this one never sees. It does what a sound daemon does:
 //! it registers its containers' services under IDs that nobody else has, and writes to no others.
 
-use std::collections::BTreeMap;
-
 use super::{
     Sim,
     agent::{self, Entry, Writer},
@@ -28,16 +26,16 @@ fn offered(at: usize) -> Service {
     let (host, name) = (world::HOSTS[0], CONTAINERS[at]);
     let mut service = agent::service(&format!("{host}:{name}:80"), name, world::ADDRESS);
     service.port = 9000 + u16::try_from(at).expect("there are few");
-    service.meta = BTreeMap::from([
+    service.meta = crate::model::few::Pairs::from([
         (META_HOST.to_string(), host.to_string()),
         (META_ENGINE.to_string(), "the peer's".to_string()),
-        (META_CONTAINER.to_string(), container(at).0),
+        (META_CONTAINER.to_string(), container(at).to_string()),
     ]);
     service
 }
 
 fn container(at: usize) -> ContainerId {
-    ContainerId(format!("{:064}", at + 1))
+    ContainerId(format!("{:064}", at + 1).into())
 }
 
 impl Sim {

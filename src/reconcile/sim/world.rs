@@ -68,7 +68,7 @@ impl World {
 
     fn create(&mut self, rng: &mut fastrand::Rng, now: Moment) -> Option<Change> {
         let name = self.free_name(rng)?;
-        let id = ContainerId(format!("{:012x}{:052}", rng.u64(..1 << 48), 0));
+        let id = ContainerId(format!("{:012x}{:052}", rng.u64(..1 << 48), 0).into());
         let container = Container {
             id: id.clone(),
             name,
@@ -89,7 +89,7 @@ impl World {
             started_at: Some(shown(now)),
             stop_signal: 15,
             pending_ports: Vec::new(),
-            attributes: BTreeMap::new(),
+            attributes: Default::default(),
             setup: None,
             image_facts: None,
         };
@@ -121,7 +121,7 @@ impl World {
             return None;
         }
         let owner = rng.choice(self.containers.values())?;
-        Some(if rng.u8(..3) == 0 { owner.name.clone() } else { owner.id.0.clone() })
+        Some(if rng.u8(..3) == 0 { owner.name.clone() } else { owner.id.to_string() })
     }
 
     /// A container as the engine shows it, with the owner of its network.
@@ -129,7 +129,7 @@ impl World {
         let (mut through, mut at) = (Vec::new(), container);
         let owner = loop {
             let Some(what) = at.network_owner() else { break Some(at) };
-            let named = |one: &&Container| one.id.0 == what || one.name == what;
+            let named = |one: &&Container| *one.id.0 == *what || one.name == what;
             let Some(next) = self.containers.values().find(named) else { break None };
             if next.id == container.id || through.contains(&next.id) {
                 break None;

@@ -35,10 +35,10 @@ pub(in crate::reconcile) struct Catalog {
     provenance: Provenance,
     claims: Counted<Claims>,
     /// The IDs in the registry, as far as they are known.
-    slots: Counted<HashMap<String, Slot>>,
+    slots: Counted<HashMap<Arc<str>, Slot>>,
     /// The IDs under which there is, or may be, something for a container, wanted or
     /// not.
-    registered_for: HashMap<ContainerId, BTreeSet<String>>,
+    registered_for: HashMap<ContainerId, Vec<Arc<str>>>,
     /// Containers whose plans wait for the bulk guard.
     waiting: Counted<HashSet<ContainerId>>,
     /// Containers of this engine that were looked at and do not run.
@@ -193,24 +193,29 @@ impl Catalog {
             self.inherit(id, container);
         }
         concerned.extend(ids);
-        concerned.extend(self.registered_for.get(container).into_iter().flatten().cloned());
+        concerned.extend(self.for_container(container).map(String::from));
         concerned
     }
 
     /// The IDs that a container wants, or under which there is, or may be, something for it.
     pub(super) fn concerned(&self, container: &ContainerId) -> BTreeSet<String> {
         let wanted = self.claims.ids(container);
-        wanted.chain(self.registered_for.get(container).into_iter().flatten()).cloned().collect()
+        wanted.chain(self.for_container(container)).map(String::from).collect()
+    }
+
+    /// The IDs under which there is, or may be, something for a container, wanted or not, in order.
+    fn for_container(&self, container: &ContainerId) -> impl Iterator<Item = &str> {
+        self.registered_for.get(container).into_iter().flatten().map(|id| &**id)
     }
 
     /// A container has ended and keeps what it has. It wants no more than that. Say
     /// which IDs that concerns.
     pub(in crate::reconcile) fn keep(&mut self, container: &ContainerId) -> BTreeSet<String> {
-        let concerned: BTreeSet<_> = self.claims.ids(container).cloned().collect();
+        let concerned: BTreeSet<_> = self.claims.ids(container).map(String::from).collect();
         let kept = |id: &&String| self.owners(id).contains(container);
         let kept: BTreeSet<_> = concerned.iter().filter(kept).cloned().collect();
         self.allow_again(concerned.difference(&kept));
-        self.claims.keep(container, kept);
+        self.claims.keep(container, &kept);
         concerned
     }
 
@@ -240,7 +245,7 @@ impl Catalog {
         let counts = |(container, service): &(&ContainerId, &Arc<Service>)| {
             active(container) && (!offered || !retires(service))
         };
-        let of = |container: &ContainerId| claims.get_key_value(container).filter(counts);
+        let of = |container: &ContainerId| self.claims.claim(id, container).filter(counts);
         let first = || self.claims.first(id).and_then(of);
         holder.as_ref().and_then(of).or_else(first).or_else(|| claims.iter().find(counts))
     }
@@ -282,8 +287,8 @@ impl Catalog {
         now: Duration,
         overlap: Duration,
     ) -> Vec<(Service, Duration)> {
-        let ids = self.registered_for.get(container).into_iter().flatten();
-        let olds: Vec<_> = ids
+        let olds: Vec<_> = self
+            .for_container(container)
             .filter_map(|id| {
                 let registered = self.registered(id)?;
                 let its = self.is_its(container, registered);
@@ -323,11 +328,10 @@ impl Catalog {
 
     /// The IDs of the services that are registered for a container.
     pub(in crate::reconcile) fn had(&self, container: &ContainerId) -> Vec<String> {
-        let ids = self.registered_for.get(container).into_iter().flatten();
-        let has = |id: &&String| {
+        let has = |id: &&str| {
             self.slots.get(*id).and_then(|slot| self.has(slot)).as_ref() == Some(container)
         };
-        ids.filter(has).cloned().collect()
+        self.for_container(container).filter(has).map(String::from).collect()
     }
 
     /// The services that a container wants.

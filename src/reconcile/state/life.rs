@@ -292,7 +292,8 @@ impl Life {
     /// Its parts, by whose they are.
     #[cfg(test)]
     pub(super) fn parts(self) -> Vec<crate::reconcile::kept::Part> {
-        let Self { alive, starts, dead, sharing, ending, late, heartbeats, names } = self;
+        let Self { alive, starts, dead, sharing, ending, late, heartbeats, names, compared: _ } =
+            self;
         vec![
             ("runs", Box::new((alive, starts, dead))),
             ("sharing of networks", Box::new(sharing)),

@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn containers_are_counted_by_what_became_of_them_last() {
-        let id = |n: u8| ContainerId(n.to_string());
+        let id = |n: u8| ContainerId(n.to_string().into());
         let mut figures = Figures::default();
         for n in 0..4 {
             figures.note(&id(n), Some(Became::Registered));

@@ -191,7 +191,7 @@ impl State {
         for service in rivals {
             error!(
                 event = event::ID_TAKEN,
-                container.id = id.0,
+                container.id = &*id.0,
                 container.name = name,
                 id = service,
                 reason = "it is another container's",

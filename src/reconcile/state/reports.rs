@@ -17,7 +17,7 @@ use crate::{
 #[derive(Debug, Clone, Default)]
 pub(in crate::reconcile) struct Reports {
     /// Digests of what was last said of each container: of all, and of each warning.
-    containers: HashMap<ContainerId, (u64, HashSet<u64>)>,
+    containers: HashMap<ContainerId, (u64, Box<[u64]>)>,
     /// The other engines, other daemons and other names of this host that were told of.
     once: HashSet<String>,
 }
@@ -46,7 +46,7 @@ impl Reports {
             let digest = hasher.finish();
             warned.insert(digest) && !before.contains(&digest)
         };
-        let (full, name, id) = (&container.id.0, &container.name, container.id.short());
+        let (full, name, id) = (&*container.id.0, &container.name, container.id.short());
         for reason in &outcome.ignored {
             info!(
                 event = event::IGNORED,
@@ -143,7 +143,7 @@ impl Reports {
                 "not registered: {id} {gate}"
             );
         }
-        self.containers.insert(container.id.clone(), (digest, warned));
+        self.containers.insert(container.id.clone(), (digest, warned.into_iter().collect()));
         true
     }
 
@@ -171,7 +171,7 @@ pub(in crate::reconcile) fn log(
     stage: &str,
     message: &Message,
 ) {
-    let (id, text) = (&container.0, &message.text);
+    let (id, text) = (&*container.0, &message.text);
     macro_rules! say {
         ($say:ident) => {
             $say!(

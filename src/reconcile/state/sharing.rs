@@ -84,7 +84,7 @@ impl Sharing {
             Some(_) if seen.is_none() => Some(id.clone()),
             Some(_) => None,
             // Its end would be heard of, but not that it never was.
-            None => is_identifier(&owner).then(|| ContainerId(owner.clone())),
+            None => is_identifier(&owner).then(|| ContainerId(owner.as_str().into())),
         };
         let peer = container.network_peer.as_ref();
         let saw = peer.map(|peer| (peer.id.clone(), shown_of(peer)));
@@ -123,7 +123,7 @@ impl Sharing {
             self.known.insert(id.clone(), Known { name: name.clone(), facts, since, shown });
         }
         let means = |owner: &str| {
-            owner == id.0 || (!owner.is_empty() && [&*name, &*former].contains(&owner))
+            *owner == *id.0 || (!owner.is_empty() && [&*name, &*former].contains(&owner))
         };
         let sharers = self.sharers.iter().filter(|(_, sharer)| means(&sharer.owner));
         let stale = sharers.filter(|(_, sharer)| {
@@ -134,7 +134,7 @@ impl Sharing {
         let mistaken =
             self.sharers.iter().filter(|(_, sharer)| sharer.saw.as_ref().is_some_and(other));
         let again = stale.chain(mistaken).map(|(sharer, _)| sharer.clone()).collect();
-        if facts.is_none() && !self.sharers.values().any(|sharer| sharer.owner == id.0) {
+        if facts.is_none() && !self.sharers.values().any(|sharer| *sharer.owner == *id.0) {
             self.known.remove(id);
         }
         again
@@ -143,7 +143,7 @@ impl Sharing {
     /// The container that this stands for, and its facts; of several of one name, the one that is
     /// there and changed last.
     fn find(&self, owner: &str) -> Option<(&ContainerId, &Known)> {
-        let by_id = || self.known.get_key_value(&ContainerId(owner.to_string()));
+        let by_id = || self.known.get_key_value(&ContainerId(owner.into()));
         let named = |(_, known): &(&ContainerId, &Known)| known.name == owner;
         let by_name = || {
             let all = self.known.iter().filter(named);
@@ -193,7 +193,7 @@ mod tests {
     use crate::model::container::{Health, Network, State as Life};
 
     fn id(n: u8) -> ContainerId {
-        ContainerId(format!("{n:064}"))
+        ContainerId(format!("{n:064}").into())
     }
 
     /// A running container of this name in a network of this mode, with an address.
@@ -224,7 +224,7 @@ mod tests {
             created_at: String::new(),
             started_at: None,
             pending_ports: Vec::new(),
-            attributes: BTreeMap::new(),
+            attributes: Default::default(),
             setup: None,
             image_facts: None,
         }

@@ -32,14 +32,14 @@ fn service(id: &str, name: &str) -> Service {
         port: 80,
         protocol: Protocol::Tcp,
         tags: Vec::new(),
-        meta: BTreeMap::new(),
+        meta: Default::default(),
         checks: Vec::new(),
         weights: None,
         enable_tag_override: false,
-        tagged_addresses: BTreeMap::new(),
+        tagged_addresses: Default::default(),
         origin: None,
         further: Default::default(),
-        attributes: BTreeMap::new(),
+        attributes: Default::default(),
     }
 }
 
@@ -50,7 +50,7 @@ fn foreign(id: &str, meta: &[(&str, &str)]) -> Registered {
 }
 
 fn container(n: u8) -> ContainerId {
-    ContainerId(format!("{n:064}"))
+    ContainerId(format!("{n:064}").into())
 }
 
 fn catalog(provenance: bool) -> Catalog {

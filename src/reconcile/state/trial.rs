@@ -15,7 +15,7 @@ use crate::{model::container::ContainerId, reconcile::options::Rules, telemetry:
 impl State {
     /// The trial of a change knows which containers it has to see.
     pub(in crate::reconcile) fn begin_trial(&mut self) {
-        self.guard.count(self.catalog.services().cloned().collect());
+        self.guard.count(self.catalog.services().map(String::from).collect());
         self.partly_seen.clear();
         self.second_pass = false;
     }

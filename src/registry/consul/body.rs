@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::{checks::word, mesh};
 use crate::model::{
+    few::Pairs,
     registered::Registered,
     service::{self, CheckKind, Further, Service},
 };
@@ -36,8 +37,8 @@ struct Registration<'a> {
     tagged_addresses: BTreeMap<&'a str, Address>,
     #[serde(skip_serializing_if = "is_false")]
     enable_tag_override: bool,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    meta: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "is_empty")]
+    meta: &'a Pairs,
     #[serde(skip_serializing_if = "Option::is_none")]
     weights: Option<Weights>,
     check: Option<Check<'a>>,
@@ -261,7 +262,7 @@ pub(super) struct Answered {
 pub(super) struct AgentService {
     service: String,
     tags: Option<Vec<String>>,
-    meta: Option<BTreeMap<String, String>>,
+    meta: Option<Pairs>,
     port: i64,
     address: String,
     tagged_addresses: Option<BTreeMap<String, AgentAddress>>,
@@ -334,4 +335,8 @@ fn is_zero(port: &u16) -> bool {
 
 fn is_false(flag: &bool) -> bool {
     !flag
+}
+
+fn is_empty(pairs: &&Pairs) -> bool {
+    pairs.is_empty()
 }

@@ -4,12 +4,13 @@
 //! Names and releases are those of Consul's documentation and changelog. `Kind`, `Proxy` and
 //! `Connect` are older than any agent that this daemon is used with.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
+    model::few::Pairs,
     model::service::{self, Field, Further, Locality, NamedPort, Proxy, Service, Upstream},
     registry::{Dropped, Sent},
 };
@@ -76,15 +77,15 @@ pub(super) fn strip(further: &mut Further, dated: bool, mut drop_it: impl FnMut(
             drop_it(field.key().into());
         }
     }
-    for field in std::mem::take(&mut further.definition).into_keys() {
+    for field in std::mem::take(&mut further.definition).into_iter().map(first) {
         drop_it(field);
     }
     let Some(proxy) = &mut further.proxy else { return };
-    for field in std::mem::take(&mut proxy.definition).into_keys() {
+    for field in std::mem::take(&mut proxy.definition).into_iter().map(first) {
         drop_it(format!("{field} of its proxy"));
     }
     for upstream in &mut proxy.upstreams {
-        for field in std::mem::take(&mut upstream.definition).into_keys() {
+        for field in std::mem::take(&mut upstream.definition).into_iter().map(first) {
             drop_it(format!("{field} of upstream {}", upstream.destination_name));
         }
     }
@@ -102,7 +103,7 @@ pub(super) fn body(further: &Further) -> Map<String, Value> {
         };
         put("Ports", ports.iter().map(port).collect());
     }
-    if let Some(Locality { region, zone }) = locality {
+    if let Some(Locality { region, zone }) = locality.as_deref() {
         put(
             "Locality",
             match zone {
@@ -126,7 +127,7 @@ pub(super) fn body(further: &Further) -> Map<String, Value> {
     body
 }
 
-fn values(pairs: &BTreeMap<String, String>) -> Map<String, Value> {
+fn values(pairs: &Pairs) -> Map<String, Value> {
     pairs.iter().map(|(key, value)| (key.clone(), service::json(value))).collect()
 }
 
@@ -191,18 +192,18 @@ impl From<AgentFurther> for Further {
                 default: port["Default"].as_bool().unwrap_or_default(),
             })
         };
-        let place = |region| Locality { region, zone: text(&locality, "Zone") };
+        let place = |region| Box::new(Locality { region, zone: text(&locality, "Zone") });
         Self {
             ports: ports.as_array().into_iter().flatten().filter_map(port).collect(),
             locality: text(&locality, "Region").map(place),
             socket_path: socket_path.as_str().filter(|path| !path.is_empty()).map(String::from),
             kind: kind.as_str().unwrap_or_default().into(),
             proxy: match proxy {
-                Value::Object(proxy) => Some(read_proxy(proxy)),
+                Value::Object(proxy) => Some(Box::new(read_proxy(proxy))),
                 _ => None,
             },
             connect_native: connect["Native"].as_bool().unwrap_or_default(),
-            definition: BTreeMap::new(),
+            definition: Pairs::default(),
         }
     }
 }
@@ -223,7 +224,7 @@ fn taken_port(of: &mut Map<String, Value>, name: &str) -> Option<u16> {
     u16::try_from(of.remove(name)?.as_u64()?).ok().filter(|port| *port != 0)
 }
 
-fn texts(values: Map<String, Value>) -> BTreeMap<String, String> {
+fn texts(values: Map<String, Value>) -> Pairs {
     values.into_iter().map(|(key, value)| (key, value.to_string())).collect()
 }
 
@@ -249,10 +250,14 @@ fn read_proxy(mut of: Map<String, Value>) -> Proxy {
         },
         config: match of.remove("Config") {
             Some(Value::Object(config)) => texts(config),
-            _ => BTreeMap::new(),
+            _ => Pairs::default(),
         },
         definition: texts(of),
     }
+}
+
+fn first((key, _): (String, String)) -> String {
+    key
 }
 
 #[cfg(test)]
@@ -260,16 +265,16 @@ mod tests {
     use super::*;
 
     fn full() -> Further {
-        let pairs = |key: &str, value: &str| BTreeMap::from([(key.to_string(), value.to_string())]);
+        let pairs = |key: &str, value: &str| Pairs::from([(key.to_string(), value.to_string())]);
         Further {
             ports: vec![
                 NamedPort { name: "http".into(), port: 80, default: true },
                 NamedPort { name: "admin".into(), port: 81, default: false },
             ],
-            locality: Some(Locality { region: "eu".into(), zone: Some("eu-1".into()) }),
+            locality: Some(Box::new(Locality { region: "eu".into(), zone: Some("eu-1".into()) })),
             socket_path: Some("/run/web.sock".into()),
             kind: "connect-proxy".into(),
-            proxy: Some(Proxy {
+            proxy: Some(Box::new(Proxy {
                 destination_service_name: "web".into(),
                 destination_service_id: Some("h:web:80".into()),
                 local_service_address: Some("10.0.0.1".into()),
@@ -283,7 +288,7 @@ mod tests {
                 }],
                 config: pairs("protocol", "\"http\""),
                 definition: pairs("Mode", "\"transparent\""),
-            }),
+            })),
             connect_native: true,
             definition: pairs("New", "[1]"),
         }
@@ -300,7 +305,7 @@ mod tests {
             ])
         );
         let read: AgentFurther = serde_json::from_value(body.into()).expect("an entry");
-        assert_eq!(Further::from(read), Further { definition: BTreeMap::new(), ..full() });
+        assert_eq!(Further::from(read), Further { definition: Pairs::default(), ..full() });
         let nothing: AgentFurther = serde_json::from_str("{}").expect("an entry");
         assert!(Further::from(nothing).is_empty());
         let odd = json!({ "Ports": 7, "Locality": "eu", "Proxy": [], "Connect": null, "Kind": 1 });

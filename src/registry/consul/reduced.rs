@@ -148,7 +148,6 @@ pub(super) fn without_scripts(service: &Service) -> Option<Sent> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
 
     use super::*;
     use crate::model::container::Protocol;
@@ -179,14 +178,14 @@ mod tests {
             port: 80,
             protocol: Protocol::Tcp,
             tags: Vec::new(),
-            meta: BTreeMap::new(),
+            meta: Default::default(),
             checks,
             weights: None,
             enable_tag_override: false,
-            tagged_addresses: BTreeMap::new(),
+            tagged_addresses: Default::default(),
             origin: None,
             further: Default::default(),
-            attributes: BTreeMap::new(),
+            attributes: Default::default(),
         }
     }
 

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     model::{
+        few::{Few, Pairs},
         marks::META_HOST,
         registered::Registered,
         service::{Further, Service, Weights},
@@ -159,10 +160,10 @@ pub(super) fn entry(name: &str, id: &str, address: String, port: u16) -> Registe
         address,
         port,
         tags: Vec::new(),
-        meta: BTreeMap::new(),
+        meta: Pairs::default(),
         weights: Weights::DEFAULT,
         enable_tag_override: false,
-        tagged_addresses: BTreeMap::new(),
+        tagged_addresses: Few::default(),
         further: Further::default(),
         lacks: BTreeSet::new(),
     }
@@ -182,7 +183,7 @@ pub(super) fn kept(service: &Service) -> Option<Sent> {
         checks: Vec::new(),
         weights: None,
         enable_tag_override: false,
-        tagged_addresses: BTreeMap::new(),
+        tagged_addresses: Few::default(),
         origin: service.origin.clone(),
         further: Further::default(),
         attributes: service.attributes.clone(),

@@ -20,14 +20,14 @@ fn service(id: &str, name: &str, address: &str) -> Service {
         port: 80,
         protocol: Protocol::Tcp,
         tags: vec!["a".into()],
-        meta: BTreeMap::from([(META_HOST.into(), HOST.into())]),
+        meta: crate::model::few::Pairs::from([(META_HOST.into(), HOST.into())]),
         checks: Vec::new(),
         weights: None,
         enable_tag_override: false,
-        tagged_addresses: BTreeMap::new(),
+        tagged_addresses: Default::default(),
         origin: None,
         further: Default::default(),
-        attributes: BTreeMap::new(),
+        attributes: Default::default(),
     }
 }
 

@@ -92,7 +92,7 @@ impl Sim {
 /// Whether what is registered is this service, in all that is registered of it.
 fn same(wanted: &Service, registered: &Service) -> bool {
     let plain = |service: &Service| Service {
-        attributes: BTreeMap::new(),
+        attributes: Default::default(),
         origin: None,
         ..service.clone()
     };

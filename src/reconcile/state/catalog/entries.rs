@@ -105,31 +105,38 @@ impl Catalog {
 
     /// Change what is known of an ID.
     pub(super) fn change<T>(&mut self, id: &str, change: impl FnOnce(&mut Slot) -> T) -> T {
-        let mut slot = self.slots.remove(id).unwrap_or_default();
+        // All that is kept of an ID has one text of it.
+        let new = || (self.claims.key(id).unwrap_or_else(|| id.into()), Slot::default());
+        let (id, mut slot) = self.slots.remove_entry(id).unwrap_or_else(new);
         let before = self.index(&slot);
-        for container in &before {
-            if let Some(ids) = self.registered_for.get_mut(container) {
-                ids.remove(id);
-            }
-        }
         let changed = change(&mut slot);
-        self.put_back(id, slot);
-        for container in before {
-            if self.registered_for.get(&container).is_some_and(BTreeSet::is_empty) {
-                self.registered_for.remove(&container);
-                self.ended.remove(&container);
+        let after = self.put_back(&id, slot);
+        for container in before.difference(&after) {
+            let Some(ids) = self.registered_for.get_mut(container) else { continue };
+            ids.retain(|other| *other != id);
+            if ids.is_empty() {
+                self.registered_for.remove(container);
+                self.ended.remove(container);
             }
         }
         changed
     }
 
-    pub(super) fn put_back(&mut self, id: &str, slot: Slot) {
-        for container in self.index(&slot) {
-            self.registered_for.entry(container).or_default().insert(id.to_string());
+    /// Say which containers' look is concerned with what is there.
+    pub(super) fn put_back(&mut self, id: &Arc<str>, slot: Slot) -> BTreeSet<ContainerId> {
+        let concerned = self.index(&slot);
+        for container in &concerned {
+            // Mostly of one.
+            let ids = self.registered_for.entry(container.clone()).or_default();
+            if let Err(at) = ids.binary_search(id) {
+                ids.reserve_exact(1);
+                ids.insert(at, id.clone());
+            }
         }
         if !slot.is_empty() {
-            self.slots.insert(id.to_string(), slot);
+            self.slots.insert(id.clone(), slot);
         }
+        concerned
     }
 
     /// The containers whose look is concerned with what is there.

@@ -29,9 +29,9 @@ impl Catalog {
         let vanished = self.slots.iter().filter(|(id, slot)| {
             let ours = slot.entry.as_deref().is_some_and(|entry| self.is_ours(entry));
             let concerned = ours || self.claims.of(id).is_some();
-            concerned && !ids.contains(*id) && is_settled(slot, asked)
+            concerned && !ids.contains(&***id) && is_settled(slot, asked)
         });
-        let mut vanished: Vec<_> = vanished.map(|(id, _)| id.clone()).collect();
+        let mut vanished: Vec<_> = vanished.map(|(id, _)| id.to_string()).collect();
         vanished.sort_unstable();
         vanished
     }
@@ -63,13 +63,13 @@ impl Catalog {
         if self.reading {
             return BTreeSet::new();
         }
-        self.slots.iter().filter(|(_, slot)| slot.unseen).map(|(id, _)| id.clone()).collect()
+        self.slots.iter().filter(|(_, slot)| slot.unseen).map(|(id, _)| id.to_string()).collect()
     }
 
     /// It is not known yet whether these are there, of which a read shows nothing.
     pub(in crate::reconcile) fn keep_unseen(&mut self, ids: &HashSet<String>) {
         for (id, slot) in &mut *self.slots {
-            slot.unseen |= ids.contains(id) && slot.entry.is_some() && !slot.is_newer();
+            slot.unseen |= ids.contains(&**id) && slot.entry.is_some() && !slot.is_newer();
         }
     }
 
@@ -87,7 +87,7 @@ impl Catalog {
 
     /// The services with checks that are there as a container wants them.
     pub(in crate::reconcile) fn checked(&self, asked: u64) -> Vec<Arc<Service>> {
-        let as_wanted = |(id, slot): (&String, &Slot)| {
+        let as_wanted = |(id, slot): (&Arc<str>, &Slot)| {
             let (_, service) = self.winner(id)?;
             let entry = slot.entry.as_deref()?;
             let same = is_settled(slot, asked)
@@ -109,7 +109,7 @@ impl Catalog {
         let id = &service.id;
         let (container, wanted) = self.winner(id)?;
         let (container, same) = (container.clone(), Arc::ptr_eq(wanted, service));
-        if !same || !self.slots.get(id).is_some_and(|slot| is_settled(slot, asked)) {
+        if !same || !self.slots.get(id.as_str()).is_some_and(|slot| is_settled(slot, asked)) {
             return None;
         }
         let write = Written { service: service.clone(), container: container.clone() };
@@ -148,7 +148,7 @@ mod tests {
             deregister_after: None,
             success_before_passing: None,
             failures_before_critical: None,
-            attributes: BTreeMap::new(),
+            attributes: Default::default(),
         };
         Service {
             id: id.into(),
@@ -157,20 +157,20 @@ mod tests {
             port: 80,
             protocol: Protocol::Tcp,
             tags: Vec::new(),
-            meta: BTreeMap::new(),
+            meta: Default::default(),
             checks: vec![check],
             weights: None,
             enable_tag_override: false,
-            tagged_addresses: BTreeMap::new(),
+            tagged_addresses: Default::default(),
             origin: None,
             further: Default::default(),
-            attributes: BTreeMap::new(),
+            attributes: Default::default(),
         }
     }
 
     /// A catalog with one service of one container, which is registered.
     fn registered() -> (Catalog, ContainerId) {
-        let container = ContainerId("c".repeat(64));
+        let container = ContainerId("c".repeat(64).into());
         let mut catalog = Catalog::new(Provenance::new("h", true));
         catalog.claim(&container, "app", vec![service("s0")]);
         write(&mut catalog, &container);

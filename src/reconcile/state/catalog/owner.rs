@@ -73,11 +73,10 @@ impl Catalog {
     /// this one, whatever it was called. Say which containers' services are known to be
     /// this engine's from now on.
     pub(in crate::reconcile) fn meet(&mut self, container: &ContainerId) -> BTreeSet<ContainerId> {
-        let ids = self.registered_for.get(container).into_iter().flatten();
-        let engines = ids.filter_map(|id| {
+        let engines = self.for_container(container).filter_map(|id| {
             let meta = &self.registered(id)?.meta;
             let engine = meta.get(META_ENGINE).filter(|engine| self.is_elsewhere(engine))?;
-            (meta.get(META_CONTAINER) == Some(&container.0)).then(|| engine.clone())
+            meta.get(META_CONTAINER).is_some_and(|id| **id == *container.0).then(|| engine.clone())
         });
         let engines: BTreeSet<_> = engines.collect();
         if engines.is_empty() {
@@ -86,7 +85,7 @@ impl Catalog {
         let of = |registered: &Registered| {
             let meta = &registered.meta;
             let met = meta.get(META_ENGINE).is_some_and(|engine| engines.contains(engine));
-            meta.get(META_CONTAINER).filter(|_| met).cloned().map(ContainerId)
+            meta.get(META_CONTAINER).filter(|_| met).map(|id| ContainerId(id.as_str().into()))
         };
         let concerned = self.all_registered().filter_map(of).collect();
         self.met.extend(engines);
@@ -104,8 +103,8 @@ impl Catalog {
         &self,
         container: &ContainerId,
     ) -> Option<(String, Vec<String>)> {
-        let ids = self.registered_for.get(container).into_iter().flatten();
-        let others: Vec<_> = ids
+        let others: Vec<_> = self
+            .for_container(container)
             .filter_map(|id| {
                 let registered = self.registered(id)?;
                 let theirs = matches!(self.owner(registered), Owner::OtherEngine(_));
@@ -114,7 +113,7 @@ impl Catalog {
             })
             .collect();
         let engine = others.first()?.1.meta.get(META_ENGINE)?.clone();
-        Some((engine, others.into_iter().map(|(id, _)| id.clone()).collect()))
+        Some((engine, others.into_iter().map(|(id, _)| id.to_string()).collect()))
     }
 
     /// Whether a service takes the place of another engine's under the same ID. A port
@@ -191,7 +190,7 @@ impl Catalog {
                 let engine = registered.meta.get(META_ENGINE);
                 let container = registered.meta.get(META_CONTAINER)?;
                 let same = engine.is_some() && engine == self.provenance.engine.as_ref();
-                same.then(|| ContainerId(container.clone()))
+                same.then(|| ContainerId(container.as_str().into()))
             }
             Owner::Host | Owner::Unmarked | Owner::Member(_) => None,
         }
@@ -199,24 +198,24 @@ impl Catalog {
 
     /// The IDs of the services that were registered under this host's name, now or before this
     /// daemon began.
-    pub(in crate::reconcile) fn services(&self) -> impl Iterator<Item = &String> {
+    pub(in crate::reconcile) fn services(&self) -> impl Iterator<Item = &str> {
         let entries = self.slots.iter().filter_map(|(id, slot)| Some((id, slot.entry.as_deref()?)));
         let ours = |entry: &Entry| {
             let owner = self.provenance.owner(&entry.registered);
             entry.written.is_some() || matches!(owner, Owner::Ours(_) | Owner::Host)
         };
-        let all = entries.filter(move |(id, entry)| ours(entry) || self.former.contains(*id));
-        all.map(|(id, _)| id)
+        let all = entries.filter(move |(id, entry)| ours(entry) || self.former.contains(&***id));
+        all.map(|(id, _)| &**id)
     }
 
     /// The IDs of the services that are this daemon's, in order.
     pub(in crate::reconcile) fn ours(&self) -> BTreeSet<String> {
-        self.own().cloned().collect()
+        self.own().map(String::from).collect()
     }
 
-    fn own(&self) -> impl Iterator<Item = &String> {
+    fn own(&self) -> impl Iterator<Item = &str> {
         let all = self.slots.iter().filter_map(|(id, slot)| Some((id, slot.entry.as_deref()?)));
-        all.filter(|(_, entry)| self.is_ours(entry)).map(|(id, _)| id)
+        all.filter(|(_, entry)| self.is_ours(entry)).map(|(id, _)| &**id)
     }
 
     pub(super) fn is_ours(&self, entry: &Entry) -> bool {
@@ -237,7 +236,7 @@ impl Catalog {
     /// The same, without those that cannot be looked up.
     pub(in crate::reconcile) fn sentinels_but(&self, strange: &HashSet<String>) -> Vec<String> {
         let (mut own, mut other) = (None, None);
-        for (id, slot) in self.slots.iter().filter(|(id, _)| !strange.contains(*id)) {
+        for (id, slot) in self.slots.iter().filter(|(id, _)| !strange.contains(&***id)) {
             let Some(entry) = slot.entry.as_deref().filter(|_| !slot.is_uncertain()) else {
                 continue;
             };
@@ -250,7 +249,7 @@ impl Catalog {
                 *oldest = Some(this);
             }
         }
-        own.into_iter().chain(other).map(|(_, id)| id.clone()).collect()
+        own.into_iter().chain(other).map(|(_, id)| id.to_string()).collect()
     }
 
     /// Services that were there and that a read does not have although this daemon
@@ -261,8 +260,8 @@ impl Catalog {
     ) -> Vec<(String, String)> {
         let missing = self.slots.iter().filter_map(|(id, slot)| {
             let entry = slot.entry.as_deref()?;
-            let missing = !read.contains_key(id) && !slot.is_newer() && !slot.is_uncertain();
-            missing.then(|| (id.clone(), entry.registered.name.clone()))
+            let missing = !read.contains_key(&**id) && !slot.is_newer() && !slot.is_uncertain();
+            missing.then(|| (id.to_string(), entry.registered.name.clone()))
         });
         let mut missing: Vec<_> = missing.collect();
         missing.sort_unstable();

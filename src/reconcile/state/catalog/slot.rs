@@ -117,6 +117,10 @@ impl Slot {
             }
         }
         let written = fitting.last().cloned();
+        let mut registered = registered;
+        if let Some(Written { service, .. }) = &written {
+            registered.share(service);
+        }
         self.unconfirmed.clear();
         if fitting.len() > 1 {
             self.unconfirmed = fitting.into_iter().map(Some).collect();

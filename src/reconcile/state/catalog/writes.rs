@@ -187,7 +187,7 @@ impl Catalog {
         }
         let mut changed = Vec::new();
         for (id, registered) in read {
-            let known = self.slots.get(id);
+            let known = self.slots.get(id.as_str());
             let certain = known.is_none_or(|slot| !slot.is_uncertain());
             let same = self.registered(id) == Some(registered);
             if known.is_some_and(|slot| slot.is_newer()) || (certain && same) {
@@ -206,7 +206,7 @@ impl Catalog {
             self.change(id, |slot| slot.resolve(registered.clone(), now));
         }
         for (id, slot) in &mut *self.slots {
-            slot.unseen = !slot.is_newer() && !read.contains_key(id);
+            slot.unseen = !slot.is_newer() && !read.contains_key(&**id);
         }
         changed
     }
@@ -230,10 +230,10 @@ impl Catalog {
             slot.unseen = false;
             let since = std::mem::take(&mut slot.since_read);
             if let Some(writing) = slot.writing.as_mut().filter(|_| since == SinceRead::Began) {
-                writing.shown = Some(read.get(id).cloned());
+                writing.shown = Some(read.get(&**id).cloned());
             }
             let newer = slot.writing.is_some() || since == SinceRead::Changed;
-            let gone = !newer && !read.contains_key(id) && !unreadable.contains(id);
+            let gone = !newer && !read.contains_key(&**id) && !unreadable.contains(&**id);
             if gone || slot.is_empty() {
                 absent.push(id.clone());
             }
@@ -241,7 +241,7 @@ impl Catalog {
         for id in absent {
             self.change(&id, |slot| slot.clear());
             self.maintained.forget(&id);
-            self.former.remove(&id);
+            self.former.remove(&*id);
         }
         drift
     }

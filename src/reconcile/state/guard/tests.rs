@@ -3,7 +3,7 @@
 use super::*;
 
 fn container(n: usize) -> ContainerId {
-    ContainerId(format!("{n:064}"))
+    ContainerId(format!("{n:064}").into())
 }
 
 fn removal(n: usize) -> Vec<String> {

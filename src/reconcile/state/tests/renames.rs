@@ -86,7 +86,7 @@ fn what_is_kept_gives_way_to_what_another_container_offers() {
     after_rename(&mut catalog, &[&[at_port("s0", "web", 80)], &[at_port("s1", "web", 80)]], 10);
     catalog.claim(&container(2), "other", vec![at_port("s0", "web", 80)]);
     let wanted = catalog.wanted("s0").expect("it is wanted");
-    assert_eq!(wanted.meta[META_CONTAINER], container(2).0);
+    assert_eq!(wanted.meta[META_CONTAINER], container(2).to_string());
     assert!(catalog.rivals("s0").is_empty());
 }
 

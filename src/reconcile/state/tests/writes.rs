@@ -14,7 +14,7 @@ fn a_stale_plan_does_not_take_a_successor_out() {
     assert!(matches!(stale.actions[..], [Action::Deregister { .. }]));
     look(&mut catalog, &mut registry, 2, &[(0, 0)]);
     apply(&mut catalog, &mut registry, 1, &stale);
-    assert_eq!(registry["s0"].meta[META_CONTAINER], container(2).0);
+    assert_eq!(registry["s0"].meta[META_CONTAINER], container(2).to_string());
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn checked(path: &str) -> Service {
         deregister_after: None,
         success_before_passing: None,
         failures_before_critical: None,
-        attributes: BTreeMap::new(),
+        attributes: Default::default(),
     };
     Service { checks: vec![check], ..service("s0", "web") }
 }
@@ -187,7 +187,7 @@ fn a_container_that_has_failed_keeps_what_it_has_and_is_in_nobodys_way() {
     assert_eq!((kept.actions, kept.others), (vec![], [container(2)].into()));
     look(&mut catalog, &mut registry, 2, &[(1, 0)]);
     let of = |id: &str| registry[id].meta[META_CONTAINER].clone();
-    assert_eq!((of("s0"), of("s1")), (container(1).0, container(2).0));
+    assert_eq!((of("s0"), of("s1")), (container(1).to_string(), container(2).to_string()));
 }
 
 #[test]

@@ -14,7 +14,7 @@ pub(super) fn ports(further: &s::Further) -> Vec<types::NamedPort> {
 }
 
 pub(super) fn locality(further: &s::Further) -> Option<types::Locality> {
-    let s::Locality { region, zone } = further.locality.as_ref()?;
+    let s::Locality { region, zone } = further.locality.as_deref()?;
     Some(types::Locality { region: region.clone(), zone: zone.clone() })
 }
 
@@ -35,7 +35,7 @@ pub(super) fn proxy(further: &s::Further) -> Option<types::Proxy> {
         upstreams,
         config,
         definition,
-    } = further.proxy.as_ref()?;
+    } = further.proxy.as_deref()?;
     Some(types::Proxy {
         destination_service_name: destination_service_name.clone(),
         destination_service_id: destination_service_id.clone(),
@@ -85,10 +85,11 @@ pub(super) fn back(
     let port = |types::NamedPort { name, port, default }| s::NamedPort { name, port, default };
     s::Further {
         ports: ports.into_iter().map(port).collect(),
-        locality: locality.map(|types::Locality { region, zone }| s::Locality { region, zone }),
+        locality: locality
+            .map(|types::Locality { region, zone }| Box::new(s::Locality { region, zone })),
         socket_path,
         kind,
-        proxy: proxy.map(proxy_back),
+        proxy: proxy.map(proxy_back).map(Box::new),
         connect_native,
         definition: contract::pairs(definition),
     }
