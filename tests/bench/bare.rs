@@ -24,6 +24,11 @@ const BODY: &str = include_str!("register.json");
 /// How many at once are tried.
 const CONCURRENCY: [usize; 5] = [1, 2, 4, 8, 16];
 
+/// The ID under which a container is registered.
+pub(crate) fn service(id: &str) -> String {
+    format!("host:{}:80", &id[..12])
+}
+
 /// The client.
 pub(crate) struct Bare {
     runtime: Runtime,
@@ -32,7 +37,7 @@ pub(crate) struct Bare {
 }
 
 /// A connection to each side.
-struct Ways {
+pub(crate) struct Ways {
     docker: UnixStream,
     consul: TcpStream,
     buffer: Vec<u8>,
@@ -56,7 +61,7 @@ impl Bare {
         self.runtime.block_on(async {
             let began = Instant::now();
             let mut first = self.ways().await;
-            first.docker(b"GET /v1.41/containers/json HTTP/1.1\r\nHost: d\r\n\r\n").await;
+            first.docker(b"GET /containers/json HTTP/1.1\r\nHost: d\r\n\r\n").await;
             let next = Arc::new(AtomicUsize::new(0));
             let mut workers = JoinSet::new();
             for _ in 0..tasks {
@@ -108,27 +113,32 @@ impl Bare {
     }
 
     async fn ways(&self) -> Ways {
-        let docker = UnixStream::connect(&self.docker).await.expect("the fake Docker listens");
-        let consul = TcpStream::connect(self.consul).await.expect("the null Consul listens");
-        consul.set_nodelay(true).expect("it is a connection");
-        Ways { docker, consul, buffer: Vec::with_capacity(16 << 10) }
+        Ways::open(&self.docker, self.consul).await
     }
 }
 
 impl Ways {
-    async fn docker(&mut self, request: &[u8]) {
-        let answer = http::exchange(&mut self.docker, request, &mut self.buffer).await;
-        assert!(answer.expect("the fake Docker answers"));
+    pub(crate) async fn open(docker: &Path, consul: SocketAddr) -> Self {
+        let docker = UnixStream::connect(docker).await.expect("Docker listens");
+        let consul = TcpStream::connect(consul).await.expect("Consul listens");
+        consul.set_nodelay(true).expect("it is a connection");
+        Self { docker, consul, buffer: Vec::with_capacity(16 << 10) }
     }
 
-    async fn consul(&mut self, request: &[u8]) {
+    pub(crate) async fn docker(&mut self, request: &[u8]) {
+        let answer = http::exchange(&mut self.docker, request, &mut self.buffer).await;
+        assert!(answer.expect("Docker answers"));
+    }
+
+    pub(crate) async fn consul(&mut self, request: &[u8]) {
         let answer = http::exchange(&mut self.consul, request, &mut self.buffer).await;
-        assert!(answer.expect("the null Consul answers"));
+        assert!(answer.expect("Consul answers"));
     }
 }
 
-fn requests(id: &str) -> (Vec<u8>, Vec<u8>) {
-    let inspect = format!("GET /v1.41/containers/{id}/json HTTP/1.1\r\nHost: d\r\n\r\n");
+/// The requests for a container: an inspection, and a registration.
+pub(crate) fn requests(id: &str) -> (Vec<u8>, Vec<u8>) {
+    let inspect = format!("GET /containers/{id}/json HTTP/1.1\r\nHost: d\r\n\r\n");
     let body = BODY.trim_end().replace("@ID@", &id[..12]);
     let register = format!(
         "PUT /v1/agent/service/register?replace-existing-checks=true HTTP/1.1\r\nHost: c\r\n\

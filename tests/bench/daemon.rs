@@ -44,6 +44,12 @@ pub(crate) struct Memory {
     pub(crate) peak: u64,
 }
 
+/// The program: `WHARFINGER_BIN`, or else the one that Cargo built with the harness.
+pub(crate) fn binary() -> PathBuf {
+    let given = std::env::var_os("WHARFINGER_BIN");
+    given.map_or_else(|| env!("CARGO_BIN_EXE_wharfinger").into(), PathBuf::from)
+}
+
 /// The file of a component of the library, which `plugins/build.sh` has built.
 pub(crate) fn component(name: &str) -> PathBuf {
     built().join(format!("wharfinger_{}.wasm", name.replace('-', "_")))

@@ -1,19 +1,26 @@
 //! `make bench`: what the daemon takes, and beside it what the same work takes at the least, measured in
 //! the same run. The daemon is the real program as it is shipped, in a process of its own; Docker and
 //! Consul are stood in for by servers that answer with bytes made before (`docker`, `consul`), and the
-//! limit is a bare client of them (`bare`), or the engine alone (`calls`).
+//! limit is a bare client of them (`bare`), or the engine alone (`calls`). A few containers are looked at
+//! with a real Docker and a real Consul as well (`real`), where these can be had.
 //!
 //! `QUICK=1` leaves out what takes long; `LOADS=3000x5,10x0` measures only the start of so many containers
-//! with so many stages, for a profile. The table goes to the standard output, all figures as JSON and
+//! with so many stages, for a profile, and `LOADS=real` only what is measured with a real Docker. The table goes to the standard output, all figures as JSON and
 //! the plots to the folder `WHARFINGER_BENCH_DIR`, or else `target/bench`.
+
+#[path = "../common/mod.rs"]
+mod common;
 
 mod bare;
 mod calls;
 mod consul;
 mod daemon;
 mod docker;
+mod engine;
 mod hosted;
 mod http;
+mod real;
+mod relay;
 mod report;
 
 use std::{
@@ -27,7 +34,7 @@ use std::{
 use bare::Bare;
 use calls::Alone;
 use consul::Consul;
-use daemon::{Program, STAGES, component, examples};
+use daemon::{Program, STAGES, binary, component, examples};
 use docker::Docker;
 use hosted::Hosted;
 use report::{Figure, Growth, Spread};
@@ -42,6 +49,7 @@ struct Plan {
     singles: usize,
     calls: usize,
     idle: Duration,
+    real: real::Extent,
 }
 
 impl Plan {
@@ -57,6 +65,10 @@ impl Plan {
             calls: if quick { 2_000 } else { 10_000 },
             // Docker's list is read every eleven seconds, the checks every ten.
             idle: Duration::from_secs(if quick { 33 } else { 99 }),
+            real: match quick {
+                true => real::Extent { rounds: 3, lives: 3, loads: &[10], starts: 2 },
+                false => real::Extent { rounds: 3, lives: 30, loads: &[10, 100], starts: 5 },
+            },
         }
     }
 }
@@ -66,7 +78,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let plan = Plan::of_environment();
     if let Some(loads) = env::var_os("LOADS").filter(|loads| !loads.is_empty()) {
         for load in loads.to_string_lossy().split(',') {
-            let (n, stages) = load.split_once('x').ok_or("LOADS is a list of COUNTxSTAGES")?;
+            if load == "real" {
+                real::measure(&plan.real, &mut Vec::new());
+                continue;
+            }
+            let (n, stages) =
+                load.split_once('x').ok_or("LOADS is a list of COUNTxSTAGES, or real")?;
             start(&plan, (n.parse()?, stages.parse()?), 0.0, &mut Vec::new());
         }
         return Ok(());
@@ -89,6 +106,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         one_at_a_time(&plan, stages, &mut figures);
     }
     steady(&plan, &mut figures);
+    real::measure(&plan.real, &mut figures);
 
     let folder = env::var_os("WHARFINGER_BENCH_DIR")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench"), PathBuf::from);
@@ -144,10 +162,8 @@ impl World {
             docker.listen(&socket);
             consul.listen().await
         });
-        let file = env::var_os("WHARFINGER_BIN")
-            .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_wharfinger")), PathBuf::from);
         let program = Program {
-            file,
+            file: binary(),
             docker: format!("unix://{}", socket.display()),
             consul: format!("consul://{address}"),
             // Compiled code is found again by the next world.

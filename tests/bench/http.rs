@@ -75,10 +75,21 @@ where
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let Some(head) = find(buffer, b"\r\n\r\n") else { continue };
-        if buffer.len() >= head + 4 + content_length(&buffer[..head]).unwrap_or(0) {
-            return Ok(buffer.starts_with(b"HTTP/1.1 200"));
+        let whole = match content_length(&buffer[..head]) {
+            Some(length) => buffer.len() >= head + 4 + length,
+            None if is_chunked(&buffer[..head]) => buffer.ends_with(b"\r\n0\r\n\r\n"),
+            None => true,
+        };
+        if whole {
+            return Ok(buffer.starts_with(b"HTTP/1.1 2"));
         }
     }
+}
+
+/// Whether the length of an answer is not known before its end, as a real engine answers.
+fn is_chunked(head: &[u8]) -> bool {
+    const NAME: &[u8] = b"\r\ntransfer-encoding: chunked";
+    head.windows(NAME.len()).any(|part| part.eq_ignore_ascii_case(NAME))
 }
 
 fn content_length(head: &[u8]) -> Option<usize> {

@@ -24,6 +24,14 @@ impl Spread {
     }
 }
 
+/// The value that so great a part of these, of which there is one at least, does not exceed.
+pub(crate) fn percentile(values: &[f64], part: f64) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    let last = values.len() - 1;
+    values[((values.len() as f64 * part) as usize).min(last)]
+}
+
 /// One figure, beside its limit.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Figure {

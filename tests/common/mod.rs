@@ -64,14 +64,18 @@ pub fn cache() -> PathBuf {
 /// Panics with the way to install it if there is none: a test that cannot run
 /// must not pass as if it had.
 pub fn tool(name: &str, component: &str) -> PathBuf {
+    find_tool(name).unwrap_or_else(|| {
+        panic!("`{name}` is missing: run tests/env/install.sh {component}");
+    })
+}
+
+/// The same, or none if there is none.
+pub fn find_tool(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/sbin".into(), "/sbin".into(), cache().join("bin")])
         .map(|dir| dir.join(name))
         .find(|file| file.is_file())
-        .unwrap_or_else(|| {
-            panic!("`{name}` is missing: run tests/env/install.sh {component}");
-        })
 }
 
 /// The last `lines` lines of a file, for the message of a failed test.
