@@ -66,7 +66,7 @@ impl Plan {
             // Docker's list is read every eleven seconds, the checks every ten.
             idle: Duration::from_secs(if quick { 33 } else { 99 }),
             real: match quick {
-                true => real::Extent { rounds: 3, lives: 3, loads: &[10], starts: 2 },
+                true => real::Extent { rounds: 2, lives: 3, loads: &[10], starts: 2 },
                 false => real::Extent { rounds: 3, lives: 30, loads: &[10, 100], starts: 5 },
             },
         }
@@ -79,7 +79,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if let Some(loads) = env::var_os("LOADS").filter(|loads| !loads.is_empty()) {
         for load in loads.to_string_lossy().split(',') {
             if load == "real" {
-                real::measure(&plan.real, &mut Vec::new());
+                real::measure(&plan.real, &mut Vec::new())?;
                 continue;
             }
             let (n, stages) =
@@ -106,7 +106,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         one_at_a_time(&plan, stages, &mut figures);
     }
     steady(&plan, &mut figures);
-    real::measure(&plan.real, &mut figures);
+    let real = real::measure(&plan.real, &mut figures);
 
     let folder = env::var_os("WHARFINGER_BENCH_DIR")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench"), PathBuf::from);
@@ -122,7 +122,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("{}: grows with the power {:.2} of the containers", line.name, line.exponent());
     }
     println!("JSON, table and plot: {}", folder.display());
-    Ok(())
+    Ok(real?)
 }
 
 impl Plan {

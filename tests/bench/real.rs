@@ -58,23 +58,33 @@ struct Lives {
 }
 
 /// Measure, if a private Docker can be had here.
-pub(crate) fn measure(extent: &Extent, figures: &mut Vec<Figure>) {
-    let lacking = ["dockerd", "docker", "busybox", "ip", "consul"];
-    if let Some(tool) = lacking.into_iter().find(|tool| find_tool(tool).is_none()) {
+///
+/// # Errors
+///
+/// The daemons are there, and something did not happen that was waited for; it was said what.
+pub(crate) fn measure(extent: &Extent, figures: &mut Vec<Figure>) -> Result<(), &'static str> {
+    let needed = ["dockerd", "docker", "busybox", "ip", "consul"];
+    if let Some(tool) = needed.into_iter().find(|tool| find_tool(tool).is_none()) {
         eprintln!(
             "No real Docker and Consul, since there is no {tool}: tests/env/install.sh docker consul"
         );
-        return;
+        return Ok(());
     }
     // It needs root, and more than every container gives.
-    let Ok(mut real) = catch_unwind(AssertUnwindSafe(Real::start)) else {
+    let Ok(mut real) = catch_unwind(Real::start) else {
         eprintln!("No real Docker and Consul, since they do not start here (see above)");
-        return;
+        return Ok(());
     };
-    let mut found = real.lives(extent);
-    found.extend(real.loads(extent));
+    // What was measured before is not lost with it.
+    let measured = catch_unwind(AssertUnwindSafe(|| {
+        let mut found = real.lives(extent);
+        found.extend(real.loads(extent));
+        found
+    }));
+    let found = measured.map_err(|_| "the figures with a real Docker and Consul are missing")?;
     eprintln!("{}", report::table(&found));
     figures.extend(found);
+    Ok(())
 }
 
 impl Real {
