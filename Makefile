@@ -18,8 +18,8 @@ SHIPPED_TESTS := e2e:: live:: image::
 # The programs of tests beside the library's own, and the file that says where they are.
 TESTS := alone guests consul docker
 PROGRAMS := target/test-programs
-# Run one of them, on what is worked with or on the program that is named.
-run = WHARFINGER_BIN=$(or $(2),$(QUICK)) $$(grep '/$(1)-[0-9a-f]*$$' $(PROGRAMS) || echo there-is-no-program-$(1))
+# Run one of them as Cargo does, on what is worked with or on the program that is named.
+run = CARGO_MANIFEST_DIR="$(CURDIR)" WHARFINGER_BIN=$(or $(2),$(QUICK)) $$(grep '/$(1)-[0-9a-f]*$$' $(PROGRAMS) || echo there-is-no-program-$(1))
 
 # The policies that packages and the image bring along.
 LIBRARY := allow checks connect dns_safe environment expire hardened naming require tags traefik
