@@ -21,6 +21,9 @@ messages=$(mktemp)
 trap 'rm -f "$messages"' EXIT
 trap 'exit 130' INT TERM
 
+# The examples are built with the same, so that what is compiled is shared.
+export WHARFINGER_SOURCES="$plugins"
+
 # Cargo itself tells what it has built and where.
 "$plugins/examples/rust/cargo-wasm.sh" build "$@" --manifest-path "$plugins/Cargo.toml" --release \
     --message-format json-render-diagnostics >"$messages"

@@ -13,7 +13,7 @@ plugins=$(dirname "$examples")
 dist=$plugins/dist
 
 # The standard library and the SDK's dependencies are compiled once.
-export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$plugins/target}"
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$plugins/target}" WHARFINGER_SOURCES="$plugins"
 
 # What a component is made from, without what a build has left behind.
 digest() {

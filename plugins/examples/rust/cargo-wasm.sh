@@ -38,7 +38,8 @@ CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS="${CARGO_TARGET_WASM32_UNKNOWN_UNK
 export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS
 
 # One source is to give one component, wherever it lies and whoever builds it. So the paths that panics name are the
-# same on every machine: those of the sources of Cargo and of the standard library. A project's own are relative.
+# same on every machine: those of the sources of Cargo and of the standard library, and of WHARFINGER_SOURCES, where whoever calls
+# this has some beside the project. A project's own are relative.
 remapped() {
     printf '"--remap-path-prefix=%s=%s"' "$(printf %s "$1" | sed 's/[\\"]/\\&/g')" "$2"
 }
@@ -48,6 +49,7 @@ run() {
     library=$("$compiler" --print sysroot)/lib/rustlib/src/rust
     commit=$("$compiler" -vV | sed -n 's/^commit-hash: //p')
     paths=$(remapped "${CARGO_HOME:-$HOME/.cargo}" /cargo),$(remapped "$library" "/rustc/$commit")
+    [ -z "${WHARFINGER_SOURCES:-}" ] || paths=$paths,$(remapped "$WHARFINGER_SOURCES" /sources)
     exec "$cargo" --config "target.$target.rustflags=[$paths]" "$@" --target "$target"
 }
 
