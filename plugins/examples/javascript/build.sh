@@ -34,12 +34,24 @@ if [ ! -e "$installed" ] || [ -n "$(find package-lock.json -newer "$installed")"
     touch "$installed"
 fi
 
+# Where package.json has `dependencies`, these are made one file with the sources.
+bundle() {
+    packages=$(node -p 'Object.keys(require("./package.json").dependencies ?? {}).join(" ")')
+    [ -n "$packages" ] || return 0
+    node bundle.js src/plugin.js dist/bundle/plugin.js >&2 || fail "src/plugin.js and its packages ($packages) could not be made one file"
+    node lines.js dist/bundle >&2 || fail "lines.js cannot read what esbuild has made"
+    source=dist/bundle/component.js
+}
+
 # What a build that fails has begun is not left behind.
 trap 'rm -f "$output.new"' EXIT
 trap 'exit 130' INT TERM
 
+# What the component is made of: the sources, or one file of them and of the packages that they import.
+source=src/plugin.js
+bundle
 # Put into place when whole.
 mkdir -p "$(dirname "$output")"
-node make-component.js src/plugin.js "$output.new" >&2 ||
+node make-component.js "$source" "$output.new" >&2 ||
     fail "src/plugin.js could not be made a component"
 mv "$output.new" "$output"

@@ -34,15 +34,27 @@ if [ ! -e "$installed" ] || [ -n "$(find package-lock.json -newer "$installed")"
     touch "$installed"
 fi
 
+# Where package.json has `dependencies`, these are made one file with the sources.
+bundle() {
+    packages=$(node -p 'Object.keys(require("./package.json").dependencies ?? {}).join(" ")')
+    [ -n "$packages" ] || return 0
+    node bundle.js src/plugin.ts dist/bundle/plugin.js >&2 || fail "src/plugin.ts and its packages ($packages) could not be made one file"
+    node lines.js dist/bundle >&2 || fail "lines.js cannot read what esbuild has made"
+    source=dist/bundle/component.js
+}
+
 # What a build that fails has begun is not left behind.
 trap 'rm -f "$output.new"' EXIT
 trap 'exit 130' INT TERM
 
 node_modules/.bin/tsc >&2 || fail "the types do not fit"
-node lines.js >&2 || fail "lines.js cannot read what tsc has made"
+# What the component is made of: what tsc has made, or one file of the sources and of the packages that they import.
+source=dist/js/component.js
+bundle
+[ "$source" != dist/js/component.js ] || node lines.js dist/js >&2 || fail "lines.js cannot read what tsc has made"
 
 # Put into place when whole.
 mkdir -p "$(dirname "$output")"
-node make-component.js dist/js/component.js "$output.new" >&2 ||
-    fail "dist/js/component.js could not be made a component"
+node make-component.js "$source" "$output.new" >&2 ||
+    fail "$source could not be made a component"
 mv "$output.new" "$output"

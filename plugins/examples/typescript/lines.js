@@ -1,8 +1,11 @@
-// Writes dist/js/component.js, which the component is made of: the stage, and for each line that tsc has made the
-// one that it was made from, so that a stack names the author's own. build.sh runs it; a source map as it is
-// would be too much for a component to read.
+// Writes component.js into a folder of what was made from the sources: the stage, and for each line of it the one
+// that it was made from, so that a stack names the author's own. build.sh runs it; a source map as it is would be
+// too much for a component to read.
+//
+//   node lines.js FOLDER
 
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import process from "node:process";
 
 const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -21,20 +24,22 @@ function numbers(segment) {
   return found;
 }
 
-const folder = "dist/js/";
+const folder = process.argv[2].replace(/\/*$/, "/");
 const files = {};
 for (const name of readdirSync(folder, { recursive: true }).filter((name) => name.endsWith(".js.map")).sort()) {
   const { mappings, sources } = JSON.parse(readFileSync(folder + name, "utf8"));
-  let at = 0;
+  // Of each line made: the source by its place in the list, and the line in it.
+  let [source, at] = [0, 0];
   const lines = mappings.split(";").map((line) => {
     let first;
-    for (const [, , down = 0] of line.split(",").filter(Boolean).map(numbers)) {
+    for (const [, another = 0, down = 0] of line.split(",").filter(Boolean).map(numbers)) {
+      source += another;
       at += down;
-      first ??= at + 1;
+      first ??= [source, at + 1];
     }
     return first;
   });
-  files[name.slice(0, -".map".length)] = [sources[0].replace(/^(\.\.\/)+/, ""), lines];
+  files[name.slice(0, -".map".length)] = [sources.map((path) => path.replace(/^(\.\.\/)+/, "")), lines];
 }
 
 writeFileSync(
@@ -44,10 +49,10 @@ writeFileSync(
 const files = ${JSON.stringify(files)};
 
 globalThis.originalLine = (frame) =>
-  frame.replace(/\\/?dist\\/js\\/([^:]+):(\\d+)(:\\d+)?/, (whole, file, line) => {
-    const [source, lines] = files[file] ?? [];
-    const written = lines?.[line - 1];
-    return written ? source + ":" + written : whole;
+  frame.replace(/\\/?${folder.replaceAll("/", "\\/")}([^:]+):(\\d+)(:\\d+)?/, (whole, file, line) => {
+    const [sources, lines] = files[file] ?? [];
+    const [source, written] = lines?.[line - 1] ?? [];
+    return written ? sources[source] + ":" + written : whole;
   });
 `,
 );

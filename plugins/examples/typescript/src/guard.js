@@ -166,9 +166,10 @@ function reason(error) {
   const calls = (error.stack ?? "").split("\n").filter((frame) => frame.trim().startsWith("at "));
   // Where the code was made from other code, a stack names that.
   const frames = calls.map((frame) => globalThis.originalLine?.(frame) ?? frame);
-  const own = frames.filter((frame) => !frame.includes("guard.js") && !frame.includes("native"));
+  const code = frames.filter((frame) => !frame.includes("guard.js") && !frame.includes("native"));
+  const own = code.filter((frame) => !frame.includes("node_modules/"));
   log("error", [shown(error), ...frames].join("\n"));
-  const place = (own[0] ?? "").trim().replace(/^at /, "");
+  const place = (own[0] ?? code[0] ?? "").trim().replace(/^at /, "");
   return place ? `${shown(error)} (${place})` : shown(error);
 }
 

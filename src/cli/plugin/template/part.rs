@@ -13,13 +13,14 @@ pub(in crate::cli::plugin) enum Part {
 }
 
 /// Folders and files of the first kind.
-const MACHINERY: [&str; 20] = [
+const MACHINERY: [&str; 21] = [
     "bindings/",
     "contract/",
     "types/",
     "vendor/",
     "wit/",
     "build.sh",
+    "bundle.js",
     "cargo-wasm.sh",
     "engine.js",
     "lines.js",
