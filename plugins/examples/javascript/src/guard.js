@@ -13,6 +13,7 @@ const shown = (value) => {
 const line = (values) =>
   values.map((value) => (typeof value === "string" ? value : shown(value))).join(" ");
 
+/** @type {Record<"trace" | "debug" | "info" | "log" | "warn" | "error", (...values: unknown[]) => void>} */
 globalThis.console = Object.fromEntries(
   ["trace", "debug", "info", "log", "warn", "error"].map((name) => [
     name,
