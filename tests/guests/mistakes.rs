@@ -49,7 +49,7 @@ const PYTHON: Wrong = Wrong {
         ("port", &["process.verdicts[0].decision.value.port: wanted is int, not str '80'"]),
         ("wants", &["AttributeError: 'NoneType' object has no attribute 'user'", "plugin.py:"]),
         ("count", &["one for each of 1 services, not 0"]),
-        ("import", &["ImportError: colorsys: there is no such module", "plugin.py:"]),
+        ("import", &["ModuleNotFoundError: colorsys: there is no such module", "plugin.py:"]),
         ("open", &["open: a stage has no files", "plugin.py:"]),
         ("sleep", &["time.sleep: a stage has no clock"]),
         ("now", &["datetime.now: a stage has no clock", "plugin.py:"]),

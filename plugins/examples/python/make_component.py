@@ -1,4 +1,4 @@
-"""Makes a component of src/plugin.py; build.sh calls it.
+"""Makes a component of src/plugin.py, with the packages of packages.txt; build.sh calls it.
 
     make_component.py OUTPUT
 
@@ -35,7 +35,7 @@ try:
         all_features=False,
         world_module=None,
         # Not what else is installed on this machine.
-        python_path=["src"],
+        python_path=["src", "build/packages"] if os.path.isdir("build/packages") else ["src"],
         module_worlds=[],
         app_name="plugin",
         output_path=sys.argv[1],

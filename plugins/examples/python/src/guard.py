@@ -7,6 +7,7 @@ import builtins
 import dataclasses
 import datetime
 import enum
+import io
 import os
 import sys
 import time
@@ -16,6 +17,36 @@ from importlib.machinery import BuiltinImporter, FrozenImporter
 from componentize_py_types import Err
 from wit_world.imports import logging
 from wit_world.imports.types import Description, Outcome
+
+CLOCKS = (
+    *("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "sleep"),
+    *("process_time", "process_time_ns", "thread_time", "thread_time_ns", "get_clock_info"),
+)
+# Functions of `time` that take the present if they are not given another moment, and after how many arguments.
+PRESENT = {"gmtime": 0, "localtime": 0, "ctime": 0, "asctime": 0, "strftime": 1}
+# Functions of `os` that ask for files. While the modules are loaded there are some.
+FILES = (
+    *("access", "chdir", "fstat", "link", "listdir", "lstat", "mkdir", "open", "readlink", "remove", "rename", "replace"),
+    *("rmdir", "scandir", "stat", "statvfs", "symlink", "truncate", "unlink", "utime", "write", "isatty"),
+)
+# What else a stage has not: the module, if it is loaded, the place in it, and what there is none of.
+LACKING = (
+    ("socket", "socket.__init__", "network"),
+    ("socket", "getaddrinfo", "network"),
+    ("socket", "gethostbyname", "network"),
+    ("select", "select", "network"),
+    ("select", "poll", "network"),
+    ("asyncio.events", "new_event_loop", "event loop"),
+    ("asyncio", "new_event_loop", "event loop"),
+    ("threading", "Thread.start", "other threads"),
+    ("threading", "Condition.wait", "other threads to wait for"),
+    ("os", "times", "clock"),
+    ("os", "abort", "process of its own"),
+    ("os", "_exit", "process of its own"),
+)
+
+# Whether a call has begun; before, modules are loaded.
+called = False
 
 # Calls within each other, fewer than the daemon's stack has room for.
 DEPTH = 150
@@ -41,14 +72,23 @@ def stage(cls):
 
     Guarded.__name__ = cls.__name__
     sys.setrecursionlimit(DEPTH)
-    sys.stdout, sys.stderr = _Lines(logging.Level.INFO), _Lines(logging.Level.WARN)
-    builtins.open = _without("open", "files")
-    for name in ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "sleep"):
-        setattr(time, name, _without(f"time.{name}", "clock: no time passes within a call"))
+    sys.stdin, sys.stdout, sys.stderr = None, _Lines(logging.Level.INFO), _Lines(logging.Level.WARN)
+    # Of what was loaded, the parts that would ask the system.
+    for module, path, what in LACKING:
+        *way, name = path.split(".")
+        owner = sys.modules.get(module)
+        for part in way:
+            owner = getattr(owner, part, None)
+        if hasattr(owner, name):
+            setattr(owner, name, _without(f"{module}.{path}", what))
+    if "random" in sys.modules:
+        _seeded(sys.modules["random"])
     return Guarded
 
 
 def _call(name, function, arguments, wanted):
+    global called
+    called = True
     # What is imported while the component is built is looked for as ever.
     sys.meta_path[:] = [BuiltinImporter, FrozenImporter, _NoImports]
     try:
@@ -87,7 +127,9 @@ def _reason(error):
     logging.log(logging.Level.ERROR, "\n".join(["Traceback (most recent call last):", *lines, text]))
     if not frames:
         return text
-    file, line, function = frames[-1]
+    # The author's own, rather than that of a package which was called wrongly.
+    own = [frame for frame in frames if frame[0].startswith(__file__.rsplit("/", 1)[0] + "/")]
+    file, line, function = (own or frames)[-1]
     return f"{text} ({file.rsplit('/', 1)[-1]}:{line} in {function})"
 
 
@@ -137,12 +179,37 @@ def _without(name, what):
     return refuse
 
 
+def _seeded(random):
+    """Who wants random numbers in a call has to say from which seed."""
+    real = random.Random.seed
+
+    def seed(self, a=None, version=2):
+        if called and a is None:
+            raise RuntimeError("random.seed: a stage has no random numbers but those from a seed that it gives")
+        real(self, a, version)
+
+    random.Random.seed = seed
+    random.seed = random._inst.seed
+
+
+class _WhileLoading:
+    """A function that does as ever while the modules are loaded, and in a call says what a stage has not."""
+
+    def __init__(self, name, real, what, given=None):
+        self.name, self.real, self.what, self.given = name, real, what, given
+
+    def __call__(self, *arguments, **named):
+        if called and (self.given is None or len(arguments) + len(named) <= self.given):
+            raise RuntimeError(f"{self.name}: a stage has no {self.what}")
+        return self.real(*arguments, **named)
+
+
 class _NoImports:
     """The last one to be asked for a module: in a call there are no files that it could be in."""
 
     @staticmethod
     def find_spec(name, path=None, target=None):
-        raise ImportError(f"{name}: there is no such module in the component; import it at the top of a file")
+        raise ModuleNotFoundError(f"{name}: there is no such module in the component; import it at the top of a file")
 
 
 class _Lines:
@@ -195,3 +262,12 @@ class _Date(datetime.date, metaclass=_Timeless):
 # Before the modules of the stage are loaded, which take these names from where they are.
 datetime.datetime, datetime.date = _DateTime, _Date
 os.urandom = _without("os.urandom", "random numbers")
+builtins.open = io.open = _WhileLoading("open", io.open, "files")
+for _name in FILES:
+    if hasattr(os, _name):
+        setattr(os, _name, _WhileLoading(f"os.{_name}", getattr(os, _name), "files"))
+for _name in CLOCKS:
+    if hasattr(time, _name):
+        setattr(time, _name, _WhileLoading(f"time.{_name}", getattr(time, _name), "clock: no time passes within a call"))
+for _name, _given in PRESENT.items():
+    setattr(time, _name, _WhileLoading(f"time.{_name}", getattr(time, _name), "clock", _given))
