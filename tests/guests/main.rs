@@ -11,6 +11,7 @@ mod editors;
 mod examples;
 mod languages;
 mod mistakes;
+mod packages;
 mod page;
 mod projects;
 mod tutorial;
