@@ -79,7 +79,7 @@ def stage(cls):
         owner = sys.modules.get(module)
         for part in way:
             owner = getattr(owner, part, None)
-        if hasattr(owner, name):
+        if owner is not None and hasattr(owner, name):
             setattr(owner, name, _without(f"{module}.{path}", what))
     if "random" in sys.modules:
         _seeded(sys.modules["random"])
