@@ -27,11 +27,12 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    error, files,
+    files,
     model::host::Compat,
     pipeline::Bounds,
     reconcile::{GuardLimits, Lifecycle},
     stages::plugin::Limits,
+    tables,
 };
 
 pub use address::Address;
@@ -49,6 +50,12 @@ pub use registrator::{Registrator, When};
 pub use schema::SCHEMA;
 pub use stage::StageConfig;
 pub use telemetry::TelemetryConfig;
+
+/// What the file says of the process; the rest of it may be wrong.
+#[derive(Deserialize)]
+struct Process {
+    daemon: Option<DaemonConfig>,
+}
 
 /// What the file says.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
@@ -189,8 +196,8 @@ impl Config {
         path: &Path,
         folder: &Path,
     ) -> Result<(Self, Vec<String>), ConfigError> {
-        let mut config: Self = toml::from_str(text)
-            .map_err(|error| ConfigError::Parse(path.into(), error::toml(text, &error)))?;
+        let mut config: Self =
+            tables::read(text).map_err(|fault| ConfigError::Parse(path.into(), fault))?;
         let faults = config.faults();
         let said = config.cache.dir.take_if(|dir| !dir.as_os_str().is_empty());
         config.cache.dir = said.map(|dir| folder.join(dir)).or(config.cache.dir);
@@ -209,9 +216,8 @@ impl Config {
     /// file's faults are said in the form that it asks for; what cannot be read says nothing.
     pub fn daemon(path: &Path) -> Option<DaemonConfig> {
         let text = files::read_text(path, files::TEXT).ok()?;
-        let mut all: toml::Table = text.parse().ok()?;
-        let daemon = all.remove("daemon")?.try_into::<DaemonConfig>().ok()?;
-        Some(daemon.below(path.parent().unwrap_or(Path::new(""))))
+        let Process { daemon } = tables::read(&text).ok()?;
+        Some(daemon?.below(path.parent().unwrap_or(Path::new(""))))
     }
 
     fn without(self, faults: Vec<String>, path: &Path) -> Result<Self, ConfigError> {

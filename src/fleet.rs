@@ -112,7 +112,7 @@ fn is_zero(count: &usize) -> bool {
 
 /// A result as JSON, with what is secret in it hidden.
 fn without_secrets(result: &Recorded) -> Option<serde_json::Value> {
-    let mut all = serde_json::to_value(result).ok()?;
+    let mut all = crate::json::to_value(&result).ok()?;
     secrets::json(&mut all);
     Some(all)
 }
@@ -159,11 +159,11 @@ impl Line {
             version: u32,
         }
         let fault = |error: serde_json::Error| format!("it is no recorded container: {error}");
-        let Version { version } = serde_json::from_str(text).map_err(fault)?;
+        let Version { version } = serde_json::from_slice(text.as_bytes()).map_err(fault)?;
         if version != VERSION {
             return Err(format!("it is of version {version}; this program reads {VERSION}"));
         }
-        serde_json::from_str(text).map_err(fault)
+        serde_json::from_slice(text.as_bytes()).map_err(fault)
     }
 
     /// Run another pipeline on the container, and compare its outcome with the

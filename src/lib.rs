@@ -12,6 +12,8 @@ pub mod daemon;
 // What all of them use.
 mod entries;
 pub mod error;
+mod json;
+mod tables;
 pub mod proxy;
 pub mod files;
 mod fresh;

@@ -25,7 +25,7 @@ pub fn value<'a>(name: &str, value: &'a str) -> Cow<'a, str> {
         return Cow::Borrowed(HIDDEN);
     }
     if value.trim_start().starts_with(['{', '['])
-        && let Ok(mut inner) = serde_json::from_str::<Value>(value)
+        && let Ok(mut inner) = serde_json::from_slice::<Value>(value.as_bytes())
     {
         let before = inner.clone();
         json(&mut inner);

@@ -360,7 +360,8 @@ impl Visit for Entry {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         let text = format!("{value:?}");
         // A list of plain texts looks alike in Rust and in JSON.
-        let list = LISTS.contains(&field.name()).then(|| serde_json::from_str(&text).ok());
+        let list =
+            LISTS.contains(&field.name()).then(|| serde_json::from_slice(text.as_bytes()).ok());
         let value = list.flatten().filter(Value::is_array);
         self.note(field, value.unwrap_or_else(|| text.clone().into()), text);
     }

@@ -81,9 +81,7 @@ async fn history(args: &ExplainArgs) -> anyhow::Result<Printed> {
         );
     }
     let printed = match args.output {
-        ExplainOutput::Json => {
-            text::json(&(serde_json::to_string_pretty(&changes)? + "\n")).into_owned()
-        }
+        ExplainOutput::Json => text::json(&(crate::json::pretty(&changes)? + "\n")).into_owned(),
         ExplainOutput::Text if changes.is_empty() => "Nothing has happened.\n".into(),
         ExplainOutput::Text => changes.iter().map(line).collect(),
     };
@@ -125,9 +123,9 @@ pub async fn explain(args: &ExplainArgs) -> anyhow::Result<Printed> {
     }
     let printed = match args.output {
         ExplainOutput::Json => {
-            let mut all = serde_json::to_value(&all)?;
+            let mut all = crate::json::to_value(&all)?;
             secrets::json(&mut all);
-            text::json(&(serde_json::to_string_pretty(&all)? + "\n")).into_owned()
+            text::json(&(crate::json::pretty(&all)? + "\n")).into_owned()
         }
         ExplainOutput::Text => {
             let width = width();

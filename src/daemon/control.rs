@@ -325,7 +325,7 @@ async fn serve(stream: UnixStream, handle: &Handle, facts: &Facts) {
     let (reader, mut writer) = stream.into_split();
     let mut lines = BufReader::new(reader.take(LONGEST)).lines();
     while let Ok(Some(text)) = lines.next_line().await {
-        let answer = match serde_json::from_str(&text) {
+        let answer = match serde_json::from_slice(text.as_bytes()) {
             Ok(request) => answer(request, handle, facts).await,
             Err(error) => Answer::Error(format!("the request makes no sense: {error}")),
         };

@@ -44,7 +44,9 @@ impl Docker {
             Err(SourceError::Docker { attempt, source }) => (attempt, source),
             Err(error) => return Err(error),
         };
-        if let Some(answer) = contents(&source).and_then(|text| serde_json::from_str(text).ok()) {
+        if let Some(answer) =
+            contents(&source).and_then(|text| serde_json::from_slice(text.as_bytes()).ok())
+        {
             let fault = |fault| SourceError::Inspect(ContainerId(id.into()), fault);
             return odd::inspected(answer, whole).map(Some).map_err(fault);
         }

@@ -5,11 +5,10 @@
 //! said of the container without it: then it is an error, and the container keeps
 //! what it has.
 
-use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
 use super::{inspect::InspectFault, inspected::Inspected, podman};
-use crate::model::container::ContainerId;
+use crate::{json, model::container::ContainerId};
 
 /// Fields that must not be taken for empty where they were said and could not be
 /// read.
@@ -57,10 +56,10 @@ pub(super) fn inspected(mut answer: Value, whole: bool) -> Result<Inspected, Ins
 }
 
 fn readable(answer: &Value) -> Result<Inspected, InspectFault> {
-    if let Ok(response) = Inspected::deserialize(answer) {
+    if let Ok(response) = json::from_value(answer) {
         return Ok(response);
     }
-    let fits = |value: &Value| Inspected::deserialize(value).is_ok();
+    let fits = |value: &Value| json::from_value::<Inspected>(value).is_ok();
     let mended = mend(answer.clone(), &fits).unwrap_or_default();
     let lost = |place: &&str| {
         let said = answer.pointer(place).is_some_and(|value| !is_blank(value));
@@ -78,7 +77,7 @@ fn readable(answer: &Value) -> Result<Inspected, InspectFault> {
         said.is_some_and(|value| !is_blank(value)) && said != read
     };
     let obscure = SETUP.iter().any(|place| differs(place));
-    let inspected = Inspected::deserialize(&mended);
+    let inspected: Result<Inspected, _> = json::from_value(&mended);
     let inspected = inspected.map_err(|_| InspectFault::Missing("Config"))?;
     Ok(Inspected { obscure, ..inspected })
 }
@@ -86,7 +85,7 @@ fn readable(answer: &Value) -> Result<Inspected, InspectFault> {
 /// The identifiers of a list of containers, as far as each of them has one; none
 /// if it is no such list.
 pub(super) fn listed(list: &str) -> Option<Vec<ContainerId>> {
-    let list: Vec<Value> = serde_json::from_str(list).ok()?;
+    let list: Vec<Value> = serde_json::from_slice(list.as_bytes()).ok()?;
     let id = |one: &Value| Some(ContainerId(one.get("Id")?.as_str()?.into()));
     list.iter().map(id).collect()
 }
@@ -94,7 +93,7 @@ pub(super) fn listed(list: &str) -> Option<Vec<ContainerId>> {
 /// The identity of an engine and its data folder, from its answer to `/info`; none
 /// if it is no such answer.
 pub(super) fn identity(info: &str) -> Option<(Option<String>, String)> {
-    let info: Map<String, Value> = serde_json::from_str(info).ok()?;
+    let info: Map<String, Value> = serde_json::from_slice(info.as_bytes()).ok()?;
     let text = |key: &str| info.get(key).and_then(Value::as_str).map(String::from);
     Some((text("ID"), text("DockerRootDir").unwrap_or_default()))
 }

@@ -16,7 +16,7 @@ use super::{
     odd, setup,
 };
 use crate::{
-    files,
+    files, json,
     model::{
         container::{Container, ContainerId},
         setup::ImageFacts,
@@ -137,7 +137,7 @@ impl Entries {
         };
         let (images, containers): (Vec<_>, Vec<_>) = all.into_iter().partition(is_image);
         let image = |one| {
-            let image: InspectedImage = serde_json::from_value(Value::Object(one)).ok()?;
+            let image: InspectedImage = json::from_value(&Value::Object(one)).ok()?;
             Some((image.id.clone()?, setup::image(image)))
         };
         Self { containers, images: images.into_iter().filter_map(image).collect() }

@@ -41,7 +41,7 @@ impl<'a> Gate<'a> {
     /// The same under the settings of a stage: one whose operator lets containers
     /// have any ID says `ids = "any"`.
     pub(super) fn with_settings(self, settings: &str) -> Self {
-        let settings: Value = serde_json::from_str(settings).unwrap_or_default();
+        let settings: Value = serde_json::from_slice(settings.as_bytes()).unwrap_or_default();
         Self { own_ids: self.own_ids && settings["ids"] != "any", ..self }
     }
 

@@ -148,7 +148,8 @@ fn restored(kept: Kept<'_>, services: &[Service]) -> Answer {
         verdicts: verdicts.collect(),
         added: match added.as_str() {
             "" => Vec::new(),
-            added => serde_json::from_str(added).expect("it was written by the same program"),
+            added => serde_json::from_slice(added.as_bytes())
+                .expect("it was written by the same program"),
         },
         remarks: remarks.into_owned(),
     };

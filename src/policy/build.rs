@@ -9,6 +9,7 @@ use std::{
 use toml::{Table, Value};
 
 use super::{Bundle, Digest, manifest};
+use crate::tables;
 
 /// The tables that a policy may have.
 const OURS: [&str; 4] = ["pipeline", "limits", "containers", "address"];
@@ -59,8 +60,8 @@ impl Draft {
     ///
     /// It is no TOML, or it says what no policy can.
     pub fn parse(text: &str, file: &str) -> Result<Self, BuildError> {
-        let mut document: Table = toml::from_str(text)
-            .map_err(|error| BuildError::Parse(file.into(), crate::error::toml(text, &error)))?;
+        let mut document: Table =
+            tables::read(text).map_err(|fault| BuildError::Parse(file.into(), fault))?;
         let mut faults = of_one_host(&document);
         let mut components = Vec::new();
         let stages = document.get_mut("pipeline").and_then(Value::as_array_mut);
@@ -181,7 +182,7 @@ fn wanted(stage: &mut Table, index: usize, name: &str) -> Result<Option<Wanted>,
 /// Whether the document names all components of a bundle, and no other file.
 pub(super) fn complete(bundle: &Bundle) -> Result<(), String> {
     let text = &bundle.document;
-    let document: Table = toml::from_str(text).map_err(|error| crate::error::toml(text, &error))?;
+    let document: Table = tables::read(text)?;
     if let Some(fault) = of_one_host(&document).into_iter().next() {
         return Err(fault);
     }

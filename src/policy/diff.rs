@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 use toml::{Table, Value};
 
 use super::{Bundle, build};
+use crate::tables;
 
 /// One difference.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -32,7 +33,7 @@ pub fn diff(old: &Bundle, new: &Bundle) -> Vec<Change> {
     plain("name", old.name.as_str().into(), new.name.as_str().into());
     plain("sequence", old.sequence.into(), new.sequence.into());
     // A bundle's document was read when the bundle was.
-    let document = |bundle: &Bundle| toml::from_str::<Table>(&bundle.document).unwrap_or_default();
+    let document = |bundle: &Bundle| tables::read::<Table>(&bundle.document).unwrap_or_default();
     let (old, new) = (document(old), document(new));
     for (table, before, now) in both(&old, &new).filter(|(table, ..)| *table != "pipeline") {
         values(&mut all, table, "", before, now);
@@ -132,7 +133,7 @@ fn values(all: &mut Vec<Change>, place: &str, key: &str, old: Option<&Value>, ne
         }
     } else if old != new {
         // JSON can say all that TOML can, but for numbers that are none.
-        let json = |value: &Value| serde_json::to_value(value).unwrap_or_default();
+        let json = |value: &Value| crate::json::to_value(&value).unwrap_or_default();
         let (old, new) = (old.map(json), new.map(json));
         let key = (!key.is_empty()).then(|| key.to_string());
         all.push(Change { place: place.into(), key, old, new });

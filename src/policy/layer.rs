@@ -17,6 +17,7 @@ use crate::{
     error::error_chain,
     model::host::Compat,
     pipeline::{Mode, REGISTRATOR},
+    tables,
 };
 
 pub use crate::model::layer::Layer;
@@ -82,7 +83,8 @@ impl Document {
         place: impl Fn(&Digest) -> PathBuf,
     ) -> Result<Self, DocumentError> {
         let syntax = |error: &dyn std::fmt::Display| DocumentError::Syntax(error.to_string());
-        let mut table: toml::Table = bundle.document.parse().map_err(|error| syntax(&error))?;
+        let mut table: toml::Table =
+            tables::read(&bundle.document).map_err(DocumentError::Syntax)?;
         if let Some(key) = table.keys().find(|key| !KEYS.contains(&key.as_str())) {
             return Err(DocumentError::Key(key.clone()));
         }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Digest;
+use crate::tables;
 
 /// The name of the file, which stands beside the policy's.
 pub const NAME: &str = "wharfinger.lock";
@@ -47,11 +48,11 @@ impl Lock {
     ///
     /// It is no lock file, or one of a version to come.
     pub fn parse(text: &str, file: &str) -> Result<Self, LockError> {
-        let parsed: Result<Document, _> = toml::from_str(text);
+        let parsed: Result<Document, _> = tables::read(text);
         match parsed {
             Ok(Document { version: VERSION, tags }) => Ok(Self { tags }),
             Ok(other) => Err(LockError::Version(file.into(), other.version)),
-            Err(error) => Err(LockError::Parse(file.into(), crate::error::toml(text, &error))),
+            Err(fault) => Err(LockError::Parse(file.into(), fault)),
         }
     }
 

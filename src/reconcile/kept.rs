@@ -40,7 +40,8 @@ impl Still {
                 .replace("@NAME@", &format!("clone-{n:05}"))
                 .replace("@IP@", &format!("10.100.{}.{}", n / 250, n % 250 + 2))
                 .replace("@PORT@", &(10_000 + n).to_string());
-            let inspected: Inspected = serde_json::from_str(&text).expect("the template is JSON");
+            let inspected: Inspected =
+                serde_json::from_slice(text.as_bytes()).expect("the template is JSON");
             let container = docker::container(&inspected, None, &Tags::default());
             (ContainerId(id.into()), container.expect("a container"))
         };

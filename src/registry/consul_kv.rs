@@ -27,7 +27,7 @@ use std::{
 
 use percent_encoding::percent_decode_str;
 use reqwest::{Method, RequestBuilder, Url};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use tracing::warn;
 
 use super::{
@@ -311,9 +311,11 @@ impl Registry for ConsulKv {
             Ok(response) => {
                 list(call, response, |one| {
                     // A value of another form than a pair is no service.
-                    let one: Vec<Value> =
+                    let one: Vec<&RawValue> =
                         serde_json::from_slice(one).map_err(|_| BadList::Broken)?;
-                    let read = one.into_iter().flat_map(serde_json::from_value::<Pair>);
+                    let read = one
+                        .iter()
+                        .flat_map(|pair| serde_json::from_slice::<Pair>(pair.get().as_bytes()));
                     pairs.extend(read);
                     Ok(())
                 })

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{Text, Tone, Tree, check};
 use crate::{
+    json,
     model::service::{Check, Field, FieldValue, NamedPort, Service, Weights},
     pipeline::FieldChange,
     secrets,
@@ -62,7 +63,7 @@ fn shown(value: &Value) -> Option<String> {
 }
 
 fn checks(value: &Value) -> Option<String> {
-    match serde_json::from_value::<Vec<Check>>(value.clone()) {
+    match json::from_value::<Vec<Check>>(value) {
         Ok(all) if all.is_empty() => None,
         Ok(all) => Some(all.iter().map(check::check).collect::<Vec<_>>().join("; ")),
         Err(_) => shown(value),
@@ -155,7 +156,7 @@ fn rows(service: &Service, field: Field, value: FieldValue<'_>) -> Vec<(String, 
             None => place.region.clone(),
         }),
         (_, FieldValue::Proxy(Some(proxy))) => {
-            let mut all = serde_json::to_value(proxy).unwrap_or_default();
+            let mut all = crate::json::to_value(&proxy).unwrap_or_default();
             secrets::json(&mut all);
             row(all.to_string())
         }

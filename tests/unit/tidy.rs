@@ -74,6 +74,28 @@ fn what_a_registry_can_do_is_not_read_off_its_uri() {
     assert!(checked >= 100, "{checked}");
 }
 
+/// Each further way is another copy of the reading of hundreds of types; `json` and `tables` say more.
+#[test]
+fn json_and_toml_are_read_in_one_way() {
+    let mut checked = 0;
+    for path in sources(&src()) {
+        let name = path.strip_prefix(src()).expect("a path below src").display().to_string();
+        let text = fs::read_to_string(&path).expect("a source");
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        // The modules that only tests have.
+        if name.contains("tests") || name.contains("/sim") || name == "daemon/idle.rs" {
+            continue;
+        }
+        checked += code.matches("serde_json::from_slice").count();
+        for other in
+            ["serde_json::from_str", "serde_json::from_value", "toml::from_str", "Table>()"]
+        {
+            assert!(!code.contains(other), "{name} has {other}");
+        }
+    }
+    assert!(checked >= 40, "{checked}");
+}
+
 #[test]
 fn every_module_says_what_it_is_for() {
     for path in sources(&src()) {

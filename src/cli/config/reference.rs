@@ -17,7 +17,7 @@ fn the_document_has_every_key_with_its_default_and_its_flag() {
     let [head, tables, rest] = text.split(MARK).collect::<Vec<_>>()[..] else {
         panic!("docs/configuration.md has not two marks");
     };
-    let schema: Value = serde_json::from_str(SCHEMA).expect("it is JSON");
+    let schema: Value = serde_json::from_slice(SCHEMA.as_bytes()).expect("it is JSON");
     let command = Cli::command();
     let run = command.find_subcommand("run").expect("the command");
     let mut page = Page { run, text: String::new() };

@@ -26,6 +26,7 @@ use crate::{
     model::host::{Agent, Engine, Host},
     pipeline::Stage,
     stages::plugin::LoadError,
+    tables,
 };
 
 /// The folder of the cases within a project.
@@ -210,8 +211,8 @@ impl Case {
         if !file.exists() {
             return Ok(Conditions::default());
         }
-        toml::from_str(&input::read(&file)?)
-            .map_err(|error| Failure::new(format!("{}: {error}", file.display())))
+        tables::read(&input::read(&file)?)
+            .map_err(|fault| Failure::new(format!("{}: {fault}", file.display())))
     }
 
     fn settings(&self, conditions: &Conditions) -> Result<String, Failure> {

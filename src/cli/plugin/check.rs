@@ -40,7 +40,7 @@ pub(super) async fn check(args: &CheckArgs, cache: Option<&Path>) -> Result<Repo
         some => format!("; it uses {}", some.join(", ")),
     };
     let text = format!("{} {} takes these settings{granted}\n", identity.name, identity.version);
-    let settings: Value = serde_json::from_str(&told.settings).unwrap_or_default();
+    let settings: Value = serde_json::from_slice(told.settings.as_bytes()).unwrap_or_default();
     let json = json!({
         "file": args.file.display().to_string(),
         "plugin": {

@@ -16,13 +16,14 @@ use super::failure::Failure;
 use crate::{
     config::Grant,
     docker::{HttpGet, Recorded, Tags},
-    error::{self, error_chain},
-    files,
+    error::error_chain,
+    files, json,
     model::{
         container::Container,
         host::{Compat, Host},
     },
     stages::plugin::Limits,
+    tables,
 };
 
 /// What the stage is told and granted.
@@ -59,7 +60,7 @@ impl StageArgs {
         let settings =
             self.settings.as_deref().map(|text| table("--settings", text)).transpose()?;
         let grant = self.grant.as_deref().map(|text| table("--grant", text)).transpose()?;
-        let grant = grant.map(serde_json::from_value).transpose();
+        let grant = grant.as_ref().map(json::from_value).transpose();
         Ok(Told {
             settings: settings.map_or("{}".into(), |value| value.to_string()),
             grant: grant
@@ -102,7 +103,8 @@ impl LimitArgs {
 fn table(flag: &str, text: &str) -> Result<Value, Failure> {
     let wrong = |fault: String| Failure::new(format!("{flag}: {fault}"));
     if text.trim_start().starts_with(['{', '[', '"']) || text.trim() == "null" {
-        return serde_json::from_str(text).map_err(|error| wrong(format!("{text}: {error}")));
+        return serde_json::from_slice(text.as_bytes())
+            .map_err(|error| wrong(format!("{text}: {error}")));
     }
     let path = Path::new(text);
     let content = read(path).map_err(|failure| {
@@ -116,11 +118,10 @@ fn table(flag: &str, text: &str) -> Result<Value, Failure> {
 pub(super) fn parse(path: &Path, content: &str) -> Result<Value, String> {
     let named = |fault: String| format!("{}: {fault}", path.display());
     if path.extension().is_some_and(|ending| ending == "toml") {
-        let table: toml::Table =
-            toml::from_str(content).map_err(|fault| named(error::toml(content, &fault)))?;
-        return serde_json::to_value(table).map_err(|error| named(error.to_string()));
+        let table: toml::Table = tables::read(content).map_err(named)?;
+        return crate::json::to_value(&table).map_err(|error| named(error.to_string()));
     }
-    serde_json::from_str(content).map_err(|error| named(error.to_string()))
+    serde_json::from_slice(content.as_bytes()).map_err(|error| named(error.to_string()))
 }
 
 /// A file's text; `-` is the standard input.

@@ -103,8 +103,8 @@ pub(super) fn schema(identity: &Identity) -> Result<Option<Value>, Failure> {
         Failure::new(format!("the settings schema of {} is {what}", identity.name))
             .hint("`describe` has to return a JSON schema, or none")
     };
-    let value: Value =
-        serde_json::from_str(text).map_err(|error| wrong(format!("not JSON: {error}")))?;
+    let value: Value = serde_json::from_slice(text.as_bytes())
+        .map_err(|error| wrong(format!("not JSON: {error}")))?;
     match value {
         Value::Object(_) | Value::Bool(_) => Ok(Some(value)),
         _ => Err(wrong("JSON, but no schema".into())),

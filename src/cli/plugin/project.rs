@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 
 use super::{failure::Failure, template::stamp::Stamp};
-use crate::files;
+use crate::{files, tables};
 
 /// The script by which a project says how it is built.
 pub(super) const SCRIPT: &str = "build.sh";
@@ -119,11 +119,11 @@ impl Project {
 fn manifest_name(folder: &Path) -> Option<String> {
     let read = |name: &str| files::read_text(&folder.join(name), files::TEXT).ok();
     let toml = |name: &str, table: &str| {
-        let manifest: toml::Table = toml::from_str(&read(name)?).ok()?;
+        let manifest: toml::Table = tables::read(&read(name)?).ok()?;
         manifest.get(table)?.get("name")?.as_str().map(str::to_string)
     };
     let json = |name: &str| {
-        let manifest: Value = serde_json::from_str(&read(name)?).ok()?;
+        let manifest: Value = serde_json::from_slice(read(name)?.as_bytes()).ok()?;
         // A scope such as @team/ is no part of a file's name.
         manifest["name"].as_str()?.rsplit('/').next().map(str::to_string)
     };

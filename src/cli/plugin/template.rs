@@ -7,6 +7,7 @@ pub(super) mod stamp;
 use serde_json::Value;
 
 use super::embedded::{self, File};
+use crate::tables;
 use part::Part;
 
 /// The name of every example.
@@ -273,7 +274,8 @@ pub(super) fn sorted_lock(text: &str) -> String {
 /// A manifest of a workspace's package as that of a package without one.
 fn standalone(manifest: &[u8], workspace: &[u8]) -> String {
     let read = |bytes: &[u8]| -> toml::Table {
-        toml::from_slice(bytes).expect("a manifest of this repository is TOML")
+        let text = std::str::from_utf8(bytes).expect("a manifest is text");
+        tables::read(text).expect("a manifest of this repository is TOML")
     };
     let (mut manifest, workspace) = (read(manifest), read(workspace));
     let shared = |part: &str| workspace["workspace"].get(part).cloned();

@@ -10,7 +10,7 @@ use crate::{
     cli::{Printed, output::width},
     policy::archive,
     render::{Text, Tone, Tree},
-    secrets, text,
+    secrets, tables, text,
 };
 
 /// The flags of `policy show`.
@@ -29,7 +29,7 @@ pub(super) struct ShowArgs {
 
 pub(super) fn show(args: &ShowArgs) -> anyhow::Result<Printed> {
     let bundle = archive::read(&args.file)?;
-    let document: toml::Table = toml::from_str(&bundle.document)?;
+    let document: toml::Table = tables::read(&bundle.document).map_err(anyhow::Error::msg)?;
     if args.json {
         let components: Vec<_> = bundle
             .components
@@ -47,7 +47,7 @@ pub(super) fn show(args: &ShowArgs) -> anyhow::Result<Printed> {
         secrets::json(&mut all);
         return Ok(Printed { text: text::json(&format!("{all:#}\n")).into_owned(), code: 0 });
     }
-    let mut document = serde_json::to_value(document)?;
+    let mut document = crate::json::to_value(&document)?;
     secrets::json(&mut document);
     let mut tree = Tree::new(Text::of(Tone::Strong, title(&bundle)));
     tree.push(match bundle.signatures.len() {

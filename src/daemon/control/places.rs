@@ -133,7 +133,7 @@ async fn answer(
         .await
         .map_err(|_| failed(io::ErrorKind::TimedOut.into()))?
         .map_err(failed)?;
-    match serde_json::from_str(&answer) {
+    match serde_json::from_slice(answer.as_bytes()) {
         Ok(Answer::Error(words)) => Err(ControlError::Refused(words)),
         Ok(answer) => Ok(answer),
         Err(error) => Err(ControlError::Answer(place.to_path_buf(), error)),

@@ -170,14 +170,14 @@ fn event(text: &str) -> Result<Option<EventMessage>, Unreadable> {
         #[serde(rename = "Type")]
         kind: Option<String>,
     }
-    let Ok(Kind { kind: Some(kind) }) = serde_json::from_str(text) else {
+    let Ok(Kind { kind: Some(kind) }) = serde_json::from_slice(text.as_bytes()) else {
         return Err(Unreadable("an event is of no kind"));
     };
     if !matches!(&*kind, "container" | "network") {
         return Ok(None);
     }
-    let event: EventMessage =
-        serde_json::from_str(text).map_err(|_| Unreadable("an event has another form"))?;
+    let event: EventMessage = serde_json::from_slice(text.as_bytes())
+        .map_err(|_| Unreadable("an event has another form"))?;
     let id = event.actor.as_ref().and_then(|actor| actor.id.as_deref());
     match id {
         Some(id) if is_id(id) => Ok(Some(event)),

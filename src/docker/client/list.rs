@@ -156,7 +156,7 @@ impl Element<'_> {
             ipv6: String,
         }
         fn part<'a, T: Deserialize<'a>>(part: Option<&'a RawValue>) -> Option<T> {
-            serde_json::from_str(part?.get()).ok()
+            serde_json::from_slice(part?.get().as_bytes()).ok()
         }
         let names: Vec<String> = part(self.names)?;
         // What there are none of may be `null`.

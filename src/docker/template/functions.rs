@@ -390,9 +390,9 @@ fn bounded(function: &'static str, length: usize) -> Result<(), Fault> {
 fn member<'a>(json: &'a str, key: &str) -> Option<&'a str> {
     let found: &RawValue = if json.trim_start().starts_with('[') {
         let index: usize = key.strip_prefix('[')?.strip_suffix(']')?.parse().ok()?;
-        serde_json::from_str::<Vec<&RawValue>>(json).ok()?.get(index)?
+        serde_json::from_slice::<Vec<&RawValue>>(json.as_bytes()).ok()?.get(index)?
     } else {
-        serde_json::from_str::<HashMap<String, &RawValue>>(json).ok()?.remove(key)?
+        serde_json::from_slice::<HashMap<String, &RawValue>>(json.as_bytes()).ok()?.remove(key)?
     };
     Some(found.get())
 }

@@ -209,7 +209,7 @@ fn has<T: PartialEq>(now: &Option<T>, wanted: &Option<T>) -> bool {
 
 /// The value that a text stands for: JSON, or the text itself where it is none.
 pub fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))
+    serde_json::from_slice(text.as_bytes()).unwrap_or_else(|_| Value::from(text))
 }
 
 fn all_in(wanted: &Pairs, now: &Pairs) -> bool {

@@ -87,9 +87,8 @@ impl Patch {
             tagged_addresses: or(self.tagged_addresses, &before.tagged_addresses),
             origin: None,
             further: match self.further {
-                Some(further) => {
-                    serde_json::from_str(&further).expect("it was written by the same program")
-                }
+                Some(further) => serde_json::from_slice(further.as_bytes())
+                    .expect("it was written by the same program"),
                 None => before.further.clone(),
             },
             attributes: or(self.attributes, &before.attributes),

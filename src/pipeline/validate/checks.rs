@@ -258,7 +258,9 @@ fn attributes(kind: &CheckKind, attributes: &BTreeMap<String, String>) -> Fault 
         if is_typed(kind, &plain) {
             return fault("it is a field of the contract, or one that is not the stage's");
         }
-        if value.len() > MAX_BODY || serde_json::from_str::<serde_json::Value>(value).is_err() {
+        if value.len() > MAX_BODY
+            || serde_json::from_slice::<serde_json::Value>(value.as_bytes()).is_err()
+        {
             return fault("its value is no JSON, or too long");
         }
     }

@@ -194,7 +194,7 @@ fn fields(all: &Pairs, taken: &[&str]) -> Fault {
                 Err("it is not for a definition to say".to_string())
             }
             Ok(()) if value.len() > LONGEST => Err(format!("a value longer than {LONGEST} bytes")),
-            Ok(()) => serde_json::from_str::<serde::de::IgnoredAny>(value)
+            Ok(()) => serde_json::from_slice::<serde::de::IgnoredAny>(value.as_bytes())
                 .map(drop)
                 .map_err(|error| format!("the value is no JSON: {error}")),
             fault => fault,

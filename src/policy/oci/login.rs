@@ -59,7 +59,7 @@ pub(super) fn find(file: &Path, registry: &str) -> Result<Option<Login>, String>
 pub(super) fn read(file: &Path) -> Result<Value, String> {
     let fault = |reason: String| format!("{}: {reason}", file.display());
     let text = files::read_text(file, files::TEXT).map_err(|error| fault(error.to_string()))?;
-    serde_json::from_str(&text).map_err(|error| fault(error.to_string()))
+    serde_json::from_slice(text.as_bytes()).map_err(|error| fault(error.to_string()))
 }
 
 /// The login for a registry by what a file says.

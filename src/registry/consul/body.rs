@@ -186,7 +186,7 @@ impl<'a> From<&'a service::Check> for Check<'a> {
         } = check;
         let further = |(key, value): (&String, &String)| {
             let text = || Value::from(value.as_str());
-            (key.clone(), serde_json::from_str(value).unwrap_or_else(|_| text()))
+            (key.clone(), serde_json::from_slice(value.as_bytes()).unwrap_or_else(|_| text()))
         };
         let mut body = Self {
             id: id.as_deref(),

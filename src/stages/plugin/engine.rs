@@ -59,7 +59,8 @@ impl Engine {
 }
 
 /// The settings that bear on compiled code, which must be the same wherever it is
-/// made and used.
+/// made and used. Those that compile in half the time make code that needs several
+/// times the stack, so that a test on it would say nothing of a daemon.
 pub(super) fn config() -> Config {
     let mut config = Config::new();
     config.epoch_interruption(true);

@@ -51,12 +51,12 @@ impl Stamp {
     /// The stamp of the project in a folder; none if it has none, or one that cannot be read.
     pub(in crate::cli::plugin) fn read(folder: &Path) -> Option<Self> {
         let text = files::read_text(&folder.join(FILE), files::TEXT).ok()?;
-        serde_json::from_str(&text).ok()
+        serde_json::from_slice(text.as_bytes()).ok()
     }
 
     /// The file.
     pub(super) fn written(&self) -> Written {
-        let text = serde_json::to_string_pretty(self).expect("it is made of texts");
+        let text = crate::json::pretty(self).expect("it is made of texts");
         Written { path: FILE.into(), content: (text + "\n").into_bytes() }
     }
 }
