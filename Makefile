@@ -34,7 +34,7 @@ BASH_SCRIPTS := .ci/run $(wildcard tests/demo/*.sh)
 .PHONY: help build plugins reference dist image deb rpm packages-check package-contents packagers demo check test page pictures bench sim fuzz fuzz-gate lint clean
 .PHONY: quick environment components check-format check-scripts check-clippy check-clippy-daemon
 .PHONY: check-clippy-plugins test-unit test-plugins test-programs test-documents test-library test-alone test-guests
-.PHONY: test-servers test-shipped
+.PHONY: test-consul test-docker test-shipped
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -108,21 +108,28 @@ demo: ## Show the daemon at work, with a Docker daemon and a Consul agent of its
 
 check: check-format check-clippy-daemon test-unit ## What a change has to pass before anything else: format, Clippy, unit tests
 
-# Everything is run even if something before it failed; the tests' own words come last. What is shipped is compiled
-# while other languages' tools and servers are waited for, with less weight than they: Cargo builds one thing at a time, so
-# that all else is built before.
+# Everything is run even if something before it failed; the tests' own words come last. Cargo builds one thing at a time, so
+# that all that the tests need is built first. Then those that wait for servers more than they compute run beside those that
+# compute, and their words come after those of the others; and what is shipped is compiled with less weight than all of them.
 test: ## Install what is missing, build and run all tests
 	tests/env/install.sh
 	$(MAKE) --no-print-directory plugins
 	@failed=; \
 	part() { $(MAKE) --no-print-directory $$1 || failed="$$failed $$1"; }; \
-	for part in check-format check-scripts test-plugins test-programs test-documents test-library test-alone; do \
-		part $$part; \
-	done; \
-	nice -n 19 $(MAKE) --no-print-directory dist >target/dist.log 2>&1 & dist=$$!; \
-	for part in test-guests test-servers; do part $$part; done; \
-	wait $$dist || cat target/dist.log; \
-	for part in dist test-shipped; do part $$part; done; \
+	for part in check-format check-scripts test-plugins test-programs test-documents; do part $$part; done; \
+	rm -f target/dist.tried; \
+	{ nice -n 19 $(MAKE) --no-print-directory dist >target/dist.log 2>&1; touch target/dist.tried; } & \
+	{ \
+		failed=; \
+		for part in test-consul test-docker; do part $$part; done; \
+		until [ -e target/dist.tried ]; do sleep 1; done; \
+		for part in dist test-shipped; do part $$part; done; \
+		[ -z "$$failed" ] || echo "make test: failed:$$failed"; \
+		[ -z "$$failed" ]; \
+	} >target/servers.log 2>&1 & servers=$$!; \
+	for part in test-library test-alone test-guests; do part $$part; done; \
+	wait $$servers || failed="$$failed those with servers"; \
+	cat target/servers.log; \
 	if [ -n "$$failed" ]; then echo "make test: failed:$$failed" >&2; exit 1; fi
 
 page: components ## Try the page in a real browser (CHECK=part of a check's name); `make test` does so, too
@@ -224,14 +231,12 @@ test-alone:
 test-guests:
 	$(call run,guests)
 
-# They wait for Consul and for Docker more than they compute, so that both do so at once; the words of the one come
-# after those of the other.
-test-servers:
-	@RUST_TEST_THREADS=$(or $(RUST_TEST_THREADS),4) $(call run,consul) >target/consul.log 2>&1 & consul=$$!; \
-	$(call run,docker) $(SHIPPED_TESTS:%=--skip %); docker=$$?; \
-	wait $$consul; consul=$$?; \
-	cat target/consul.log; \
-	exit $$((docker | consul))
+# They wait for Consul more than they compute.
+test-consul:
+	RUST_TEST_THREADS=$(or $(RUST_TEST_THREADS),4) $(call run,consul)
+
+test-docker:
+	$(call run,docker) $(SHIPPED_TESTS:%=--skip %)
 
 # On what is shipped.
 test-shipped:
