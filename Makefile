@@ -110,7 +110,7 @@ check: check-format check-clippy-daemon test-unit ## What a change has to pass b
 
 # Everything is run even if something before it failed; the tests' own words come last. Cargo builds one thing at a time, so
 # that all that the tests need is built first. Then those that wait for servers more than they compute run beside those that
-# compute, and their words come after those of the others; and what is shipped is compiled with less weight than all of them.
+# compute, and their words come after those of the others; and what is shipped is compiled meanwhile, for the last of them.
 test: ## Install what is missing, build and run all tests
 	tests/env/install.sh
 	$(MAKE) --no-print-directory plugins
@@ -118,7 +118,7 @@ test: ## Install what is missing, build and run all tests
 	part() { $(MAKE) --no-print-directory $$1 || failed="$$failed $$1"; }; \
 	for part in check-format check-scripts test-plugins test-programs test-documents; do part $$part; done; \
 	rm -f target/dist.tried; \
-	{ nice -n 19 $(MAKE) --no-print-directory dist >target/dist.log 2>&1; touch target/dist.tried; } & \
+	{ $(MAKE) --no-print-directory dist >target/dist.log 2>&1; touch target/dist.tried; } & \
 	{ \
 		failed=; \
 		for part in test-consul test-docker; do part $$part; done; \
