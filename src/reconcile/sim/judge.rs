@@ -286,14 +286,17 @@ impl Sim {
         let container = entry.container.as_ref().and_then(|id| self.world.containers.get(id));
         let Some(container) = container.filter(|one| one.state.is_running()) else { return false };
         let old = &entry.service;
-        let rest = |id: &str| id.split_once(':').map(|(_, rest)| rest.to_string());
+        let named = old.meta.get(META_HOST).map_or("", String::as_str);
+        // Not what stands behind an ID without the host's name, such as the rules' own ending.
+        let rest =
+            |id: &str, host: &str| id.strip_prefix(host)?.strip_prefix(':').map(String::from);
         // Not where a rival has the ID: then the container has nothing but what it had.
         let has = |id: &str| {
             self.agent.entries.get(id).is_none_or(|there| there.container == entry.container)
         };
         let succeeds = |new: &Service| {
             let alike = (&new.address, new.port) == (&old.address, old.port)
-                || rest(&new.id).is_some_and(|new| Some(new) == rest(&old.id));
+                || rest(&new.id, self.host).is_some_and(|new| Some(new) == rest(&old.id, named));
             alike && has(&new.id)
         };
         !self.offered(container).iter().any(succeeds)
