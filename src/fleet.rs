@@ -112,7 +112,7 @@ fn is_zero(count: &usize) -> bool {
 
 /// A result as JSON, with what is secret in it hidden.
 fn without_secrets(result: &Recorded) -> Option<serde_json::Value> {
-    let mut all = crate::json::to_value(&result).ok()?;
+    let mut all = serde_json::to_value(result).ok()?;
     secrets::json(&mut all);
     Some(all)
 }

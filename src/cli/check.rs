@@ -63,7 +63,7 @@ pub async fn check(args: &CheckArgs) -> anyhow::Result<Printed> {
     if args.json {
         let mut all = report.json();
         secrets::json(&mut all);
-        let json = crate::json::pretty(&all)? + "\n";
+        let json = serde_json::to_string_pretty(&all)? + "\n";
         return Ok(Printed { text: text::json(&json).into_owned(), code });
     }
     report.warnings.iter().for_each(|words| warn!("{words}"));

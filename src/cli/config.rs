@@ -123,12 +123,12 @@ pub fn config(args: &ConfigArgs, words: Vec<OsString>) -> anyhow::Result<Printed
     };
     let layered = hosting.over(&file);
     let bundle = of_bundle(&file, &layered);
-    let mut effective = crate::json::to_value(&effective(&flags, layered.config.clone()))?;
+    let mut effective = serde_json::to_value(effective(&flags, layered.config.clone()))?;
     secrets::json(&mut effective);
     if let Some(uri) = effective["registry"]["uri"].as_str().map(text::without_secrets) {
         effective["registry"]["uri"] = uri.into();
     }
-    let said = crate::json::to_value(&with_stages_of(said, &layered))?;
+    let said = serde_json::to_value(with_stages_of(said, &layered))?;
     let mut shown = Shown { sources, json: Map::new(), text: String::new(), bundle };
     let name = args.target.offer.config.as_ref().map(|path| path.display().to_string());
     let name = name.unwrap_or_else(|| "no file".into());

@@ -81,7 +81,9 @@ async fn history(args: &ExplainArgs) -> anyhow::Result<Printed> {
         );
     }
     let printed = match args.output {
-        ExplainOutput::Json => text::json(&(crate::json::pretty(&changes)? + "\n")).into_owned(),
+        ExplainOutput::Json => {
+            text::json(&(serde_json::to_string_pretty(&changes)? + "\n")).into_owned()
+        }
         ExplainOutput::Text if changes.is_empty() => "Nothing has happened.\n".into(),
         ExplainOutput::Text => changes.iter().map(line).collect(),
     };
@@ -123,9 +125,9 @@ pub async fn explain(args: &ExplainArgs) -> anyhow::Result<Printed> {
     }
     let printed = match args.output {
         ExplainOutput::Json => {
-            let mut all = crate::json::to_value(&all)?;
+            let mut all = serde_json::to_value(&all)?;
             secrets::json(&mut all);
-            text::json(&(crate::json::pretty(&all)? + "\n")).into_owned()
+            text::json(&(serde_json::to_string_pretty(&all)? + "\n")).into_owned()
         }
         ExplainOutput::Text => {
             let width = width();

@@ -136,7 +136,7 @@ async fn asked(args: &PlanArgs) -> anyhow::Result<Option<Printed>> {
 
 fn json(mut all: Value) -> anyhow::Result<String> {
     secrets::json(&mut all);
-    Ok(text::json(&(crate::json::pretty(&all)? + "\n")).into_owned())
+    Ok(text::json(&(serde_json::to_string_pretty(&all)? + "\n")).into_owned())
 }
 
 /// The bodies that would be sent to Consul, sorted by ID. A container that could not be
@@ -168,7 +168,7 @@ fn consul_json(forecast: &Forecast) -> anyhow::Result<Printed> {
     }
     bodies.sort_by_key(|(id, _)| *id);
     let bodies: Vec<_> = bodies.into_iter().map(|(_, body)| body).collect();
-    let text = crate::json::pretty(&bodies).context("the bodies as JSON")? + "\n";
+    let text = serde_json::to_string_pretty(&bodies).context("the bodies as JSON")? + "\n";
     Ok(Printed { text: text::json(&text).into_owned(), code })
 }
 

@@ -112,7 +112,7 @@ pub async fn replay(args: &ReplayArgs) -> anyhow::Result<u8> {
         let shown = match args.output {
             ReplayOutput::Text => render::difference(&difference).render(width),
             ReplayOutput::Json => {
-                let mut all = crate::json::to_value(&difference)?;
+                let mut all = serde_json::to_value(&difference)?;
                 secrets::json(&mut all);
                 text::json(&(all.to_string() + "\n")).into_owned()
             }

@@ -59,7 +59,7 @@ pub async fn status(args: &StatusArgs) -> Result<(String, bool), ControlError> {
         || docker.iter().chain(registry).any(|connection| !connection.up);
     let printed = match args.json {
         true => {
-            let json = crate::json::pretty(&status).expect("it has only string keys");
+            let json = serde_json::to_string_pretty(&status).expect("it has only string keys");
             text::json(&json).into_owned() + "\n"
         }
         false => table(&status),

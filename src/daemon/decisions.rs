@@ -300,7 +300,7 @@ impl Writer {
 
 /// A decision as a line of JSON, without secrets.
 fn line(decision: &Decision) -> String {
-    let mut value = crate::json::to_value(&decision).expect("it has only string keys");
+    let mut value = serde_json::to_value(decision).expect("it has only string keys");
     secrets::json(&mut value);
     cut(&mut value);
     text::json(&value.to_string()).into_owned() + "\n"

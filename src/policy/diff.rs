@@ -133,7 +133,7 @@ fn values(all: &mut Vec<Change>, place: &str, key: &str, old: Option<&Value>, ne
         }
     } else if old != new {
         // JSON can say all that TOML can, but for numbers that are none.
-        let json = |value: &Value| crate::json::to_value(&value).unwrap_or_default();
+        let json = |value: &Value| serde_json::to_value(value).unwrap_or_default();
         let (old, new) = (old.map(json), new.map(json));
         let key = (!key.is_empty()).then(|| key.to_string());
         all.push(Change { place: place.into(), key, old, new });

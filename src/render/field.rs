@@ -156,7 +156,7 @@ fn rows(service: &Service, field: Field, value: FieldValue<'_>) -> Vec<(String, 
             None => place.region.clone(),
         }),
         (_, FieldValue::Proxy(Some(proxy))) => {
-            let mut all = crate::json::to_value(&proxy).unwrap_or_default();
+            let mut all = serde_json::to_value(proxy).unwrap_or_default();
             secrets::json(&mut all);
             row(all.to_string())
         }

@@ -164,7 +164,7 @@ impl Plan<'_> {
         let summary = Summary::of(forecast, stages);
         Ok(json!({
             "host": host, "against": against, "stages": stages, "summary": summary,
-            "plan": crate::json::to_value(&forecast)?,
+            "plan": serde_json::to_value(forecast)?,
         }))
     }
 

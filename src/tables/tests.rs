@@ -133,3 +133,16 @@ fn a_number_that_is_too_large_is_said_to_be() {
     let fault = read::<Form>("big =\t18446744073709551616").expect_err("it is too large");
     assert_eq!(fault, "line 1, column 7: integer number overflowed");
 }
+
+#[test]
+fn what_is_nested_deeply_is_answered_as_the_crate_answers_it() {
+    let keys = vec!["a"; 60].join(".") + " = 1";
+    let arrays = format!("a = {}{}", "[".repeat(60), "]".repeat(60));
+    for text in [keys, arrays] {
+        assert_eq!(read::<Table>(&text), Ok(text.parse::<Table>().expect("it is TOML")));
+    }
+    let (keys, arrays) = (vec!["a"; 20_000].join("."), "[".repeat(20_000));
+    for text in [format!("{keys} = 1"), format!("a = {arrays}")] {
+        assert!(text.parse::<Table>().is_err() && read::<Table>(&text).is_err());
+    }
+}

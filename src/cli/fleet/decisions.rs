@@ -83,7 +83,7 @@ pub(super) async fn decisions(args: &DecisionsArgs) -> anyhow::Result<Printed> {
     let text = match args.json {
         true => {
             let json = json!({ "decisions": all, "hosts": asked });
-            text::json(&crate::json::pretty(&json)?).into_owned() + "\n"
+            text::json(&serde_json::to_string_pretty(&json)?).into_owned() + "\n"
         }
         false => {
             let shown = all.iter().map(|one| render::decision(one).render(width()));

@@ -120,7 +120,7 @@ pub(super) async fn diff(args: &DiffArgs) -> anyhow::Result<Printed> {
     let text = match args.json {
         true => {
             let all = Shown { bundle: digest, total, hosts: &told };
-            text::json(&crate::json::pretty(&all)?).into_owned() + "\n"
+            text::json(&serde_json::to_string_pretty(&all)?).into_owned() + "\n"
         }
         false => {
             let shown = if args.all { usize::MAX } else { SHOWN };

@@ -119,7 +119,7 @@ pub(super) fn parse(path: &Path, content: &str) -> Result<Value, String> {
     let named = |fault: String| format!("{}: {fault}", path.display());
     if path.extension().is_some_and(|ending| ending == "toml") {
         let table: toml::Table = tables::read(content).map_err(named)?;
-        return crate::json::to_value(&table).map_err(|error| named(error.to_string()));
+        return serde_json::to_value(table).map_err(|error| named(error.to_string()));
     }
     serde_json::from_slice(content.as_bytes()).map_err(|error| named(error.to_string()))
 }

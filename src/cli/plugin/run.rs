@@ -122,7 +122,7 @@ fn changes(proposed: &[Service], judged: &Judged) -> String {
     for (id, change) in added {
         text += &format!("\n  {}\n{}", shown(id), render::change(change));
         let service = judged.services.iter().find(|service| service.id == *id);
-        let value = service.and_then(|service| crate::json::to_value(&service).ok());
+        let value = service.and_then(|service| serde_json::to_value(service).ok());
         value.iter().for_each(|value| text += &format!("    {}\n", shown(&render::short(value))));
     }
     text

@@ -47,7 +47,7 @@ pub(super) fn show(args: &ShowArgs) -> anyhow::Result<Printed> {
         secrets::json(&mut all);
         return Ok(Printed { text: text::json(&format!("{all:#}\n")).into_owned(), code: 0 });
     }
-    let mut document = crate::json::to_value(&document)?;
+    let mut document = serde_json::to_value(document)?;
     secrets::json(&mut document);
     let mut tree = Tree::new(Text::of(Tone::Strong, title(&bundle)));
     tree.push(match bundle.signatures.len() {

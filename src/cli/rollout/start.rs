@@ -123,7 +123,7 @@ pub(super) async fn start(args: &StartArgs) -> anyhow::Result<Printed> {
     }
     write(&consul, key, &document, index).await?;
     if args.json {
-        let json = crate::json::pretty(&document)?;
+        let json = serde_json::to_string_pretty(&document)?;
         return Ok(Printed { text: text::json(&json).into_owned() + "\n", code: 0 });
     }
     let Rollout { waves, pause, halt_when, monitor, .. } = &document.rollout;
@@ -133,7 +133,7 @@ pub(super) async fn start(args: &StartArgs) -> anyhow::Result<Printed> {
          {halt_when}\n",
         asked.title,
         text::without_secrets(&from.uri),
-        crate::json::to_value(&waves)?.as_str().unwrap_or_default(),
+        serde_json::to_value(waves)?.as_str().unwrap_or_default(),
     );
     if *monitor {
         words.push_str("its stages are monitored only in the first pass\n");

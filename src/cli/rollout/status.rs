@@ -133,7 +133,7 @@ fn printed(document: &Document, seen: &Result<Seen, String>) -> anyhow::Result<S
         .collect();
     let unread = seen.as_ref().err();
     let all = json!({ "document": document, "fleet": fleet, "hosts": hosts, "unread": unread });
-    Ok(text::json(&crate::json::pretty(&all)?).into_owned() + "\n")
+    Ok(text::json(&serde_json::to_string_pretty(&all)?).into_owned() + "\n")
 }
 
 fn tree(key: &str, document: &Document, seen: &Result<Seen, String>) -> Tree {

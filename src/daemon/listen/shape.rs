@@ -15,7 +15,7 @@ const LARGEST: usize = 16 << 20;
 
 /// A value as commands print it.
 pub(super) fn printed(value: &impl Serialize) -> Bytes {
-    let mut value = crate::json::to_value(&value).expect("it has only string keys");
+    let mut value = serde_json::to_value(value).expect("it has only string keys");
     secrets::json(&mut value);
     let text = serde_json::to_string_pretty(&value).expect("it is JSON") + "\n";
     Bytes::from(text::json(&text).into_owned())

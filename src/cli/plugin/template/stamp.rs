@@ -56,7 +56,7 @@ impl Stamp {
 
     /// The file.
     pub(super) fn written(&self) -> Written {
-        let text = crate::json::pretty(self).expect("it is made of texts");
+        let text = serde_json::to_string_pretty(self).expect("it is made of texts");
         Written { path: FILE.into(), content: (text + "\n").into_bytes() }
     }
 }
