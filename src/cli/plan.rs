@@ -155,9 +155,8 @@ fn consul_json(forecast: &Forecast) -> anyhow::Result<Printed> {
         one.outcome.iter().for_each(|outcome| warn_of(name, outcome));
         if one.held {
             warn!(container.name = name, "its change would be held by the bulk guard");
-            continue;
         }
-        for write in &one.writes {
+        for write in one.writes.iter().filter(|write| !write.held) {
             if let WriteKind::Register { body, .. } = &write.kind {
                 bodies.push((&write.id, body));
             }

@@ -183,7 +183,8 @@ impl Rehearsal {
                 Action::Deregister { id, .. } => imagined.deregister(id).await,
             };
         }
-        imagined.take().into_iter().map(|write| written(write, actions)).collect()
+        let held = |write| ForecastWrite { held: true, ..written(write, actions) };
+        imagined.take().into_iter().map(held).collect()
     }
 
     /// Note the faults of the services to be registered.

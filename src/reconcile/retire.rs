@@ -55,12 +55,13 @@ pub(super) fn is_same(new: &Service, old: Old<'_>) -> bool {
 
 /// The registered services of a container that stay for a while, and until when, in
 /// time since 1970: those that have another ID or name now. Nothing stays of a
-/// service that the container does not offer any more.
+/// service that the container does not offer any more. An ID is free unless it is somebody else's.
 pub(super) fn retirees(
     olds: &[(&Registered, Option<&Arc<Service>>)],
     offered: &[Service],
     now: Duration,
     overlap: Duration,
+    is_free: impl Fn(&str) -> bool,
 ) -> Vec<(Service, Duration)> {
     let taken = |id: &str| offered.iter().any(|service| service.id == id);
     let longest = Duration::from_secs((now + overlap).as_secs());
@@ -75,9 +76,11 @@ pub(super) fn retirees(
             continue;
         };
         let until = retires_at(old).map_or(longest, |until| until.min(longest));
-        let id = if own.is_some() { beside(old) } else { old.id.clone() };
-        let registered = olds.iter().any(|(other, _)| other.id == id) && own.is_some();
-        if until > now && !taken(&id) && !registered {
+        let id = if own.is_some() { beside(old, &is_free) } else { old.id.clone() };
+        // What has been kept for long enough does not count.
+        let stays = |one: &Registered| retires_at(one).is_none_or(|until| until > now);
+        let kept = olds.iter().any(|(other, _)| other.id == id && stays(other)) && own.is_some();
+        if until > now && !taken(&id) && !kept {
             all.push((retiree(old, successor, id), until));
         }
     }
@@ -85,9 +88,16 @@ pub(super) fn retirees(
 }
 
 /// The ID of a service that keeps its ID and changes its name, under which its old
-/// name stays.
-fn beside(old: &Registered) -> String {
-    format!("{}:was:{}", old.id, old.name)
+/// name stays. It has a number if others have what it would be.
+fn beside(old: &Registered, is_free: impl Fn(&str) -> bool) -> String {
+    let id = format!("{}:was:{}", old.id, old.name);
+    let mut further = 2;
+    let mut free = id.clone();
+    while !is_free(&free) {
+        free = format!("{id}:{further}");
+        further += 1;
+    }
+    free
 }
 
 /// Whether a service is kept beside the one that has taken its place.

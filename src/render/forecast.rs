@@ -52,7 +52,7 @@ impl Summary {
         let mut summary = Self::default();
         for one in &forecast.containers {
             for write in &one.writes {
-                summary.count(write, one.held);
+                summary.count(write);
             }
             let outcome = one.outcome.as_ref().filter(|_| one.failure.is_none());
             summary.vetoed += outcome.map_or(0, |outcome| vetoes(outcome, stages).count());
@@ -64,14 +64,14 @@ impl Summary {
             summary.unchanged += usize::from(!one.changes() && one.failure.is_none());
         }
         for write in &forecast.dangling {
-            summary.count(write, false);
+            summary.count(write);
         }
         summary
     }
 
-    fn count(&mut self, write: &ForecastWrite, held: bool) {
+    fn count(&mut self, write: &ForecastWrite) {
         let place = match &write.kind {
-            _ if held => &mut self.held,
+            _ if write.held => &mut self.held,
             WriteKind::Register { reason: Reason::New, .. } => &mut self.register,
             WriteKind::Register { reason: Reason::Adopted, .. } => &mut self.adopt,
             WriteKind::Register { .. } => &mut self.change,
@@ -191,9 +191,7 @@ pub fn forecast(title: Text, forecast: &Forecast, stages: &[StageNote], all: boo
     }
     if !forecast.dangling.is_empty() {
         let head = Text::of(Tone::Plain, "left behind by containers that are gone");
-        tree.push(
-            Tree::new(head).with(forecast.dangling.iter().map(|one| write(one, None, false))),
-        );
+        tree.push(Tree::new(head).with(forecast.dangling.iter().map(|one| write(one, None))));
     }
     if let Some(held) = &forecast.held {
         tree.push(Text::of(
@@ -275,7 +273,7 @@ fn container(one: &ForecastContainer, stages: &[StageNote], all: bool) -> Tree {
     let mut tree = Tree::new(head(&one.container));
     let blame = one.outcome.as_ref().map(Outcome::blame).unwrap_or_default();
     for each in &one.writes {
-        tree.push(write(each, blame.get(&each.id), one.held));
+        tree.push(write(each, blame.get(&each.id)));
     }
     for Conflict { id, taken_by } in &one.conflicts {
         let words = format!("! {id}  is not registered: the ID is that of {taken_by}");
@@ -361,7 +359,7 @@ fn told(outcome: &Outcome) -> impl Iterator<Item = String> {
     })
 }
 
-fn write(write: &ForecastWrite, blame: Option<&Blame>, held: bool) -> Tree {
+fn write(write: &ForecastWrite, blame: Option<&Blame>) -> Tree {
     let by = |part: &str| blame.and_then(|blame| blame.of(part)).map(ToString::to_string);
     let (tone, sign, words, below) = match &write.kind {
         WriteKind::Register { reason: Reason::New, service, .. } => {
@@ -384,7 +382,7 @@ fn write(write: &ForecastWrite, blame: Option<&Blame>, held: bool) -> Tree {
     let head = Text::of(tone, format!("{sign} "))
         .and(Tone::Strong, &write.id)
         .and(Tone::Plain, format!("  {words}"));
-    let head = if held { head.and(Tone::Warning, "  (held)") } else { head };
+    let head = if write.held { head.and(Tone::Warning, "  (held)") } else { head };
     Tree::new(head).with(below)
 }
 

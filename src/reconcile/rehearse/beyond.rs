@@ -85,7 +85,7 @@ impl Beyond {
 
     fn add(&mut self, former: Option<&ForecastContainer>, now: &ForecastContainer) {
         // What is held is not done, and is foretold once more.
-        let held = former.filter(|one| one.held).into_iter().flat_map(|one| &one.writes);
+        let held = former.into_iter().flat_map(|one| &one.writes).filter(|write| write.held);
         let held: BTreeSet<_> = held.map(|write| (&write.id, goes(&write.kind))).collect();
         let writes = now.writes.iter();
         for write in writes.filter(|write| !held.contains(&(&write.id, goes(&write.kind)))) {
@@ -152,7 +152,7 @@ mod tests {
     };
 
     fn write(id: &str, kind: WriteKind) -> ForecastWrite {
-        ForecastWrite { id: id.into(), name: "web".into(), kind }
+        ForecastWrite { id: id.into(), name: "web".into(), held: false, kind }
     }
 
     fn service(id: &str) -> Service {
@@ -195,10 +195,11 @@ mod tests {
 
     #[test]
     fn what_another_pipeline_changes_is_counted_and_nothing_else() {
-        let held = ForecastContainer {
-            held: true,
-            ..container(vec![write("gone", WriteKind::Deregister)], vec![veto("old", "a")])
-        };
+        let gone = ForecastWrite { held: true, ..write("gone", WriteKind::Deregister) };
+        // It was done although more is held.
+        let more = write("more", WriteKind::Deregister);
+        let held =
+            ForecastContainer { held: true, ..container(vec![gone, more], vec![veto("old", "a")]) };
         let now = vec![
             write("new", register(Reason::New)),
             write("other", register(Reason::Changed(vec!["tags"]))),

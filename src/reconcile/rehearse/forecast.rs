@@ -54,7 +54,7 @@ pub struct ForecastContainer {
     pub container: Brief,
     /// The writes that would be made for it.
     pub writes: Vec<ForecastWrite>,
-    /// Whether the bulk guard holds these writes.
+    /// Whether the bulk guard holds its change.
     pub held: bool,
     /// The IDs that cannot be registered because they are somebody else's.
     pub conflicts: Vec<Conflict>,
@@ -92,6 +92,9 @@ pub struct ForecastWrite {
     pub id: String,
     /// The service's name.
     pub name: String,
+    /// Whether the bulk guard holds it; what is reported of maintenance it does not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
     /// The kind of write.
     #[serde(flatten)]
     pub kind: WriteKind,
@@ -178,6 +181,7 @@ pub(super) fn written(write: Write, actions: &[Action]) -> ForecastWrite {
             ForecastWrite {
                 id: service.id.clone(),
                 name: service.name.clone(),
+                held: false,
                 kind: WriteKind::Register {
                     reason: reason.unwrap_or(Reason::New),
                     changes,
@@ -188,10 +192,11 @@ pub(super) fn written(write: Write, actions: &[Action]) -> ForecastWrite {
             }
         }
         Write::Deregister { was } => {
-            ForecastWrite { id: was.id, name: was.name, kind: WriteKind::Deregister }
+            ForecastWrite { id: was.id, name: was.name, held: false, kind: WriteKind::Deregister }
         }
         Write::Maintenance { id, enable } => {
-            ForecastWrite { id, name: String::new(), kind: WriteKind::Maintenance { enable } }
+            let kind = WriteKind::Maintenance { enable };
+            ForecastWrite { id, name: String::new(), held: false, kind }
         }
     }
 }

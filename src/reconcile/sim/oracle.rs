@@ -121,8 +121,8 @@ fn register(service: &Service) -> Deed {
 
 fn foreseen(forecast: &Forecast) -> Deeds {
     let mut deeds = Deeds::new();
-    let all = forecast.containers.iter().filter(|one| !one.held).flat_map(|one| &one.writes);
-    for ForecastWrite { id, kind, .. } in all.chain(&forecast.dangling) {
+    let all = forecast.containers.iter().flat_map(|one| &one.writes).chain(&forecast.dangling);
+    for ForecastWrite { id, kind, .. } in all.filter(|write| !write.held) {
         let deed = match kind {
             WriteKind::Register { service, .. } => register(service),
             WriteKind::Deregister => Deed::Deregister,

@@ -295,7 +295,8 @@ impl Catalog {
                 its.then_some((registered, self.written(id)))
             })
             .collect();
-        retirees(&olds, offered, now, overlap)
+        let is_free = |id: &str| self.registered(id).is_none_or(|one| self.is_its(container, one));
+        retirees(&olds, offered, now, overlap, is_free)
     }
 
     /// When the next of a container's services has been kept for long enough.

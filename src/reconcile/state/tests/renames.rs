@@ -90,6 +90,39 @@ fn what_is_kept_gives_way_to_what_another_container_offers() {
     assert!(catalog.rivals("s0").is_empty());
 }
 
+#[test]
+fn a_former_name_is_kept_under_another_id_where_that_is_somebody_elses() {
+    let (old, new) = ([at_port("s0", "web", 80)], [at_port("s0", "front", 80)]);
+    let until = "until 1970-01-01T00:01:10Z";
+    for taken in [&[][..], &["s0:was:web"], &["s0:was:web", "s0:was:web:2"]] {
+        let mut catalog = catalog(true);
+        let others = |id: &&str| {
+            let meta = [(META_HOST, "other"), (META_CONTAINER, &*container(2).0)];
+            ((*id).to_string(), foreign(id, &meta))
+        };
+        read(&mut catalog, &taken.iter().map(others).collect());
+        let free = match taken.len() {
+            0 => "s0:was:web".to_string(),
+            others => format!("s0:was:web:{}", others + 1),
+        };
+        let all = after_rename(&mut catalog, &[&old, &new, &new], 10);
+        let (kept, front) = (format!("{free} web {until}"), "s0 front".to_string());
+        assert!(all.contains(&kept) && all.contains(&front), "{all:?}");
+        assert_eq!(all.len(), 2 + taken.len());
+    }
+}
+
+#[test]
+fn a_name_that_goes_once_more_is_kept_for_the_whole_time_again() {
+    let mut catalog = catalog(true);
+    let (old, new) = ([at_port("s0", "web", 80)], [at_port("s0", "front", 80)]);
+    after_rename(&mut catalog, &[&old, &new], 10);
+    after_rename(&mut catalog, &[&old], 20);
+    // Its time is over by now, and nobody has looked since.
+    let all = after_rename(&mut catalog, &[&new], 100);
+    assert_eq!(all, ["s0 front", "s0:was:web web until 1970-01-01T00:02:40Z"]);
+}
+
 /// A catalog of this host's engine, and what is registered under these names for these
 /// engines, all of it for the first container.
 fn of_engines(entries: &[(&str, &str, &str)]) -> (Catalog, BTreeMap<String, Registered>) {
