@@ -292,6 +292,15 @@ async fn a_check_that_consul_would_refuse_or_misread_costs_that_check() {
         assert_eq!(found.len(), 1, "{bad}");
         warned(&outcome, &["SERVICE_CHECKS", "check 2", part, "without that check"]);
     }
+    let deep = |deep: usize| {
+        let value = "[".repeat(deep) + &"]".repeat(deep);
+        format!(r#"[{{"TTL":"7s"}},{{"TTL":"9s","New":{value}}}]"#)
+    };
+    let (found, outcome) = ids(&[("SERVICE_CHECKS", &deep(64))]).await;
+    assert_eq!((found.len(), &outcome.warnings[..]), (2, &[][..]));
+    let (found, outcome) = ids(&[("SERVICE_CHECKS", &deep(65))]).await;
+    assert_eq!(found.len(), 1);
+    warned(&outcome, &["check 2", "\"New\": its value is 65 deep", "without that check"]);
     let (found, _) = ids(&[("SERVICE_CHECK_HTTP", "/a\nb")]).await;
     assert!(found.is_empty());
     let server = r#"[{"H2PING":"a:1","TLSServerName":"a.example"}]"#;

@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use url::Url;
 
 use super::{Fault, MAX_TEXT, address::host_and_port, id, line, shown, text};
+use crate::json;
 use crate::model::service::{self, Check, CheckKind};
 
 const MAX_BODY: usize = 64 << 10;
@@ -258,10 +259,11 @@ fn attributes(kind: &CheckKind, attributes: &BTreeMap<String, String>) -> Fault 
         if is_typed(kind, &plain) {
             return fault("it is a field of the contract, or one that is not the stage's");
         }
-        if value.len() > MAX_BODY
-            || serde_json::from_slice::<serde_json::Value>(value.as_bytes()).is_err()
-        {
-            return fault("its value is no JSON, or too long");
+        if value.len() > MAX_BODY {
+            return fault("its value is too long");
+        }
+        if let Err(words) = json::check(value) {
+            return fault(&format!("its value {words}"));
         }
     }
     Ok(())

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::{Fault, line, named_in, shown, text};
+use crate::json;
 use crate::model::few::Pairs;
 use crate::model::service::{CONNECT_PROXY, Field, Further, KINDS, NamedPort, Proxy, Service};
 
@@ -194,9 +195,7 @@ fn fields(all: &Pairs, taken: &[&str]) -> Fault {
                 Err("it is not for a definition to say".to_string())
             }
             Ok(()) if value.len() > LONGEST => Err(format!("a value longer than {LONGEST} bytes")),
-            Ok(()) => serde_json::from_slice::<serde::de::IgnoredAny>(value.as_bytes())
-                .map(drop)
-                .map_err(|error| format!("the value is no JSON: {error}")),
+            Ok(()) => json::check(value).map_err(|fault| format!("the value {fault}")),
             fault => fault,
         };
         fault.map_err(|fault| named_in(key, &fault))?;
@@ -304,6 +303,8 @@ mod tests {
         };
         field("NewThing", "{\"a\":1}", "");
         field("NewThing", "{a}", "the value is no JSON");
+        field("NewThing", &("[".repeat(64) + &"]".repeat(64)), "");
+        field("NewThing", &("[".repeat(65) + &"]".repeat(65)), "the value is 65 deep");
         field("", "1", "it has no name");
         field("Long", &format!("\"{}\"", "x".repeat(17 << 10)), "longer than");
         for key in OF_SERVICE {
