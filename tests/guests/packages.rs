@@ -280,10 +280,14 @@ def call(name):
         ],
     );
     let packages = project.root.join("packages.txt");
-    fs::write(&packages, "markupsafe  # of which the half is C\n").expect("a file");
-    let error = project.build().error();
-    assert!(error.contains("arkup") && error.contains("native code"), "{error}");
-    fs::write(&packages, "inflection==0.5.1\n").expect("a file");
+    let refused = || {
+        fs::write(&packages, "markupsafe  # of which the half is C\n").expect("a file");
+        let error = project.build().error();
+        assert!(error.contains("arkup") && error.contains("native code"), "{error}");
+    };
+    refused();
+    let right = "inflection==0.5.1\n";
+    fs::write(&packages, right).expect("a file");
     let said = project.build();
     let built = said.good().json();
     assert!(said.stderr.contains("installing inflection==0.5.1 into build/packages"), "{said:?}");
@@ -299,5 +303,11 @@ def call(name):
     assert!(said["messages"].to_string().contains("inflection"), "{said:#}");
 
     as_in_the_table(&project, &names);
+    // What cannot be had costs nothing of what was there.
+    refused();
+    let installed = fs::read_to_string(project.root.join("build/packages.txt")).expect("a file");
+    assert_eq!(installed, right);
+    assert!(project.root.join("build/packages/inflection").is_dir());
+    fs::write(&packages, right).expect("a file");
     project.same_elsewhere(&built["digest"], &["build", "dist"]);
 }

@@ -56,7 +56,7 @@ packages() {
     packages=$(sed 's/ *#.*//' packages.txt | xargs)
     [ -n "$packages" ] || fail "packages.txt names no package"
     say "installing $packages into build/packages, once"
-    rm -rf build/packages build/packages.new build/packages.txt build/pip.json
+    rm -rf build/packages.new build/pip.json
     set -- --requirement packages.txt --only-binary :all: --target build/packages.new
     # The interpreter in the component is 3.14, whatever this machine has.
     pip install --no-compile "$@" --implementation py --abi none --platform any --python-version 3.14 >build/pip.txt 2>&1 || {
@@ -71,6 +71,8 @@ packages() {
     rm -rf build/packages.new/bin build/pip.txt build/pip.json
     native=$(find build/packages.new -name '*.so' -o -name '*.pyd' -o -name '*.dylib' | sed 's|^build/packages.new/||' | head -n 3 | xargs)
     [ -z "$native" ] || fail "$native of packages.txt: native code, and a component has room for pure Python alone"
+    # Those before stay until these are whole.
+    rm -rf build/packages build/packages.txt
     mv build/packages.new build/packages
     cp packages.txt build/packages.txt
 }
