@@ -289,8 +289,9 @@ fn seeds_with_lists_that_went_wrong_once_end_well() {
 }
 
 /// The same, where the host has another name at a start: a removal under the former one, of which no
-/// answer came, was taken for a second daemon's word. The others are services that the judge took for
-/// this daemon's.
+/// answer came, was taken for a second daemon's word; a service kept a former name for good, since
+/// another host's had the ID under which that was to stay (74159). In the others the judge was wrong: it took services
+/// for this daemon's, or maintenance for held (99772).
 #[test]
 fn seeds_with_other_names_that_went_wrong_once_end_well() {
     for seed in

@@ -92,7 +92,7 @@ pub struct ForecastWrite {
     pub id: String,
     /// The service's name.
     pub name: String,
-    /// Whether the bulk guard holds it; what is reported of maintenance it does not.
+    /// Whether the bulk guard holds it, as it never does with maintenance.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub held: bool,
     /// The kind of write.
