@@ -12,8 +12,8 @@ BINARY := $(or $(CARGO_TARGET_DIR),target)/release/wharfinger
 # What is worked with; tests that run on what is shipped are given dist/wharfinger instead.
 QUICK := $(or $(CARGO_TARGET_DIR),target)/quick/wharfinger
 # The tests that run on what is shipped: a container's whole way, every recorded case of the original on
-# real daemons, and the image.
-SHIPPED_TESTS := e2e:: live:: image::
+# real daemons, the image, and the program's own shape.
+SHIPPED_TESTS := e2e:: live:: image:: shipped::
 
 # The programs of tests beside the library's own, and the file that says where they are.
 TESTS := alone guests consul docker
@@ -109,8 +109,9 @@ demo: ## Show the daemon at work, with a Docker daemon and a Consul agent of its
 check: check-format check-clippy-daemon test-unit ## What a change has to pass before anything else: format, Clippy, unit tests
 
 # Everything is run even if something before it failed; the tests' own words come last. Cargo builds one thing at a time, so
-# that all that the tests need is built first. Then those that wait for servers more than they compute run beside those that
-# compute, and their words come after those of the others; and what is shipped is compiled meanwhile, for the last of them.
+# that all that the tests need is built first. Then three rows of tests run beside each other, since most of them wait for
+# somebody now and then: those that compute, those of the languages that plugins are written in, and those with servers, for
+# the last of which what is shipped is compiled meanwhile. The words of the last two come after those of the first.
 test: ## Install what is missing, build and run all tests
 	tests/env/install.sh
 	$(MAKE) --no-print-directory plugins
@@ -119,15 +120,14 @@ test: ## Install what is missing, build and run all tests
 	for part in check-format check-scripts test-plugins test-programs test-documents; do part $$part; done; \
 	rm -f target/dist.tried; \
 	{ $(MAKE) --no-print-directory dist >target/dist.log 2>&1; touch target/dist.tried; } & \
-	{ \
-		failed=; \
-		for part in test-consul test-docker; do part $$part; done; \
-		until [ -e target/dist.tried ]; do sleep 1; done; \
-		for part in dist test-shipped; do part $$part; done; \
-		[ -z "$$failed" ] || echo "make test: failed:$$failed"; \
-		[ -z "$$failed" ]; \
-	} >target/servers.log 2>&1 & servers=$$!; \
-	for part in test-library test-alone test-guests; do part $$part; done; \
+	row() { failed=; for part in $$1; do part $$part; done; [ -z "$$failed" ] || echo "make test: failed:$$failed"; [ -z "$$failed" ]; }; \
+	wait_for_dist() { until [ -e target/dist.tried ]; do sleep 1; done; }; \
+	row test-guests >target/guests.log 2>&1 & guests=$$!; \
+	{ row "test-consul test-docker"; first=$$?; wait_for_dist; row "dist test-shipped" && [ $$first = 0 ]; } \
+		>target/servers.log 2>&1 & servers=$$!; \
+	for part in test-library test-alone; do part $$part; done; \
+	wait $$guests || failed="$$failed test-guests"; \
+	cat target/guests.log; \
 	wait $$servers || failed="$$failed those with servers"; \
 	cat target/servers.log; \
 	if [ -n "$$failed" ]; then echo "make test: failed:$$failed" >&2; exit 1; fi
@@ -240,7 +240,7 @@ test-docker:
 
 # On what is shipped.
 test-shipped:
-	$(call run,docker,dist/wharfinger) $(SHIPPED_TESTS)
+	$(call run,docker,dist/wharfinger) --include-ignored $(SHIPPED_TESTS)
 
 clean: ## Remove what was built, and what tests/env/install.sh has put into target/
 	$(CARGO) clean

@@ -30,9 +30,16 @@ const PRODUCTS: [&str; 8] = [
     ".mypy_cache",
 ];
 
+/// All functions of libraries are found at the start, so that the table of their addresses can be written no
+/// more. Rust says it by itself but where it is told to call functions without a table, as `.cargo/config.toml`
+/// does.
+const SEALED: &str = "-z,now";
+
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
-    for flag in linker_flags().into_iter().chain(without_symbols()) {
+    let linux = env::var("CARGO_CFG_TARGET_OS").is_ok_and(|system| system == "linux");
+    let flags = linux.then(|| linker_flags().into_iter().chain(without_symbols()).chain([SEALED]));
+    for flag in flags.into_iter().flatten() {
         println!("cargo::rustc-link-arg-bins=-Wl,{flag}");
     }
     let root =
@@ -85,9 +92,7 @@ fn walk(root: &Path, folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<bool
 /// What is shipped has no symbols, which are a quarter of it. Cargo's own `strip` does not reach a
 /// package for which a profile says something else, and what is worked with is better off with them.
 fn without_symbols() -> Option<&'static str> {
-    let optimised = env::var("OPT_LEVEL").is_ok_and(|level| level != "0");
-    let linux = env::var("CARGO_CFG_TARGET_OS").is_ok_and(|system| system == "linux");
-    (optimised && linux).then_some("-s")
+    env::var("OPT_LEVEL").is_ok_and(|level| level != "0").then_some("-s")
 }
 
 /// What makes the program smaller by a tenth. Rust's own linker, which is the default

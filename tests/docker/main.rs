@@ -18,4 +18,5 @@ mod migration;
 mod plan_live;
 mod podman;
 mod resync;
+mod shipped;
 mod takeover;
