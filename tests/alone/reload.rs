@@ -25,7 +25,8 @@ use crate::common::{
 use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(60);
-const COUNT: usize = 500;
+/// So many that a program that is not optimised takes over a pipeline in about a second.
+const COUNT: usize = 200;
 /// A minute, with a change a second.
 const ROUNDS: usize = 60;
 

@@ -4,6 +4,7 @@
 use std::{
     fs,
     path::Path,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -18,7 +19,10 @@ use wharfinger::model::{
 };
 use wharfinger::stages::plugin::Limits;
 
-use crate::hosted::{facts, proposed};
+use crate::{
+    daemon,
+    hosted::{facts, proposed},
+};
 use bindings::{
     StageComponent, StageComponentPre,
     wharfinger::pipeline::{logging, types},
@@ -38,6 +42,18 @@ impl logging::Host for Nobody {
 
 impl types::Host for Nobody {}
 
+/// How the engine alone is set.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Manner {
+    /// As fast as it can be: a guest that does not end is not ended, and the kernel is asked which pages
+    /// of its memory were written.
+    Fastest,
+    /// As a stranger's guests must be held: what loops is ended, and what they may have written is cleared
+    /// whatever the kernel says of it, which does not tell of pages that are swapped out or on their way
+    /// to another place.
+    Held,
+}
+
 /// A component in an engine of its own, with nothing around it.
 pub(crate) struct Alone {
     linked: StageComponentPre<Nobody>,
@@ -48,7 +64,7 @@ pub(crate) struct Alone {
 }
 
 impl Alone {
-    pub(crate) fn load(file: &Path, settings: &str) -> wasmtime::Result<Self> {
+    pub(crate) fn load(file: &Path, settings: &str, manner: Manner) -> wasmtime::Result<Self> {
         let mut pool = PoolingAllocationConfig::default();
         // What an operator who knows the engine would say of small guests.
         pool.linear_memory_keep_resident(256 << 10)
@@ -57,8 +73,12 @@ impl Alone {
             .max_memories_per_component(4)
             .max_tables_per_component(Limits::DEFAULT.instances)
             .max_core_instances_per_component(Limits::DEFAULT.instances)
-            .pagemap_scan(Enabled::Auto);
+            .pagemap_scan(match manner {
+                Manner::Fastest => Enabled::Auto,
+                Manner::Held => Enabled::No,
+            });
         let mut config = Config::new();
+        config.epoch_interruption(manner == Manner::Held);
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
         config.concurrency_support(false);
         let engine = Engine::new(&config)?;
@@ -88,6 +108,8 @@ impl Alone {
     /// One call in an instance of its own.
     pub(crate) fn call(&self) {
         let mut store = Store::new(self.linked.engine(), Nobody);
+        // Without a clock it never comes, and costs what it costs where there is one.
+        store.set_epoch_deadline(1);
         let instance = self.linked.instantiate(&mut store).expect("an instance");
         let stage = instance.wharfinger_pipeline_stage();
         stage
@@ -104,6 +126,24 @@ impl Alone {
             began.elapsed()
         };
         (0..count).map(time).collect()
+    }
+
+    /// The processor's time for a call, of so many at once as there are processors.
+    pub(crate) fn bulk(&self, count: usize) -> Duration {
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let each = (count / threads).max(1);
+        let work = || {
+            let before = daemon::thread_processor();
+            for _ in 0..each {
+                self.call();
+            }
+            daemon::thread_processor() - before
+        };
+        let taken: Duration = thread::scope(|scope| {
+            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            threads.into_iter().map(|thread| thread.join().expect("its calls are made")).sum()
+        });
+        taken / u32::try_from(each * threads).expect("not so many")
     }
 }
 

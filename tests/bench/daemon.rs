@@ -111,14 +111,21 @@ pub(crate) fn own_processor() -> Duration {
     processor("self")
 }
 
+/// What the calling thread has taken of the processors.
+pub(crate) fn thread_processor() -> Duration {
+    scheduled(Path::new("/proc/thread-self")).expect("the kernel counts it")
+}
+
 fn processor(process: &str) -> Duration {
-    // In nanoseconds, of the threads that are there; /proc/PID/stat counts in ticks of 10 ms.
+    // Of the threads that are there.
     let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten();
-    let nanos = threads.flatten().filter_map(|thread| {
-        let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        text.split(' ').next()?.parse::<u64>().ok()
-    });
-    Duration::from_nanos(nanos.sum())
+    threads.flatten().filter_map(|thread| scheduled(&thread.path())).sum()
+}
+
+/// What a thread has taken, in nanoseconds; /proc/PID/stat counts in ticks of 10 ms.
+fn scheduled(thread: &Path) -> Option<Duration> {
+    let text = fs::read_to_string(thread.join("schedstat")).ok()?;
+    text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
 }
 
 impl Daemon {

@@ -5,8 +5,8 @@
 //! with a real Docker and a real Consul as well (`real`), where these can be had.
 //!
 //! `QUICK=1` leaves out what takes long; `LOADS=3000x5,10x0` measures only the start of so many containers
-//! with so many stages, for a profile, and `LOADS=real` only what is measured with a real Docker. The table goes to the standard output, all figures as JSON and
-//! the plots to the folder `WHARFINGER_BENCH_DIR`, or else `target/bench`.
+//! with so many stages, for a profile, `LOADS=calls` only calls, and `LOADS=real` only what is measured with
+//! a real Docker. The table goes to the standard output, all figures as JSON and the plots to the folder `WHARFINGER_BENCH_DIR`, or else `target/bench`.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -32,7 +32,7 @@ use std::{
 };
 
 use bare::Bare;
-use calls::Alone;
+use calls::{Alone, Manner};
 use consul::Consul;
 use daemon::{Program, STAGES, binary, component, examples};
 use docker::Docker;
@@ -76,19 +76,23 @@ impl Plan {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let plan = Plan::of_environment();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     if let Some(loads) = env::var_os("LOADS").filter(|loads| !loads.is_empty()) {
         for load in loads.to_string_lossy().split(',') {
             if load == "real" {
                 real::measure(&plan.real, &mut Vec::new())?;
                 continue;
             }
+            if load == "calls" {
+                stage_calls(&plan, &runtime, &mut Vec::new())?;
+                continue;
+            }
             let (n, stages) =
-                load.split_once('x').ok_or("LOADS is a list of COUNTxSTAGES, or real")?;
+                load.split_once('x').ok_or("LOADS is a list of COUNTxSTAGES, calls or real")?;
             start(&plan, (n.parse()?, stages.parse()?), 0.0, &mut Vec::new());
         }
         return Ok(());
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut figures = Vec::new();
     let engine = stage_calls(&plan, &runtime, &mut figures)?;
     let mut growth = Vec::new();
@@ -211,25 +215,31 @@ fn calls_of(
     figures: &mut Vec<Figure>,
     (name, file, settings): (&str, &Path, &str),
 ) -> Result<f64, Box<dyn std::error::Error>> {
-    let alone = Alone::load(file, settings)?;
+    let [fastest, held] = [Manner::Fastest, Manner::Held].map(|it| Alone::load(file, settings, it));
+    let (fastest, held) = (fastest?, held?);
     let hosted = runtime.block_on(Hosted::load(file, settings));
-    alone.times(calls / 20);
+    fastest.times(calls / 20);
+    held.times(calls / 20);
     runtime.block_on(hosted.times(calls / 20));
-    let (mut single, mut bulk) = (Vec::new(), Vec::new());
+    // One after the other and in bulk, each beside the engine as fast as it can be and as guests must be held.
+    let mut found: [Vec<(f64, f64)>; 4] = Default::default();
     for _ in 0..plan.repeats {
-        let limit = median(alone.times(calls));
-        single.push((micros(median(runtime.block_on(hosted.times(calls)))), micros(limit)));
+        let single = micros(median(runtime.block_on(hosted.times(calls))));
         let began = daemon::own_processor();
         runtime.block_on(hosted.bulk(calls));
-        let each = (daemon::own_processor() - began) / u32::try_from(calls / 8 * 8)?;
-        bulk.push((micros(each), micros(limit)));
+        let bulk = micros((daemon::own_processor() - began) / u32::try_from(calls / 8 * 8)?);
+        for (at, engine) in [&fastest, &held].into_iter().enumerate() {
+            found[at].push((single, micros(median(engine.times(calls)))));
+            found[2 + at].push((bulk, micros(engine.bulk(calls))));
+        }
     }
-    let beside = "the engine alone";
-    figures.push(Figure::paired(format!("a call of {name}, p50"), "µs", &single, beside));
-    let bulk = Figure::paired(format!("a call of {name} in bulk, processor"), "µs", &bulk, beside);
-    let limit = bulk.limit.map_or(0.0, |limit| limit.median) / 1e6;
-    figures.push(bulk);
-    eprintln!("{}", report::table(&figures[figures.len() - 2..]));
+    let limit = Spread::of(found[0].iter().map(|pair| pair.1)).median / 1e6;
+    let ways = [format!("a call of {name}, p50"), format!("a call of {name} in bulk, processor")];
+    let beside = ["the engine alone", "the engine that holds its guests"];
+    for (at, pairs) in found.iter().enumerate() {
+        figures.push(Figure::paired(ways[at / 2].clone(), "µs", pairs, beside[at % 2]));
+    }
+    eprintln!("{}", report::table(&figures[figures.len() - found.len()..]));
     Ok(limit)
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{corpus, daemon::Daemon};
+use super::{corpus, daemon::Daemon, root};
 
 /// What a command said.
 #[derive(Debug)]
@@ -54,11 +54,28 @@ pub fn command(folder: &Path) -> Command {
             command.env_remove(name);
         }
     }
-    // What one test has compiled the others need not.
-    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("author-code");
-    command.current_dir(folder).env("WHARFINGER_CACHE_DIR", cache);
+    command.current_dir(folder).envs(shared());
     command
 }
+
+/// The variables by which what one test has compiled the others need not: components, Rust's standard
+/// library and the crates of a project, and C's library, which Zig compiles anew for each place where it is
+/// itself.
+pub fn shared() -> Vec<(&'static str, PathBuf)> {
+    let own = |name: &str| Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let mut variables = vec![
+        ("WHARFINGER_CACHE_DIR", own("author-code")),
+        ("CARGO_BUILD_BUILD_DIR", own("author-build")),
+    ];
+    let libraries = root().join("plugins/examples/c/.venv/lib");
+    let pythons = fs::read_dir(libraries).into_iter().flatten().flatten();
+    let zig = pythons.map(|python| python.path().join("site-packages/ziglang/lib"));
+    variables.extend(zig.filter(|lib| lib.is_dir()).map(|lib| (ZIG_LIB_DIR, lib)));
+    variables
+}
+
+/// Where Zig's own libraries are.
+pub const ZIG_LIB_DIR: &str = "ZIG_LIB_DIR";
 
 /// Runs a command of the program in a folder.
 pub fn wharfinger<S: AsRef<OsStr>>(folder: &Path, args: &[S]) -> Said {

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use crate::common::author::{Said, arg, command, wharfinger};
+use crate::common::author::{Said, ZIG_LIB_DIR, arg, command, shared, wharfinger};
 use serde_json::{Value, json};
 
 /// The languages in which projects of 0.1.0 were made.
@@ -38,9 +38,18 @@ fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
 }
 
-/// A command in a project, which takes its tools from the example's, if that was built, and compiles
-/// Rust's standard library once for all.
+/// A command in a project, which takes its tools from the example's, if that was built.
 fn in_project(project: &Path, language: &str, args: &[&str]) -> Said {
+    said(&mut command_in(project, language), args)
+}
+
+fn said(command: &mut Command, args: &[&str]) -> Said {
+    let output = command.args(args).output().expect("the program can be run");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Said { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+}
+
+fn command_in(project: &Path, language: &str) -> Command {
     for tools in [".venv", "node_modules"] {
         let there = examples().join(language).join(tools);
         if there.is_dir() && !project.join(tools).exists() {
@@ -53,11 +62,14 @@ fn in_project(project: &Path, language: &str, args: &[&str]) -> Said {
         let file = fs::File::options().write(true).open(&lock).expect("it is there");
         file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(86_400)).expect("its time");
     }
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("projects");
-    let output = command(project).env("CARGO_TARGET_DIR", target).args(args).output();
-    let output = output.expect("the program can be run");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Said { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    let mut command = command(project);
+    command.env("CARGO_TARGET_DIR", target());
+    command
+}
+
+/// Where Rust's projects are built, which is not in the project.
+fn target() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("projects")
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -307,11 +319,11 @@ fn a_build_that_fails_leaves_what_was_there() {
         for how in ["plugin build", "build.sh"] {
             let said = match how {
                 "build.sh" => {
-                    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("projects");
                     let output = Command::new("sh")
                         .args(["build.sh"])
                         .current_dir(&root)
-                        .envs([("CARGO_TARGET_DIR", target), ("TMPDIR", temporary.clone())])
+                        .envs(shared())
+                        .envs([("CARGO_TARGET_DIR", target()), ("TMPDIR", temporary.clone())])
                         .output()
                         .expect("a shell");
                     assert!(!output.status.success(), "{language}: {output:?}");
@@ -345,7 +357,9 @@ fn builds_of_one_source_give_one_digest() {
             let root = folder.path().join(place);
             let new = ["plugin", "new", "same-twice", "--lang", language, "--dir", arg(&root)];
             wharfinger(folder.path(), &new).good();
-            let said = in_project(&root, language, &["plugin", "build", "--json"]);
+            // Each with C's library as it is compiled where the project is.
+            let mut command = command_in(&root, language);
+            let said = said(command.env_remove(ZIG_LIB_DIR), &["plugin", "build", "--json"]);
             let built = said.good().json();
             assert!(!said.stderr.contains("not reproducible"), "{language}: {}", said.stderr);
             let component = fs::read(built["file"].as_str().expect("a file")).expect("it is there");

@@ -4,11 +4,11 @@
 use std::{
     fs,
     io::Write as _,
-    path::Path,
     process::{Command, Stdio},
 };
 
 use crate::common::{
+    author::shared,
     consul::{Consul, Options},
     daemon::Daemon,
 };
@@ -80,7 +80,7 @@ fn run(commands: &str, folder: &mut std::path::PathBuf, path: &str, consul: &str
         .current_dir(&*folder)
         .env("PATH", path)
         .env("CONSUL_HTTP_ADDR", consul)
-        .env("WHARFINGER_CACHE_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("author-code"))
+        .envs(shared())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
