@@ -108,29 +108,34 @@ demo: ## Show the daemon at work, with a Docker daemon and a Consul agent of its
 
 check: check-format check-clippy-daemon test-unit ## What a change has to pass before anything else: format, Clippy, unit tests
 
-# Everything is run even if something before it failed; the tests' own words come last. Cargo builds one thing at a time, so
-# that all that the tests need is built first. Then three rows of tests run beside each other, since most of them wait for
-# somebody now and then: those that compute, those of the languages that plugins are written in, and those with servers, for
-# the last of which what is shipped is compiled meanwhile. The words of the last two come after those of the first.
+# Everything is run even if something before it failed. Two processors are to have work throughout, so that rows of tests run
+# beside each other: those that compute, behind the building of all programs of tests; what is about plugins and the languages
+# that they are written in; and those with servers, for the last of which what is shipped is compiled meanwhile. The words of
+# the last two rows come after those of the first.
 test: ## Install what is missing, build and run all tests
 	tests/env/install.sh
-	$(MAKE) --no-print-directory plugins
-	@failed=; \
-	part() { $(MAKE) --no-print-directory $$1 || failed="$$failed $$1"; }; \
-	for part in check-format check-scripts test-plugins test-programs test-documents; do part $$part; done; \
-	rm -f target/dist.tried; \
-	{ $(MAKE) --no-print-directory dist >target/dist.log 2>&1; touch target/dist.tried; } & \
-	row() { failed=; for part in $$1; do part $$part; done; [ -z "$$failed" ] || echo "make test: failed:$$failed"; [ -z "$$failed" ]; }; \
-	wait_for_dist() { until [ -e target/dist.tried ]; do sleep 1; done; }; \
-	row test-guests >target/guests.log 2>&1 & guests=$$!; \
-	{ row "test-consul test-docker"; first=$$?; wait_for_dist; row "dist test-shipped" && [ $$first = 0 ]; } \
-		>target/servers.log 2>&1 & servers=$$!; \
-	for part in test-library test-alone; do part $$part; done; \
-	wait $$guests || failed="$$failed test-guests"; \
-	cat target/guests.log; \
-	wait $$servers || failed="$$failed those with servers"; \
-	cat target/servers.log; \
-	if [ -n "$$failed" ]; then echo "make test: failed:$$failed" >&2; exit 1; fi
+	@mkdir -p target; rm -f target/dist.done target/programs.done; \
+	row() { \
+		failed=; \
+		for part in $$1; do $(MAKE) --no-print-directory $$part || failed="$$failed $$part"; done; \
+		[ -z "$$failed" ] || { echo "make test: failed:$$failed" >&2; false; }; \
+	}; \
+	wait_for() { until [ -e target/$$1.done ]; do sleep 1; done; }; \
+	row components || exit 1; \
+	{ \
+		row "plugins check-format check-scripts test-plugins"; before=$$?; \
+		wait_for programs; row test-guests && [ $$before = 0 ]; \
+	} >target/guests.log 2>&1 & guests=$$!; \
+	row "test-programs test-documents"; programs=$$?; touch target/programs.done; \
+	{ row dist; touch target/dist.done; } >target/dist.log 2>&1 & \
+	{ \
+		row "test-consul test-docker"; before=$$?; \
+		wait_for dist; row "dist test-shipped" && [ $$before = 0 ]; \
+	} >target/servers.log 2>&1 & servers=$$!; \
+	row "test-library test-alone"; own=$$?; \
+	wait $$guests; guests=$$?; cat target/guests.log; \
+	wait $$servers; servers=$$?; cat target/servers.log; \
+	[ "$$programs $$own $$guests $$servers" = "0 0 0 0" ] || { echo "make test: failed, as said above" >&2; exit 1; }
 
 page: components ## Try the page in a real browser (CHECK=part of a check's name); `make test` does so, too
 	tests/env/install.sh page
@@ -228,8 +233,9 @@ test-library:
 test-alone:
 	$(call run,alone)
 
+# They wait for a network, a browser and locks.
 test-guests:
-	$(call run,guests)
+	RUST_TEST_THREADS=$(or $(RUST_TEST_THREADS),3) $(call run,guests)
 
 # They wait for Consul more than they compute.
 test-consul:
