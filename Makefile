@@ -108,34 +108,32 @@ demo: ## Show the daemon at work, with a Docker daemon and a Consul agent of its
 
 check: check-format check-clippy-daemon test-unit ## What a change has to pass before anything else: format, Clippy, unit tests
 
-# Everything is run even if something before it failed. Two processors are to have work throughout, so that rows of tests run
-# beside each other: those that compute, behind the building of all programs of tests; what is about plugins and the languages
-# that they are written in; and those with servers, for the last of which what is shipped is compiled meanwhile. The words of
-# the last two rows come after those of the first.
+# Everything is run even if something before it failed. Two processors are to have work throughout: the examples in all languages
+# are built and the plugins tested beside the building of all programs of tests, of which compilers do a third in one thread; then
+# tests that wait for servers more than they compute run beside those that compute, and what is shipped is compiled meanwhile, for
+# the last of them. No more than that at once: a component is compiled with less weight than anything else, and within minutes.
+# The words of what ran beside the first row come after that row's.
 test: ## Install what is missing, build and run all tests
 	tests/env/install.sh
-	@mkdir -p target; rm -f target/dist.done target/programs.done; \
+	@mkdir -p target; rm -f target/dist.done; \
 	row() { \
 		failed=; \
 		for part in $$1; do $(MAKE) --no-print-directory $$part || failed="$$failed $$part"; done; \
 		[ -z "$$failed" ] || { echo "make test: failed:$$failed" >&2; false; }; \
 	}; \
-	wait_for() { until [ -e target/$$1.done ]; do sleep 1; done; }; \
 	row components || exit 1; \
-	{ \
-		row "plugins check-format check-scripts test-plugins"; before=$$?; \
-		wait_for programs; row test-guests && [ $$before = 0 ]; \
-	} >target/guests.log 2>&1 & guests=$$!; \
-	row "test-programs test-documents"; programs=$$?; touch target/programs.done; \
+	row "plugins check-format check-scripts test-plugins" >target/plugins.log 2>&1 & plugins=$$!; \
+	row "test-programs test-documents"; programs=$$?; \
+	wait $$plugins; plugins=$$?; cat target/plugins.log; \
 	{ row dist; touch target/dist.done; } >target/dist.log 2>&1 & \
 	{ \
 		row "test-consul test-docker"; before=$$?; \
-		wait_for dist; row "dist test-shipped" && [ $$before = 0 ]; \
+		until [ -e target/dist.done ]; do sleep 1; done; \
+		row "dist test-shipped" && [ $$before = 0 ]; \
 	} >target/servers.log 2>&1 & servers=$$!; \
-	row "test-library test-alone"; own=$$?; \
-	wait $$guests; guests=$$?; cat target/guests.log; \
+	row "test-library test-alone test-guests"; own=$$?; \
 	wait $$servers; servers=$$?; cat target/servers.log; \
-	[ "$$programs $$own $$guests $$servers" = "0 0 0 0" ] || { echo "make test: failed, as said above" >&2; exit 1; }
+	[ "$$programs $$plugins $$own $$servers" = "0 0 0 0" ] || { echo "make test: failed, as said above" >&2; exit 1; }
 
 page: components ## Try the page in a real browser (CHECK=part of a check's name); `make test` does so, too
 	tests/env/install.sh page
@@ -233,9 +231,8 @@ test-library:
 test-alone:
 	$(call run,alone)
 
-# They wait for a network, a browser and locks.
 test-guests:
-	RUST_TEST_THREADS=$(or $(RUST_TEST_THREADS),3) $(call run,guests)
+	$(call run,guests)
 
 # They wait for Consul more than they compute.
 test-consul:
