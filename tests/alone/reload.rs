@@ -25,9 +25,8 @@ use crate::common::{
 use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(60);
-/// So many that a program that is not optimised takes over a pipeline in about a second.
-const COUNT: usize = 200;
-/// A minute, with a change a second.
+const COUNT: usize = 500;
+/// A minute, with a change a second, where the program is optimised.
 const ROUNDS: usize = 60;
 
 /// A host with containers that have an owner, and the IDs of their services.
