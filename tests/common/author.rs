@@ -61,11 +61,16 @@ pub fn command(folder: &Path) -> Command {
 /// The variables by which what one test has compiled the others need not: components, Rust's standard
 /// library and the crates of a project, and C's library, which Zig compiles anew for each place where it is
 /// itself.
+///
+/// Rust's are those that the plugins here were compiled with, which takes the same flags: so the sources of
+/// these are named, too, where no project is.
 pub fn shared() -> Vec<(&'static str, PathBuf)> {
-    let own = |name: &str| Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let plugins = root().join("plugins");
+    let code = Path::new(env!("CARGO_TARGET_TMPDIR")).join("author-code");
     let mut variables = vec![
-        ("WHARFINGER_CACHE_DIR", own("author-code")),
-        ("CARGO_BUILD_BUILD_DIR", own("author-build")),
+        ("WHARFINGER_CACHE_DIR", code),
+        ("CARGO_BUILD_BUILD_DIR", plugins.join("target")),
+        ("WHARFINGER_SOURCES", plugins),
     ];
     let libraries = root().join("plugins/examples/c/.venv/lib");
     let pythons = fs::read_dir(libraries).into_iter().flatten().flatten();

@@ -352,29 +352,37 @@ fn a_build_that_fails_leaves_what_was_there() {
 #[test]
 fn builds_of_one_source_give_one_digest() {
     for language in &languages() {
-        let digests = ["here", "in/another place"].map(|place| {
-            let folder = folder();
-            let root = folder.path().join(place);
-            let new = ["plugin", "new", "same-twice", "--lang", language, "--dir", arg(&root)];
-            wharfinger(folder.path(), &new).good();
-            // Each with C's library as it is compiled where the project is.
-            let mut command = command_in(&root, language);
-            let said = said(command.env_remove(ZIG_LIB_DIR), &["plugin", "build", "--json"]);
-            let built = said.good().json();
-            assert!(!said.stderr.contains("not reproducible"), "{language}: {}", said.stderr);
-            let component = fs::read(built["file"].as_str().expect("a file")).expect("it is there");
-            for place in places_of_this_machine(folder.path(), language) {
-                let found = memchr::memmem::find(&component, place.as_bytes());
-                assert_eq!(found, None, "{language}: {place} is in the component");
-            }
-            built["digest"].clone()
+        let digest = |place| digest_of_a_build(language, place);
+        let (here, there) = std::thread::scope(|scope| {
+            let there = scope.spawn(|| digest("in/another place"));
+            (digest("here"), there.join().expect("it is built"))
         });
-        assert_eq!(digests[0], digests[1], "{language}");
+        assert_eq!(here, there, "{language}");
     }
 }
 
-/// The paths that another machine, or another user of this one, has not. An interpreter that was built
-/// elsewhere has paths of its own.
+/// The digest of a component that is built in this place of a new folder.
+fn digest_of_a_build(language: &str, place: &str) -> Value {
+    let folder = folder();
+    let root = folder.path().join(place);
+    let new = ["plugin", "new", "same-twice", "--lang", language, "--dir", arg(&root)];
+    wharfinger(folder.path(), &new).good();
+    // Each with C's library as it is compiled where the project is.
+    let mut command = command_in(&root, language);
+    let said = said(command.env_remove(ZIG_LIB_DIR), &["plugin", "build", "--json"]);
+    let built = said.good().json();
+    assert!(!said.stderr.contains("not reproducible"), "{language}: {}", said.stderr);
+    let component = fs::read(built["file"].as_str().expect("a file")).expect("it is there");
+    for place in places_of_this_machine(folder.path(), language) {
+        let found = memchr::memmem::find(&component, place.as_bytes());
+        assert_eq!(found, None, "{language}: {place} is in the component");
+    }
+    built["digest"].clone()
+}
+
+/// The paths that another machine, or another user of this one, has not, among them the folder in which
+/// crates are compiled, by the name that it has for Rust (`shared`). An interpreter that was built elsewhere
+/// has paths of its own.
 fn places_of_this_machine(project: &Path, language: &str) -> Vec<String> {
     let home = |name: &str, or: &str| {
         let default = || Path::new(&std::env::var_os("HOME").expect("a home")).join(or);
@@ -383,6 +391,7 @@ fn places_of_this_machine(project: &Path, language: &str) -> Vec<String> {
     let mut places = vec![project.to_path_buf(), crate::common::root().to_path_buf()];
     if language == "rust" {
         places.extend([home("CARGO_HOME", ".cargo"), home("RUSTUP_HOME", ".rustup")]);
+        places.push("/sources/target".into());
     }
     places.iter().map(|place| place.display().to_string()).collect()
 }
