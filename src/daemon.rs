@@ -1,6 +1,7 @@
 //! The daemon: built from its parts, run, changed while it runs, and asked by other commands.
 
 pub mod app;
+mod beside;
 pub mod collector;
 pub mod control;
 pub mod decisions;

@@ -12,6 +12,7 @@ use crate::{
     telemetry::{self, event},
     text,
 };
+use tokio::runtime;
 use tracing::{Level, error, info};
 
 /// The command could not be carried out.
@@ -56,7 +57,12 @@ pub fn main() -> ExitCode {
         privileges::raise();
     }
     let bad_usage = invocation.usage_code();
-    match block_on(cli::run(invocation)) {
+    // The daemon's loop changes the thread for nobody.
+    let runtime = match &invocation {
+        Invocation::Run(_) => runtime::Builder::new_current_thread(),
+        _ => runtime::Builder::new_multi_thread(),
+    };
+    match block_on(runtime, cli::run(invocation)) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             let words = format!("{error:#}");
@@ -78,10 +84,13 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+fn block_on<T>(
+    mut runtime: runtime::Builder,
+    future: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
     // Two libraries speak TLS; both use the one provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = runtime.enable_all().build()?;
     let result = runtime.block_on(future);
     // A name server may keep a thread waiting long after nobody wants its answer.
     runtime.shutdown_background();

@@ -20,6 +20,7 @@ use crate::{
     cli::flags::{BadUsage, OfferArgs, RunArgs},
     config::{Config, ConfigError, Listen},
     daemon::{
+        beside::Beside,
         collector::{self, Endpoint},
         control::{Control, Facts},
         decisions::Log,
@@ -138,13 +139,18 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let decided = config.decisions.file.clone();
     let facts = Facts { uri, host: hostname.clone(), policy: stands, decisions: decided };
     let told = collector.as_ref().map(|collector| (collector, hostname.clone()));
-    let log = Log::start(&config.decisions, told, &stop)?;
+    let beside = Beside::start()?;
+    let (log, traces) = {
+        let _beside = beside.enter();
+        let traces = collector.as_ref().map(|one| Traces::start(one, hostname.clone()));
+        (Log::start(&config.decisions, told, &stop)?, traces.transpose()?)
+    };
     let decisions = log.as_ref().map(Log::decisions);
     let reconciler = Reconciler::new(source, registry, pipeline.clone(), host, options);
-    let traces = collector.as_ref().map(|one| Traces::start(one, hostname.clone())).transpose()?;
     let ways = traces.as_ref().map(Traces::ways);
     let reconciler = reconciler.telling(decisions.clone()).tracing(ways.clone());
-    let control = control(args.control.as_deref(), &reconciler, facts.clone(), &stop).await;
+    let control =
+        control(args.control.as_deref(), &reconciler, facts.clone(), &stop, &beside).await;
     let handle = reconciler.handle();
     let (bound_at, listens_at) = watch::channel(None);
     let (asking, asks) = mpsc::channel(1);
@@ -153,7 +159,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let (handle_of_listener, stop_listening) = (handle.clone(), stop.clone());
     let listening = listen.map(|listen| {
         let handle = handle_of_listener;
-        tokio::spawn(listen::serve(listen, handle, facts, told, bound_at, stop_listening))
+        beside.spawn(listen::serve(listen, handle, facts, told, bound_at, stop_listening))
     });
     let peers: Box<dyn Peers> = match &agent {
         Some(agent) => {
@@ -165,7 +171,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let member = agent.map(|agent| {
         let names = (hostname.clone(), config.fleet.service.clone());
         let member = Member::new(agent, names, handle.clone(), listens_at, stance);
-        tokio::spawn(member.run(stop.clone()))
+        beside.spawn(member.run(stop.clone()))
     });
     let supervised = supervisor::is_there();
     let told = supervised.then(|| tokio::spawn(supervisor::report(handle.clone(), stop.clone())));
@@ -173,7 +179,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let means = policy.as_ref().map(|policy| (policy.means(), place.capabilities().key_values));
     let following = policy.zip(standing).map(|(policy, standing)| {
         let (handle, stop) = (handle.clone(), stop.clone());
-        tokio::spawn(policy.follow(hostname, peers, standing, sender, handle, stop))
+        beside.spawn(policy.follow(hostname, peers, standing, sender, handle, stop))
     });
     let reload = args.offer.config.map(|path| Reload {
         path,
@@ -188,7 +194,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         watched,
         handle,
     });
-    let reloading = tokio::spawn(reload::run(reload, hangup, stop.clone()));
+    let reloading = beside.spawn(reload::run(reload, hangup, stop.clone()));
     reconciler.run(stop).await;
     // It says no more than that it stops, and cannot fail.
     drop(unless_none(told).await);
@@ -297,6 +303,7 @@ async fn control(
     reconciler: &Reconciler,
     facts: Facts,
     stop: &CancellationToken,
+    beside: &Beside,
 ) -> Option<JoinHandle<()>> {
     if path.is_some_and(|path| path == Path::new("none")) {
         return None;
@@ -305,7 +312,7 @@ async fn control(
         Ok(control) => {
             let address = control.path().display().to_string();
             info!(event = event::CONTROL_LISTENING, address, "Listening for commands at {address}");
-            Some(tokio::spawn(control.serve(reconciler.handle(), facts, stop.clone())))
+            Some(beside.spawn(control.serve(reconciler.handle(), facts, stop.clone())))
         }
         Err(error) => {
             let mount = Control::mount(Path::new("/run/wharfinger"));
