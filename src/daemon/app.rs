@@ -195,7 +195,11 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         handle,
     });
     let reloading = beside.spawn(reload::run(reload, hangup, stop.clone()));
-    reconciler.run(stop).await;
+    // As a task it is woken without a round through the kernel, which what the runtime waits for takes each time.
+    let running = tokio::spawn(async move { reconciler.run(stop).await });
+    if let Err(error) = running.await {
+        std::panic::resume_unwind(error.into_panic());
+    }
     // It says no more than that it stops, and cannot fail.
     drop(unless_none(told).await);
     if let Some(Err(error)) = unless_none(following).await {
