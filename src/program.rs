@@ -57,7 +57,7 @@ pub fn main() -> ExitCode {
         privileges::raise();
     }
     let bad_usage = invocation.usage_code();
-    // The daemon's loop changes the thread for nobody.
+    // The daemon's loop and its connections share a thread; what is beside them has others (`daemon/beside`).
     let runtime = match &invocation {
         Invocation::Run(_) => runtime::Builder::new_current_thread(),
         _ => runtime::Builder::new_multi_thread(),

@@ -1,8 +1,8 @@
 //! Threads for what is done beside the loop.
 //!
-//! The loop, and what it asks Docker and the registry, have one thread and change it for nobody. Who looks at the
-//! daemon, files that are read again, policies, and what is told to others are served by threads of their own, where
-//! a long answer or a file system that hangs keeps no container waiting.
+//! The loop, and what it asks Docker and the registry, share one thread, so that no step of a container's way has to
+//! wake another. Who looks at the daemon, files that are read again, policies, and what is told to others are served
+//! by threads of their own, where a long answer or a file system that hangs keeps no container waiting.
 
 use std::thread;
 
