@@ -6,6 +6,7 @@ use std::{
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
+    sync::Once,
 };
 
 use crate::common::author::{arg, wharfinger};
@@ -26,7 +27,20 @@ fn example(language: &str) -> PathBuf {
     crate::common::root().join("plugins/examples").join(language)
 }
 
+/// The file of an example's component. All of them are compiled once, and not by each test that happens to run
+/// beside another one.
 fn component(language: &str) -> PathBuf {
+    static COMPILED: Once = Once::new();
+    COMPILED.call_once(|| {
+        for language in &languages() {
+            let file = built(language);
+            wharfinger(Path::new("/"), &["plugin", "inspect", arg(&file), "--json"]).good();
+        }
+    });
+    built(language)
+}
+
+fn built(language: &str) -> PathBuf {
     let file = crate::common::root().join("plugins/dist").join(format!("example_{language}.wasm"));
     assert!(file.is_file(), "{} is missing: run `make plugins`", file.display());
     file
